@@ -1,0 +1,1 @@
+"""Stepwell: a durable workflow engine and server."""

@@ -1,0 +1,165 @@
+"""What a program is, and what it may ask of its run: the `Program` and `RunContext` Protocols.
+
+A program is an async function over a `RunContext`. It is run again from its start after a crash; every verb whose
+outcome is on record returns at once. For that to be true a program
+- takes its keys from its own structure, never from call order;
+- reads no clock and no randomness: `ctx.now` is the time of the last recorded event on its own branch, and
+  `ctx.uuid(key)` is the same each time;
+- lets every choice that depends on order or time go through `race` or `record`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.retry import NO_RETRY, RetryPolicy
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of a run that a program may read: they never change while the run lives."""
+
+    id: str
+    workflow: str
+    version: str
+    created_at: float
+    """Seconds since the epoch, UTC."""
+    labels: Mapping[str, str] = {}
+    parent_id: str | None = None
+
+
+class StepContext(Protocol):
+    """What an activity gets to see of the attempt it works for."""
+
+    run_id: str
+    key: str
+    attempt: int
+    """Counted from 1; a repeat after a crash counts too."""
+    idempotency_key: str
+    """`run_id/step_key/generation`: the same on every attempt, so a target can drop repeats."""
+
+    def heartbeat(self) -> None:
+        """Say that the attempt is alive: moves its heartbeat deadline. Safe from any thread."""
+
+    def think(self, text: str) -> None:
+        """Put a `thinking` item on the run's stream. Safe from any thread."""
+
+    def progress(self, fraction: float) -> None:
+        """Put a `progress` item (0.0 to 1.0) on the run's stream. Safe from any thread."""
+
+    def publish(self, item: Any) -> None:
+        """Put any JSON value on the run's stream, under this attempt. Safe from any thread."""
+
+
+Work = Callable[[StepContext], Awaitable[Any]]
+"""The work of a step: awaited once per attempt; returns a JSON value or raises."""
+
+
+class SignalValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal as a program receives it."""
+
+    id: str
+    name: str
+    data: Any = None
+    at: float = 0.0
+
+
+class RaceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a race: the branch that decided it and what that branch returned (a JSON value)."""
+
+    winner: str
+    value: Any = None
+
+
+class RunContext(Protocol):
+    """The verbs of a program. Every branch of a race has its own context, with its own `now`.
+
+    Each verb takes a `key` that is unique in its run, records its outcome under it, and returns (or raises
+    `ProgramError` from) the record when the program is run again. Values are JSON values.
+    """
+
+    run: RunInfo
+
+    @property
+    def now(self) -> float:
+        """The `at` of the last recorded event on this branch; seconds since the epoch, UTC."""
+
+    def uuid(self, key: str) -> UUID:
+        """UUIDv5 of `run_id/key`: the same on every pass."""
+
+    async def step(
+        self,
+        key: str,
+        work: Work,
+        *,
+        name: str = "",
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> Any:
+        """Do `work` at least once and record what it returned; raises `ProgramError` when it failed for good."""
+
+    async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:
+        """Wait until the instant `at` (seconds since the epoch, UTC), across restarts."""
+
+    async def wait(
+        self,
+        key: str,
+        signal: str,
+        *,
+        deadline: float | None = None,
+        name: str = "",
+        reason: Literal["event", "callback"] = "event",
+    ) -> SignalValue | None:
+        """The next signal of that name that no other wait has taken; None when `deadline` passed first."""
+
+    async def approve(self, key: str, request: ApprovalRequest, *, name: str = "") -> ApprovalOutcome:
+        """Ask people to decide; returns the decision, rejected and expired too."""
+
+    async def child(
+        self,
+        key: str,
+        workflow: str,
+        input: Any = None,
+        *,
+        version: str | None = None,
+        wait: bool = True,
+        name: str = "",
+    ) -> Any:
+        """Start a run of another workflow and return its output; raises `ProgramError` when it failed.
+
+        With `wait=False` returns `{"id": child_run_id}` as soon as the child exists; it outlives its parent.
+        """
+
+    async def race(
+        self, key: str, branches: Mapping[str, "Branch"], *, until: Literal["first", "all"] = "first"
+    ) -> RaceResult | Sequence[Any]:
+        """Run branches at once.
+
+        `first`: the first to end decides, the others are cancelled; its failure is raised. Returns `RaceResult`.
+        `all`: returns their values in branch order; the first failure cancels the others and is raised.
+        """
+
+    async def publish(self, key: str, item: Any) -> None:
+        """Put a JSON value on the run's stream exactly once."""
+
+    async def record(self, key: str, value: Any) -> Any:
+        """Return `value`, or what was recorded under `key` on an earlier pass."""
+
+
+Branch = Callable[[RunContext], Awaitable[Any]]
+"""One branch of a race: an async function over its own context."""
+
+Program = Callable[[RunContext, Any], Awaitable[Any]]
+"""An async function over a context and the run's input; what it returns is the run's output."""
+
+
+class Programs(Protocol):
+    """Turns stored definitions into programs: one per kind of workflow (flow, pipeline, code)."""
+
+    kind: str
+
+    def compile(self, document: str) -> Program:
+        """The program of a definition's stored text. Raises `InvalidDefinitionError`."""

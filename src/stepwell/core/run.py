@@ -1,0 +1,454 @@
+"""`apply`: folds one event into a run's state. It cannot refuse: what is in the history has happened.
+
+It is the only writer of `State`. Seq is the position in the history, from 1 (H1). Hot events come first.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from stepwell.core import history as h
+from stepwell.core.approvals import ApprovalOutcome
+from stepwell.core.errors import Problem
+from stepwell.core.program import SignalValue
+from stepwell.core.state import Approval, Attempt, Choice, State, Step, StepKind, StepStatus, Vote
+from stepwell.core.status import Status, WaitReason
+
+START_TIMER = ""
+
+
+def fold(events: list[h.AnyEvent], state: State | None = None) -> State:
+    """The state after `events` (oldest first), on top of `state` or from nothing."""
+    state = state if state is not None else State()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: State, event: h.AnyEvent) -> None:
+    """Fold one more event into `state`."""
+    state.seq += 1
+    state.last_at = event.at
+    match event:
+        case h.StepScheduled():
+            _open(
+                state,
+                event.key,
+                Step(name=event.name, kind=StepKind.CALL, status=StepStatus.SCHEDULED, opened_at=event.at),
+            )
+        case h.AttemptStarted():
+            _attempt_started(state, event)
+        case h.StepCompleted():
+            _step_completed(state, event)
+        case h.AttemptFailed():
+            _attempt_failed(state, event)
+        case h.RetryScheduled():
+            _retry_scheduled(state, event)
+        case h.StepFailed():
+            _close(state, event.key, StepStatus.FAILED, at=event.at, error=event.error)
+        case h.TimerSet():
+            _timer_set(state, event)
+        case h.TimerFired() | h.WaitExpired():
+            _close(state, event.key, StepStatus.COMPLETED, at=event.at)
+        case h.SignalAwaited():
+            _signal_awaited(state, event)
+        case h.SignalReceived():
+            _signal_received(state, event)
+        case h.ApprovalRequested():
+            _approval_requested(state, event)
+        case h.ApprovalVoted():
+            _vote(state, event.key, event, approved=True, comment=event.comment)
+        case h.ApprovalDecided():
+            _approval_decided(state, event)
+        case h.ApprovalEscalated():
+            _approval_escalated(state, event)
+        case h.ChildStarted():
+            _child_started(state, event)
+        case h.ChildEnded():
+            _child_ended(state, event)
+        case h.RaceDecided():
+            _race_decided(state, event)
+        case h.ValueRecorded():
+            state.choices[event.key] = Choice(seq=state.seq, at=event.at, value=event.value)
+        case h.ItemPublished():
+            state.choices[event.key] = Choice(seq=state.seq, at=event.at)
+        case h.RunCreated():
+            _run_created(state, event)
+        case h.RunFellDue():
+            state.phase = Status.PENDING
+            _disarm(state, START_TIMER)
+        case h.RunStarted():
+            state.phase = Status.RUNNING
+            state.started_at = state.started_at if state.started_at is not None else event.at
+        case h.RunPaused():
+            _run_paused(state)
+        case h.RunResumed():
+            _run_resumed(state)
+        case h.StopRequested():
+            state.phase = Status.STOPPING
+            state.reason = event.reason
+        case h.RunCancelled():
+            state.reason = event.reason
+            _end(state, Status.CANCELLED, event.at)
+        case h.RunCompleted():
+            state.output = event.output
+            _end(state, Status.COMPLETED, event.at)
+        case h.RunFailed():
+            state.error = event.error
+            state.forget = event.forget
+            _end(state, Status.FAILED, event.at)
+        case h.RunRetried():
+            _run_retried(state, event)
+        case h.RunRolledBack():
+            _run_rolled_back(state, event)
+        case h.SnapshotTaken():
+            pass
+        case _:
+            assert_never(event)
+
+
+# --- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _open(state: State, key: str, step: Step) -> None:
+    earlier = state.steps.get(key)
+    if earlier is not None:  # forgotten by a retry or a roll-back: attempts go on counting
+        step.attempt = earlier.attempt
+        step.past_attempts = earlier.past_attempts
+    state.steps[key] = step
+    state.current = key
+    if step.kind is StepKind.CALL:
+        state.active[key] = None
+    else:
+        state.waits[key] = None
+        _begin_attempt(step, step.attempt + 1, step.opened_at)
+        state.attempts += 1
+        state.touched.append(key)
+
+
+def _close(
+    state: State,
+    key: str,
+    status: StepStatus,
+    *,
+    at: float,
+    output: msgspec.Raw = h.NULL,
+    error: Problem | None = None,
+) -> None:
+    step = state.steps[key]
+    step.status = status
+    step.closed_at = at
+    step.closed_seq = state.seq
+    step.output = output
+    step.error = error
+    if step.past_attempts and step.past_attempts[-1].ended_at is None:
+        step.past_attempts[-1].ended_at = at
+        step.past_attempts[-1].error = error
+    if step.kind is StepKind.CALL:
+        state.active.pop(key, None)
+        if key not in state.timers:
+            return
+    else:
+        state.waits.pop(key, None)
+        if step.signal and key in state.awaiting.get(step.signal, ()):
+            state.awaiting[step.signal].remove(key)
+    _disarm(state, key)
+
+
+def _arm(state: State, key: str, due_at: float | None) -> None:
+    if due_at is not None:
+        state.timers[key] = due_at
+    state.touched.append(key)
+
+
+def _disarm(state: State, key: str) -> None:
+    state.timers.pop(key, None)
+    state.touched.append(key)
+
+
+def _begin_attempt(step: Step, number: int, at: float) -> None:
+    step.attempt = number
+    step.started_at = at
+    if number > 1 and step.past_attempts and step.past_attempts[-1].ended_at is None:
+        step.past_attempts[-1].ended_at = at  # cut by a crash: the next attempt began without a word of its end
+    step.past_attempts = [*step.past_attempts, Attempt(number=number, started_at=at)]
+
+
+def _attempt_started(state: State, event: h.AttemptStarted) -> None:
+    step = state.steps[event.key]
+    _begin_attempt(step, event.attempt, event.at)
+    step.status = StepStatus.RUNNING
+    state.attempts += 1
+    state.current = event.key
+    if step.due_at is not None:
+        step.due_at = None
+        _disarm(state, event.key)
+
+
+def _step_completed(state: State, event: h.StepCompleted) -> None:
+    _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=event.output)
+
+
+def _attempt_failed(state: State, event: h.AttemptFailed) -> None:
+    step = state.steps[event.key]
+    step.failures += 1
+    step.past_attempts[-1].ended_at = event.at
+    step.past_attempts[-1].error = event.error
+
+
+def _retry_scheduled(state: State, event: h.RetryScheduled) -> None:
+    step = state.steps[event.key]
+    step.status = StepStatus.RETRYING
+    step.due_at = event.due_at
+    _arm(state, event.key, event.due_at if state.phase is not Status.PAUSED else None)
+
+
+# --- waits ----------------------------------------------------------------------------------------------------------
+
+
+def _timer_set(state: State, event: h.TimerSet) -> None:
+    _open(
+        state,
+        event.key,
+        Step(
+            name=event.name,
+            kind=StepKind.TIMER,
+            status=StepStatus.WAITING,
+            opened_at=event.at,
+            due_at=event.due_at,
+            reason=WaitReason.TIMER,
+        ),
+    )
+    _arm(state, event.key, event.due_at)
+
+
+def _signal_awaited(state: State, event: h.SignalAwaited) -> None:
+    _open(
+        state,
+        event.key,
+        Step(
+            name=event.name,
+            kind=StepKind.SIGNAL,
+            status=StepStatus.WAITING,
+            opened_at=event.at,
+            due_at=event.deadline,
+            reason=event.reason,
+            signal=event.signal,
+        ),
+    )
+    early = state.early.get(event.signal)
+    if early:
+        _take_signal(state, event.key, early.pop(0), event.at)
+        if not early:
+            del state.early[event.signal]
+    else:
+        state.awaiting.setdefault(event.signal, []).append(event.key)
+        _arm(state, event.key, event.deadline)
+
+
+def _signal_received(state: State, event: h.SignalReceived) -> None:
+    waiting = state.awaiting.get(event.signal)
+    if waiting:
+        _take_signal(state, waiting[0], event, event.at)
+    else:
+        state.early.setdefault(event.signal, []).append(event)
+
+
+def _take_signal(state: State, key: str, signal: h.SignalReceived, at: float) -> None:
+    value = SignalValue(id=signal.id, name=signal.signal, data=signal.data, at=signal.at)
+    _close(state, key, StepStatus.COMPLETED, at=at, output=msgspec.Raw(msgspec.json.encode(value)))
+
+
+def _approval_requested(state: State, event: h.ApprovalRequested) -> None:
+    approval = Approval(id=event.approval_id, request=event.request, approvers=event.request.approvers)
+    _open(
+        state,
+        event.key,
+        Step(
+            name=event.name,
+            kind=StepKind.APPROVAL,
+            status=StepStatus.WAITING,
+            opened_at=event.at,
+            due_at=event.due_at,
+            reason=WaitReason.APPROVAL,
+            approval=approval,
+        ),
+    )
+    _arm(state, event.key, event.due_at)
+
+
+def _approval_of(state: State, key: str) -> Approval:
+    approval = state.steps[key].approval
+    assert approval is not None, f"{key} is no approval"
+    return approval
+
+
+def _vote(state: State, key: str, event: h.Event, *, approved: bool, comment: str) -> None:
+    vote = Vote(actor=event.actor.id, approved=approved, at=event.at, comment=comment)
+    approval = _approval_of(state, key)
+    approval.votes = [*approval.votes, vote]
+    state.touched.append(key)
+
+
+def _approval_decided(state: State, event: h.ApprovalDecided) -> None:
+    approval = _approval_of(state, event.key)
+    if not event.expired:
+        _vote(state, event.key, event, approved=event.approved, comment=event.comment)
+    approval.decided_by = event.actor.id
+    approval.expired = event.expired
+    result = ApprovalOutcome(
+        decision="approved" if event.approved else "rejected",
+        comment=event.comment,
+        data=event.data,
+        actor=event.actor.id,
+        expired=event.expired,
+    )
+    _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=msgspec.Raw(msgspec.json.encode(result)))
+
+
+def _approval_escalated(state: State, event: h.ApprovalEscalated) -> None:
+    approval = _approval_of(state, event.key)
+    approval.approvers = event.approvers
+    approval.escalated = True
+    state.steps[event.key].due_at = event.due_at
+    _arm(state, event.key, event.due_at)
+
+
+def _child_started(state: State, event: h.ChildStarted) -> None:
+    _open(
+        state,
+        event.key,
+        Step(
+            name=event.name,
+            kind=StepKind.CHILD,
+            status=StepStatus.WAITING,
+            opened_at=event.at,
+            reason=WaitReason.CHILD,
+            child_id=event.child_id,
+            detached=not event.wait,
+        ),
+    )
+    if not event.wait:
+        output = msgspec.Raw(msgspec.json.encode({"id": event.child_id}))
+        _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=output)
+
+
+def _child_ended(state: State, event: h.ChildEnded) -> None:
+    status = StepStatus.FAILED if event.error else StepStatus.COMPLETED
+    _close(state, event.key, status, at=event.at, output=event.output, error=event.error)
+
+
+# --- choices, and the run as a whole --------------------------------------------------------------------------------
+
+
+def _race_decided(state: State, event: h.RaceDecided) -> None:
+    for key in event.cancelled:
+        _close(state, key, StepStatus.CANCELLED, at=event.at)
+    state.choices[event.key] = Choice(
+        seq=state.seq,
+        at=event.at,
+        value=event.value,
+        winner=event.winner,
+        error=event.error,
+        forget=event.forget,
+    )
+
+
+def _run_created(state: State, event: h.RunCreated) -> None:
+    state.run_id = event.run_id
+    state.workflow = event.workflow
+    state.version = event.version
+    state.definition = event.definition
+    state.input = event.input
+    state.owner = event.owner
+    state.door = event.door
+    state.labels = event.labels
+    state.parent = event.parent
+    state.created_by = event.actor
+    state.start_at = event.start_at
+    state.forked_from = event.forked_from
+    state.created_at = event.at
+    if event.start_at is not None:
+        state.phase = Status.SCHEDULED
+        _arm(state, START_TIMER, event.start_at)
+
+
+def held_while_paused(step: Step) -> bool:
+    """Whether a step's timer stands still in a paused run: retries and sleeps do, people's deadlines go on."""
+    return step.kind is StepKind.TIMER or step.kind is StepKind.CALL
+
+
+def _run_paused(state: State) -> None:
+    state.before_pause = state.phase
+    state.phase = Status.PAUSED
+    for key in [key for key in state.timers if key == START_TIMER or held_while_paused(state.steps[key])]:
+        _disarm(state, key)
+
+
+def _run_resumed(state: State) -> None:
+    state.phase = state.before_pause
+    if state.phase is Status.SCHEDULED:
+        _arm(state, START_TIMER, state.start_at)
+    for key in (*state.active, *state.waits):
+        step = state.steps[key]
+        if step.due_at is not None and held_while_paused(step):
+            _arm(state, key, step.due_at)
+
+
+def _end(state: State, status: Status, at: float) -> None:
+    for key in (*state.active, *state.waits):
+        _close(state, key, StepStatus.CANCELLED, at=at)
+    for key in list(state.timers):
+        _disarm(state, key)
+    state.phase = status
+    state.ended_at = at
+    state.ended_seq = state.seq
+
+
+def _begin_again(state: State, generation: int) -> None:
+    state.generation = generation
+    state.ended_at = None
+    state.ended_seq = 0
+    state.error = None
+    state.reason = ""
+    state.forget = ()
+    state.output = h.NULL
+
+
+def _run_retried(state: State, event: h.RunRetried) -> None:
+    _forget(state, event.forget)
+    _begin_again(state, event.generation)
+    state.phase = Status.PENDING
+
+
+def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
+    open_keys = (*state.active, *state.waits)
+    for key in open_keys:
+        _close(state, key, StepStatus.CANCELLED, at=event.at)
+    late = [key for key, step in state.steps.items() if step.closed_seq > event.to_seq and not step.forgotten]
+    _forget(state, (*late, *(key for key, choice in state.choices.items() if choice.seq > event.to_seq)))
+    _begin_again(state, event.generation)
+    for key in list(state.timers):
+        _disarm(state, key)
+    state.phase = Status.PAUSED
+    state.before_pause = Status.PENDING
+
+
+def _forget(state: State, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        state.choices.pop(key, None)
+        step = state.steps.get(key)
+        if step is None or step.forgotten:
+            continue
+        if step.kind is StepKind.SIGNAL and step.status is StepStatus.COMPLETED and step.output != h.NULL:
+            _give_back(state, step)
+        step.forgotten = True
+
+
+def _give_back(state: State, step: Step) -> None:
+    """A signal whose wait is forgotten is kept for the wait that takes its place: it was acknowledged."""
+    value = msgspec.json.decode(step.output, type=SignalValue)
+    signal = h.SignalReceived(
+        at=value.at, id=value.id, signal=value.name, data=msgspec.Raw(msgspec.json.encode(value.data))
+    )
+    state.early.setdefault(value.name, []).insert(0, signal)

@@ -1,0 +1,190 @@
+"""The state of one run: what its history adds up to. Plain records; `apply` is the only writer.
+
+Outputs stay JSON text (`Raw`) until somebody asks for them: a recovered run may hold thousands it never looks at.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Raw
+
+from stepwell.core.approvals import ApprovalRequest
+from stepwell.core.errors import Problem
+from stepwell.core.history import NULL, SYSTEM, Actor, Parent, SignalReceived
+from stepwell.core.status import TERMINAL, Status, WaitReason
+
+
+class StepKind(StrEnum):
+    """What a step does: `call` works, the others wait."""
+
+    CALL = "call"
+    TIMER = "timer"
+    SIGNAL = "signal"
+    APPROVAL = "approval"
+    CHILD = "child"
+
+
+class StepStatus(StrEnum):
+    """Where a step stands."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+CLOSED_STEP = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.CANCELLED})
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
+    """One approver's answer."""
+
+    actor: str
+    approved: bool
+    at: float
+    comment: str = ""
+
+
+class Approval(msgspec.Struct, kw_only=True):
+    """An approval step's own part: what was asked, and who answered so far."""
+
+    id: str
+    request: ApprovalRequest
+    approvers: tuple[str, ...] = ()
+    votes: list[Vote] = []
+    escalated: bool = False
+    decided_by: str = ""
+    expired: bool = False
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One attempt of a step, as listings show it; instants in seconds since the epoch, UTC."""
+
+    number: int
+    started_at: float
+    ended_at: float | None = None
+    error: Problem | None = None
+
+
+class Step(msgspec.Struct, kw_only=True):
+    """A step: everything of a run that takes time, waits too. Instants in seconds since the epoch, UTC."""
+
+    name: str
+    kind: StepKind
+    status: StepStatus
+    opened_at: float
+    attempt: int = 0
+    failures: int = 0
+    started_at: float | None = None
+    closed_at: float = 0.0
+    closed_seq: int = 0
+    due_at: float | None = None
+    output: Raw = NULL
+    error: Problem | None = None
+    reason: WaitReason = WaitReason.EVENT
+    signal: str = ""
+    approval: Approval | None = None
+    child_id: str = ""
+    detached: bool = False
+    past_attempts: list[Attempt] = []
+    forgotten: bool = False
+    """A retry or a roll-back forgot its outcome; the entry stays for its attempts."""
+
+    @property
+    def closed(self) -> bool:
+        return self.closed_seq > 0
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded value, or how a race was decided."""
+
+    seq: int
+    at: float
+    value: Raw = NULL
+    winner: str = ""
+    error: Problem | None = None
+    forget: tuple[str, ...] = ()
+
+
+class State(msgspec.Struct, kw_only=True):
+    """The fold of a run's history up to `seq`."""
+
+    run_id: str = ""
+    workflow: str = ""
+    version: str = ""
+    definition: str = ""
+    input: Raw = NULL
+    owner: str = ""
+    door: str = ""
+    labels: dict[str, str] = {}
+    parent: Parent | None = None
+    created_by: Actor = SYSTEM
+    start_at: float | None = None
+    forked_from: str = ""
+    created_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    seq: int = 0
+    last_at: float = 0.0
+    phase: Status = Status.PENDING
+    """The status without WAITING, which is derived."""
+    before_pause: Status = Status.PENDING
+    generation: int = 1
+    attempts: int = 0
+    current: str = ""
+    """The key of the step that was opened or tried last."""
+
+    steps: dict[str, Step] = {}
+    active: dict[str, None] = {}
+    """Keys of call steps in flight or between attempts."""
+    waits: dict[str, None] = {}
+    """Keys of open waits, oldest first."""
+    awaiting: dict[str, list[str]] = {}
+    """Signal name to the keys of the waits for it, oldest first."""
+    early: dict[str, list[SignalReceived]] = {}
+    """Signal name to the signals that no wait has taken, oldest first."""
+    choices: dict[str, Choice] = {}
+    timers: dict[str, float] = {}
+    """Armed timers: key to due instant. The store's timer rows equal this (W1); "" is the run's own start."""
+
+    output: Raw = NULL
+    error: Problem | None = None
+    reason: str = ""
+    forget: tuple[str, ...] = ()
+    ended_seq: int = 0
+
+    touched: list[str] = []
+    """Keys whose waits or timers changed since the driver last looked; not part of the run's meaning."""
+
+    def find(self, key: str) -> Step | None:
+        """The step under a key, unless it never began or was forgotten."""
+        step = self.steps.get(key)
+        return None if step is None or step.forgotten else step
+
+    @property
+    def terminal(self) -> bool:
+        return self.phase in TERMINAL
+
+    @property
+    def status(self) -> Status:
+        """The phase, or WAITING when every live step of a running run waits."""
+        if self.phase is Status.RUNNING and self.waits and not self.active:
+            return Status.WAITING
+        return self.phase
+
+    @property
+    def waiting_for(self) -> WaitReason | None:
+        """Why a waiting run waits: the strongest of its open waits; None unless it waits."""
+        if self.status is not Status.WAITING:
+            return None
+        reasons = {self.steps[key].reason for key in self.waits}
+        return next(reason for reason in WaitReason if reason in reasons)
+
+    @property
+    def waiting_until(self) -> float | None:
+        """The earliest instant at which a waiting run goes on by itself."""
+        return min(self.timers.values(), default=None) if self.status is Status.WAITING else None

@@ -1,0 +1,27 @@
+"""The dispatch port: the only thing that is pluggable about running on one machine or many.
+
+The journal is the truth; dispatch is hints. The promise: some live node drives each submitted run, at least once, and
+again if that node dies. Driving twice at the same time is harmless (`(run, seq)` and the epoch see to that).
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+Drive = Callable[[str], Coroutine[Any, Any, None]]
+"""Drives the run with this id until it ends or is parked."""
+
+
+class Dispatch(Protocol):
+    """Decides who drives a run."""
+
+    def submit(self, run_id: str, delay_s: float = 0.0) -> None:
+        """See to it that the run is driven, after `delay_s` seconds at the earliest. Twice is once."""
+
+    def interrupt(self, run_id: str) -> None:
+        """Whoever drives the run should look at its history again."""
+
+    async def serve(self, drive: Drive) -> None:
+        """Take this node's share of the driving until `stop`."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more runs; give those in hand `grace_s` seconds, then let go of them."""

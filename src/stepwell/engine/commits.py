@@ -1,0 +1,91 @@
+"""Group commit: all runs that have something to write share one transaction, and one flush to disk.
+
+A source (a run's driver) says that it has news; the committer asks every such source for its batch, writes them
+together, and tells each what became of it. Nobody is shown an event before that.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from stepwell.core.errors import StorageError
+from stepwell.store.port import Batch, CommitResult, RunStore
+
+MAX_GROUP: Final = 2_000
+"""Batches in one transaction: more gain nothing and make the first one wait."""
+
+
+class Source(Protocol):
+    """Something that has batches to commit: a run's driver."""
+
+    def take_batch(self) -> Batch | None:
+        """What is to be committed now, if anything; it is in flight until `settled` or `failed`."""
+
+    def settled(self, result: CommitResult) -> None:
+        """The batch taken last is on disk, or lost against somebody else."""
+
+    def failed(self, fault: StorageError) -> None:
+        """The store could not write the group."""
+
+
+class Committer:
+    """One loop that commits, group after group, while there is news."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._news: list[Source] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self.on_outbox: Callable[[], None] | None = None
+        """Called after a commit that wrote outbox items."""
+        self.groups = 0
+        self.batches = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._commit_groups(), name="stepwell-committer")
+
+    async def stop(self) -> None:
+        """Commit what is waiting, then end."""
+        await self._idle.wait()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def announce(self, source: Source) -> None:
+        """`source` has a batch; call once per batch."""
+        self._news.append(source)
+        if not self._wake.is_set():
+            self._wake.set()
+            self._idle.clear()
+
+    async def _commit_groups(self) -> None:
+        while True:
+            await self._wake.wait()
+            # Two turns of the loop let the runs that the last commit woke add their next batch to this group, and
+            # a new run its first step.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            sources, self._news = self._news[:MAX_GROUP], self._news[MAX_GROUP:]
+            if not sources:
+                self._wake.clear()
+                self._idle.set()
+                continue
+            await self._commit([(source, batch) for source in sources if (batch := source.take_batch()) is not None])
+
+    async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
+        if not group:
+            return
+        try:
+            results = await self._store.commit([batch for _, batch in group])
+        except StorageError as fault:
+            for source, _ in group:
+                source.failed(fault)
+            return
+        self.groups += 1
+        self.batches += len(group)
+        for (source, _), result in zip(group, results, strict=True):
+            source.settled(result)
+        if self.on_outbox is not None and any(batch.outbox for _, batch in group):
+            self.on_outbox()

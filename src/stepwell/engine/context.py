@@ -1,0 +1,323 @@
+"""The verbs: `core.program.RunContext`, one per branch of the program.
+
+Every verb has the same shape: if its outcome is on record, return it; else have its command accepted, and wait until
+the record is there. A step's work starts only after its scheduling is on disk.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from stepwell.core import commands as c
+from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.errors import Problem, ProgramError, Suspended
+from stepwell.core.history import NULL
+from stepwell.core.program import Branch, RaceResult, RunInfo, SignalValue, Work
+from stepwell.core.retry import NO_RETRY, RetryPolicy
+from stepwell.core.state import Choice, Step, StepStatus
+from stepwell.core.status import WaitReason
+from stepwell.engine.attempts import AttemptContext, decode, problem_of, recorded
+from stepwell.engine.ids import derived_id, new_id
+from stepwell.store.port import StreamItem
+
+if TYPE_CHECKING:
+    from stepwell.engine.driver import RunDriver
+
+_NO_VALUE: Final = object()
+
+
+class BranchContext:
+    """The verbs of one branch. `opened` are the keys it has begun, with those of its own branches in `inner`."""
+
+    def __init__(self, driver: "RunDriver", *, now: float) -> None:
+        self._driver = driver
+        self._now = now
+        self._opened: list[str] = []
+        self._inner: list[BranchContext] = []
+        state = driver.state
+        self.run = RunInfo(
+            id=state.run_id,
+            workflow=state.workflow,
+            version=state.version,
+            created_at=state.created_at,
+            labels=state.labels,
+            parent_id=state.parent.run_id if state.parent else None,
+        )
+
+    @property
+    def now(self) -> float:
+        return self._now
+
+    def uuid(self, key: str) -> UUID:
+        return derived_id(self.run.id, key)
+
+    def open_keys(self) -> tuple[str, ...]:
+        """All keys that this branch, and the branches within it, have begun."""
+        return (*self._opened, *(key for inner in self._inner for key in inner.open_keys()))
+
+    # --- work -------------------------------------------------------------------------------------------------------
+
+    async def step(
+        self,
+        key: str,
+        work: Work,
+        *,
+        name: str = "",
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> Any:
+        driver, journal = self._driver, self._driver.journal
+        mine = False  # whether this pass started the attempt, or finds one that a crash cut off
+        while True:
+            step = journal.state.find(key)
+            if step is None:
+                self._opened.append(key)
+                await driver.issue(c.ScheduleStep(key=key, name=name))
+                mine = True
+                await journal.durable()
+            elif step.closed_seq:
+                return self._outcome(key, step)
+            elif step.status is StepStatus.RETRYING:
+                mine = True
+                await driver.changed_key(key)
+                await journal.durable()
+            elif not mine:
+                await driver.issue(c.StartAttempt(key=key))
+                mine = True
+                await journal.durable()
+            else:
+                value = await self._attempt(key, step.attempt, work, retry, timeout_s, heartbeat_timeout_s)
+                if value is not _NO_VALUE:
+                    return value
+
+    async def _attempt(
+        self,
+        key: str,
+        attempt: int,
+        work: Work,
+        retry: RetryPolicy,
+        timeout_s: float | None,
+        heartbeat_timeout_s: float | None,
+    ) -> Any:
+        """One attempt, and its outcome put on record; `_NO_VALUE` when it failed."""
+        driver = self._driver
+        state = driver.state
+        context = AttemptContext(
+            run_id=self.run.id,
+            key=key,
+            attempt=attempt,
+            publish=driver.publish,
+            idempotency_key=f"{self.run.id}/{key}/{state.generation}",
+        )
+        try:
+            value = await context.run(work, timeout_s=timeout_s, heartbeat_timeout_s=heartbeat_timeout_s)
+            output, value = recorded(value)
+        except Exception as fault:  # noqa: BLE001  # whatever an activity raises fails its attempt, as a record
+            await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
+            return _NO_VALUE
+        await driver.issue(c.CompleteStep(key=key, attempt=attempt, output=output))
+        self._now = driver.state.last_at
+        return value
+
+    def _outcome(self, key: str, step: Step) -> Any:
+        """What the record of a closed step gives back."""
+        self._now = step.closed_at
+        if step.status is StepStatus.COMPLETED:
+            return decode(step.output)
+        if step.error is not None:
+            raise ProgramError(step.error, (key,))
+        raise Suspended  # cancelled: its branch lost, or its run ended
+
+    # --- waits ------------------------------------------------------------------------------------------------------
+
+    async def _wait_closed(self, key: str, opening: Callable[[], c.ProgramCommand]) -> Step:
+        """Open the wait unless it is on record, and wait until it is closed."""
+        driver = self._driver
+        if driver.state.find(key) is None:
+            self._opened.append(key)
+            await driver.issue(opening())
+        while True:
+            step = driver.state.find(key)
+            if step is None:
+                await driver.issue(opening())  # overtaken by somebody else: it has to be asked again
+            elif step.closed_seq:
+                return step
+            else:
+                await driver.changed_key(key)
+
+    async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:
+        step = await self._wait_closed(key, lambda: c.SetTimer(key=key, due_at=at, name=name))
+        self._outcome(key, step)
+
+    async def wait(
+        self,
+        key: str,
+        signal: str,
+        *,
+        deadline: float | None = None,
+        name: str = "",
+        reason: Literal["event", "callback"] = "event",
+    ) -> SignalValue | None:
+        step = await self._wait_closed(
+            key,
+            lambda: c.AwaitSignal(key=key, signal=signal, deadline=deadline, name=name, reason=WaitReason(reason)),
+        )
+        value = self._outcome(key, step)
+        return None if value is None else msgspec.convert(value, SignalValue)
+
+    async def approve(self, key: str, request: ApprovalRequest, *, name: str = "") -> ApprovalOutcome:
+        def opening() -> c.RequestApproval:
+            # A new id for each generation: a retry asks anew, and an old link decides nothing.
+            approval_id = str(self.uuid(f"{key}@{self._driver.state.generation}"))
+            return c.RequestApproval(key=key, approval_id=approval_id, request=request, name=name)
+
+        step = await self._wait_closed(key, opening)
+        return msgspec.convert(self._outcome(key, step), ApprovalOutcome)
+
+    async def child(
+        self,
+        key: str,
+        workflow: str,
+        input: Any = None,
+        *,
+        version: str | None = None,
+        wait: bool = True,
+        name: str = "",
+    ) -> Any:
+        raw, _ = recorded(input)
+        step = await self._wait_closed(
+            key,
+            lambda: c.StartChild(
+                key=key,
+                child_id=new_id(self._driver.clock.now()),
+                workflow=workflow,
+                version=version or "",
+                input=raw,
+                wait=wait,
+                name=name,
+            ),
+        )
+        return self._outcome(key, step)
+
+    # --- choices ----------------------------------------------------------------------------------------------------
+
+    async def record(self, key: str, value: Any) -> Any:
+        choice = self._driver.state.choices.get(key)
+        if choice is None:
+            raw, value = recorded(value)
+            await self._driver.issue(c.RecordValue(key=key, value=raw))
+            self._now = self._driver.state.last_at
+            return value
+        self._now = choice.at
+        return decode(choice.value)
+
+    async def publish(self, key: str, item: Any) -> None:
+        choice = self._driver.state.choices.get(key)
+        if choice is None:
+            _, item = recorded(item)
+            await self._driver.issue(c.PublishItem(key=key))
+            self._driver.publish(StreamItem(type="item", data=item, key=key))
+            self._now = self._driver.state.last_at
+        else:
+            self._now = choice.at
+
+    async def race(
+        self, key: str, branches: Mapping[str, Branch], *, until: Literal["first", "all"] = "first"
+    ) -> RaceResult | Sequence[Any]:
+        choice = self._driver.state.choices.get(key)
+        if choice is not None:
+            return self._decided(choice)
+        contexts = {name: BranchContext(self._driver, now=self._now) for name in branches}
+        self._inner = [*self._inner, *contexts.values()]
+        field = _Field(self._driver, {name: branch(contexts[name]) for name, branch in branches.items()})
+        values: dict[str, Any] = {}
+        try:
+            while len(values) < len(branches):
+                name, task = await field.next_done()
+                fault = task.exception()
+                if isinstance(fault, Suspended):
+                    raise fault
+                if fault is not None or until == "first":
+                    losers = [context for other, context in contexts.items() if other != name]
+                    return await self._decide(key, name, task, losers)
+                values[name] = task.result()
+        finally:
+            field.leave()
+        self._now = max((context.now for context in contexts.values()), default=self._now)
+        return [values[name] for name in branches]
+
+    async def _decide(
+        self, key: str, winner: str, task: asyncio.Task[Any], losers: list["BranchContext"]
+    ) -> RaceResult:
+        """Put the outcome of a race on record; what the losers have open is cancelled with it."""
+        fault = task.exception()
+        keys = tuple(open_key for loser in losers for open_key in loser.open_keys())
+        raw, value = NULL, None
+        error: Problem | None = None
+        forget: tuple[str, ...] = ()
+        if fault is None:
+            raw, value = recorded(task.result())
+        else:
+            error = problem_of(fault)
+            named = fault.forget if isinstance(fault, ProgramError) else ()
+            state = self._driver.state
+            cancelled = (k for k in keys if (step := state.find(k)) is not None and not step.closed)
+            forget = (key, *named, *cancelled)
+        await self._driver.issue(
+            c.DecideRace(key=key, winner=winner, value=raw, error=error, keys=keys, forget=forget)
+        )
+        self._now = self._driver.state.last_at
+        if error is not None:
+            raise ProgramError(error, forget)
+        return RaceResult(winner=winner, value=value)
+
+    def _decided(self, choice: Choice) -> RaceResult:
+        self._now = choice.at
+        if choice.error is not None:
+            raise ProgramError(choice.error, choice.forget)
+        return RaceResult(winner=choice.winner, value=decode(choice.value))
+
+
+class _Field:
+    """The branches of one race, running; says which ended, in the order in which they did."""
+
+    def __init__(self, driver: "RunDriver", branches: Mapping[str, Any]) -> None:
+        self._driver = driver
+        self._done: deque[str] = deque()
+        self._news = asyncio.Event()
+        self._tasks = {name: asyncio.ensure_future(branch) for name, branch in branches.items()}
+        self._live = len(branches)
+        driver.begin_branches(self._live)
+        for name, task in self._tasks.items():
+            task.add_done_callback(lambda _, name=name: self._ended(name))
+
+    def _ended(self, name: str) -> None:
+        self._done.append(name)
+        self._news.set()
+        if self._live:
+            self._live -= 1
+            self._driver.end_branch()
+
+    async def next_done(self) -> tuple[str, asyncio.Task[Any]]:
+        while not self._done:
+            self._news.clear()
+            await self._news.wait()
+        name = self._done.popleft()
+        return name, self._tasks[name]
+
+    def leave(self) -> None:
+        """The race is decided or given up: the branches still running are cancelled, not waited for."""
+        live, self._live = self._live, 0
+        for _ in range(live):
+            self._driver.end_branch()
+        for task in self._tasks.values():
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled():
+                task.exception()  # seen: a branch may fail after its race was decided
+        self._driver.join_branches()

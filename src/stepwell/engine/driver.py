@@ -1,0 +1,239 @@
+"""The driver owns a run while it is active: it runs the program from its start, starts what the program asks for once
+that is on disk, fires timers, and lets go when the run ends or nothing but waiting is left.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from enum import Enum
+from typing import Any
+
+from stepwell.core import commands as c
+from stepwell.core.decide import Hold, Refusal
+from stepwell.core.errors import ProgramError, StorageError, Suspended, problem
+from stepwell.core.program import Program
+from stepwell.core.run import START_TIMER
+from stepwell.core.state import State
+from stepwell.core.status import Status
+from stepwell.engine.attempts import decode, problem_of, recorded
+from stepwell.engine.clock import Clock
+from stepwell.engine.context import BranchContext
+from stepwell.engine.journal import AT_REST, Journal
+from stepwell.store.port import StreamItem
+
+Future = asyncio.Future
+
+
+class Release(Enum):
+    """Why a driver let go."""
+
+    ENDED = "ended"
+    PARKED = "parked"
+    OVERTAKEN = "overtaken"
+    FAULT = "fault"
+
+
+class RunDriver:
+    """One run, while it is in memory (`journal.Listener`)."""
+
+    def __init__(self, journal: Journal, *, clock: Clock, idle_s: float) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.blocked = 0
+        """Branches that wait for something durable, are held, or wait for branches of their own."""
+        self.branches = 1
+        self._idle_s = idle_s
+        self._released: Future[Release] = asyncio.get_running_loop().create_future()
+        self._running: Future[None] | None = None
+        self._program: asyncio.Task[None] | None = None
+        self._waiters: dict[str, Future[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._idle: asyncio.TimerHandle | None = None
+        self._overtaken = False
+        self.fault: StorageError | None = None
+        journal.listener = self
+
+    @property
+    def state(self) -> State:
+        return self.journal.state
+
+    async def drive(self, program: Program) -> Release:
+        """Run the program until the run ends or is parked; why it was let go."""
+        self.journal.perform(c.FireTimer(key=START_TIMER))
+        self.journal.perform(c.PickUp())
+        self._arm(list(self.state.timers))
+        if self._released.done():
+            pass
+        elif self.state.phase in AT_REST:
+            self._let_go_when_saved()
+        else:
+            self._program = asyncio.create_task(self._run(program))
+        try:
+            return await self._released
+        finally:
+            self._drop()
+
+    async def _run(self, program: Program) -> None:
+        """The program from its start to the end of the run."""
+        context = BranchContext(self, now=self.state.created_at)
+        try:
+            try:
+                output, _ = recorded(await program(context, decode(self.state.input)))
+            except ProgramError as fault:
+                await self.issue(c.FailRun(error=fault.problem, forget=fault.forget))
+            except Exception as fault:  # noqa: BLE001  # whatever a program raises ends its run, as a record
+                await self.issue(c.FailRun(error=problem_of(fault)))
+            else:
+                await self.issue(c.CompleteRun(output=output))
+        except Suspended:
+            if not self.state.terminal:
+                await self.journal.durable()
+                self._release(Release.OVERTAKEN)
+
+    # --- what the verbs need ----------------------------------------------------------------------------------------
+
+    async def issue(self, command: c.ProgramCommand) -> None:
+        """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
+        while True:
+            if self._overtaken or self._released.done():
+                await self.block(asyncio.get_running_loop().create_future())
+            decision = self.journal.perform(command)
+            if isinstance(decision, list):
+                return
+            if isinstance(decision, Refusal):
+                if self.state.terminal or decision.code == "late_result":
+                    raise Suspended
+                raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
+            assert isinstance(decision, Hold)
+            await self._until_running()
+
+    async def block(self, awaitable: Awaitable[Any]) -> None:
+        """Wait for something that may take long: a run of which every branch does so is let go."""
+        self.blocked += 1
+        self._look_idle()
+        try:
+            await awaitable
+        finally:
+            self.blocked -= 1
+            if self._idle is not None:
+                self._idle.cancel()
+                self._idle = None
+
+    async def changed_key(self, key: str) -> None:
+        """Wait until the wait or timer under `key` changes."""
+        waiter = self._waiters.get(key)
+        if waiter is None or waiter.done():
+            waiter = self._waiters[key] = asyncio.get_running_loop().create_future()
+        await self.block(asyncio.shield(waiter))
+
+    async def _until_running(self) -> None:
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_future()
+        await self.block(asyncio.shield(self._running))
+
+    def publish(self, item: StreamItem) -> None:
+        """Put an item on the stream, unless the run was let go (then its attempt is not the current one)."""
+        if not self._released.done():
+            self.journal.publish(item)
+
+    def begin_branches(self, number: int) -> None:
+        """The branch that calls this waits for `number` new ones."""
+        self.branches += number
+        self.blocked += 1
+
+    def end_branch(self) -> None:
+        self.branches -= 1
+        self._look_idle()
+
+    def join_branches(self) -> None:
+        """The branch that waited for others goes on."""
+        self.blocked -= 1
+
+    # --- what the journal tells -------------------------------------------------------------------------------------
+
+    def changed(self, keys: list[str]) -> None:
+        state = self.state
+        for key in keys:
+            waiter = self._waiters.pop(key, None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        self._arm(keys)
+        if state.phase is Status.RUNNING and self._running is not None and not self._running.done():
+            self._running.set_result(None)
+        if state.terminal and self._program is not None and self._program is not asyncio.current_task():
+            self._program.cancel()
+        self._look_idle()
+
+    def saved(self) -> None:
+        self._look_idle()
+        if not self.journal.settled_down:
+            return
+        if self.state.terminal:
+            self._release(Release.ENDED)
+        elif self.journal.parking or (self.state.phase in AT_REST and self._program is None):
+            self._release(Release.PARKED)
+
+    def lost(self, fault: StorageError | None) -> None:
+        self.fault = fault
+        self._release(Release.FAULT if fault is not None else Release.ENDED)
+
+    def overtaken(self) -> None:
+        """Verbs wait from now on; attempts in flight end and are recorded; then the run is driven anew."""
+        self._overtaken = True
+        self._look_idle()
+
+    # --- timers, and letting go -------------------------------------------------------------------------------------
+
+    def _arm(self, keys: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        for key in keys:
+            handle = self._timers.pop(key, None)
+            if handle is not None:
+                handle.cancel()
+            due_at = self.state.timers.get(key)
+            if due_at is not None and not self._released.done():
+                self._timers[key] = loop.call_later(max(0.0, due_at - self.clock.now()), self._fire, key)
+
+    def _fire(self, key: str) -> None:
+        self._timers.pop(key, None)
+        if self._released.done() or self._overtaken:
+            return
+        due_at = self.state.timers.get(key)
+        if due_at is not None and due_at > self.clock.now():
+            self._arm([key])  # the loop's clock and ours differ a little
+            return
+        self.journal.perform(c.FireTimer(key=key))
+
+    def _look_idle(self) -> None:
+        """When every branch waits: end a stop, give way after being overtaken, or park after the idle time."""
+        if self.blocked < self.branches or self._released.done() or self._program is None:
+            return
+        if self._overtaken:
+            if self.journal.settled_down:
+                self._release(Release.OVERTAKEN)
+        elif self.state.phase is Status.STOPPING:
+            self.journal.perform(c.FinishStop())
+        elif self._idle is None and not self.state.terminal:
+            self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._park)
+
+    def _park(self) -> None:
+        self._idle = None
+        if self.blocked >= self.branches and not self.state.terminal:
+            self.journal.park()
+
+    def _let_go_when_saved(self) -> None:
+        if self.journal.settled_down:
+            self._release(Release.ENDED if self.state.terminal else Release.PARKED)
+
+    def _release(self, why: Release) -> None:
+        if not self._released.done():
+            self._released.set_result(why)
+
+    def _drop(self) -> None:
+        """Let go of everything: the program is unwound, timers and waiters are forgotten."""
+        self.journal.listener = None
+        for handle in self._timers.values():
+            handle.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._program is not None and not self._program.done():
+            self._program.cancel()

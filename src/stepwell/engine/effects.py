@@ -1,0 +1,69 @@
+"""What the outbox asks for, done: children are started and cancelled, parents are told how they ended."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw
+
+from stepwell.core import commands as c
+from stepwell.core import history as h
+from stepwell.core.errors import Problem, RefusedError, RunNotFoundError, WorkflowNotFoundError, problem
+from stepwell.engine.duties.outbox import Deliver
+from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, START_CHILD
+from stepwell.store.port import OutboxItem
+
+if TYPE_CHECKING:
+    from stepwell.engine.engine import Engine
+
+
+class Effects:
+    """Every handler may be called twice for one item."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    @property
+    def handlers(self) -> Mapping[str, Deliver]:
+        return {START_CHILD: self.start_child, CANCEL_CHILD: self.cancel_child, CHILD_ENDED: self.child_ended}
+
+    async def start_child(self, item: OutboxItem) -> None:
+        data = item.data
+        if await self._engine.store.load([item.run_id]):
+            return
+        parent = h.Parent(run_id=data["parent"], key=data["key"])
+        try:
+            await self._engine.start(
+                data["workflow"],
+                data["input"],
+                version=data["version"],
+                run_id=item.run_id,
+                owner=data["owner"],
+                door=data["door"],
+                parent=parent,
+            )
+        except WorkflowNotFoundError as fault:
+            error = problem("configuration", str(fault), status=400, retryable=False)
+            await self._tell_parent(parent, item.run_id, error=error)
+
+    async def cancel_child(self, item: OutboxItem) -> None:
+        try:
+            await self._engine.cancel(item.run_id, reason="its parent run ended")
+        except (RefusedError, RunNotFoundError):
+            pass  # it has ended by itself, or was never started
+
+    async def child_ended(self, item: OutboxItem) -> None:
+        data = item.data
+        error = msgspec.convert(data["error"], Problem) if data["error"] else None
+        parent = h.Parent(run_id=item.run_id, key=data["key"])
+        await self._tell_parent(parent, data["child"], error=error, output=Raw(msgspec.json.encode(data["output"])))
+
+    async def _tell_parent(
+        self, parent: h.Parent, child_id: str, *, error: Problem | None = None, output: Raw = h.NULL
+    ) -> None:
+        try:
+            await self._engine.tell(
+                parent.run_id, c.EndChild(key=parent.key, child_id=child_id, error=error, output=output)
+            )
+        except RunNotFoundError:
+            pass  # the parent was pruned

@@ -1,0 +1,506 @@
+"""`Engine`: the one object that doors, console and command line see. It starts runs, commands them and reads them.
+
+Every method that changes something returns when the change is on disk. Refusals are `RefusedError`s, an unknown run is
+a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableError`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from stepwell.core import commands as c
+from stepwell.core import history as h
+from stepwell.core.errors import (
+    InvalidInputError,
+    Problem,
+    ProgramError,
+    RefusedError,
+    RunNotFoundError,
+    StepwellError,
+    StorageError,
+)
+from stepwell.core.program import Programs
+from stepwell.core.run import fold
+from stepwell.core.state import State
+from stepwell.core.status import Status
+from stepwell.dispatch.port import Dispatch
+from stepwell.engine import forking, schedules
+from stepwell.engine.attempts import decode, recorded
+from stepwell.engine.clock import Clock, SystemClock
+from stepwell.engine.commits import Committer
+from stepwell.engine.desk import Desk
+from stepwell.engine.driver import Release, RunDriver
+from stepwell.engine.duties.firing import FireSchedules
+from stepwell.engine.duties.loop import Duty, DutyLoop
+from stepwell.engine.duties.outbox import DeliverOutbox
+from stepwell.engine.duties.outside import SeeOutsideChanges
+from stepwell.engine.duties.retention import PruneEnded
+from stepwell.engine.duties.timers import WakeRuns
+from stepwell.engine.effects import Effects
+from stepwell.engine.ids import new_id
+from stepwell.engine.journal import AT_REST, Journal, encode_state
+from stepwell.engine.projections import ended_badly
+from stepwell.engine.schedules import Schedule
+from stepwell.engine.watching import Seen, Watchers
+from stepwell.engine.workflows import Workflows
+from stepwell.store.port import (
+    ApprovalQuery,
+    ApprovalRow,
+    CountQuery,
+    RunQuery,
+    RunRow,
+    Store,
+    StreamItem,
+)
+
+log = structlog.get_logger()
+
+SNAPSHOT_ABOVE: Final = 1_000
+"""A parked run with a longer history keeps its folded state."""
+RETRY_AFTER_FAULT_S: Final = 1.0
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`idle_s`: how long a run that only waits stays in memory. `keep_ended_s`: retention, None keeps all."""
+
+    idle_s: float = 5.0
+    keep_ended_s: float | None = None
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that exists. `created` is False when the start key had started it before."""
+
+    run_id: str
+    created: bool = True
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended: `output` when it completed, `error` when it failed or was cancelled."""
+
+    run_id: str
+    status: Status
+    output: Any = None
+    error: Problem | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of a run's history that it can be rolled back to. `reason`: step_completed or manual."""
+
+    seq: int
+    at: float
+    reason: str
+    label: str = ""
+
+
+class Engine:
+    """Durable runs on a store. `open` it inside a running event loop; `drive=False` reads and commands only."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        dispatch: Dispatch,
+        programs: Sequence[Programs],
+        clock: Clock | None = None,
+        options: EngineOptions | None = None,
+    ) -> None:
+        self.store = store
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.workflows = Workflows(store, programs)
+        self.options = options if options is not None else EngineOptions()
+        self.watchers = Watchers(store)
+        self._dispatch = dispatch
+        self._desk = Desk(store, self._new_journal)
+        self._results: dict[str, list[asyncio.Future[None]]] = {}
+        self._drivers: dict[str, RunDriver] = {}
+        self._duties: list[DutyLoop] = []
+        self.driving = False
+
+    # --- opening and closing ----------------------------------------------------------------------------------------
+
+    async def open(self, *, drive: bool = True) -> None:
+        """Open the store and take up the runs that were being driven when the last process ended."""
+        await self.store.open()
+        self.committer = Committer(self.store)
+        self.committer.start()
+        self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self._changed_outside), self.clock))
+        if drive:
+            self._add_driving_duties()
+            self.driving = True
+            await self._dispatch.serve(self._drive)
+            await self._wake.recover(self.clock.now())
+        for duty in self._duties:
+            duty.start()
+
+    def _add_driving_duties(self) -> None:
+        self._wake = WakeRuns(self.store, self._dispatch)
+        effects = Effects(self)
+        duties: list[Duty] = [self._wake, FireSchedules(self.store, self._fire_schedule)]
+        if self.options.keep_ended_s is not None:
+            duties.append(PruneEnded(self.store, self.options.keep_ended_s))
+        outbox = DutyLoop(DeliverOutbox(self.store, effects.handlers), self.clock)
+        self.committer.on_outbox = outbox.nudge
+        self._duties += [outbox, *(DutyLoop(duty, self.clock) for duty in duties)]
+
+    async def close(self, *, grace_s: float = 10.0) -> None:
+        """Take no more runs, give those in hand `grace_s` seconds, write what is decided, close the store."""
+        self.driving = False
+        self.watchers.close()
+        for duty in self._duties:
+            await duty.stop()
+        await self._dispatch.stop(grace_s)
+        await self.committer.stop()
+        await self.store.close()
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        workflow: str,
+        input: Any = None,
+        *,
+        version: str = "",
+        start_key: str | None = None,
+        run_id: str | None = None,
+        owner: str = "",
+        door: str = "",
+        labels: dict[str, str] | None = None,
+        parent: h.Parent | None = None,
+        start_at: float | None = None,
+        actor: h.Actor = h.SYSTEM,
+    ) -> Started:
+        """Start a run; it exists on disk on return. The same `start_key` of an owner starts one run only.
+
+        Raises `WorkflowNotFoundError`, `InvalidInputError`.
+        """
+        definition = await self.workflows.find(workflow, version)
+        now = self.clock.now()
+        created = h.RunCreated(
+            at=now,
+            actor=actor,
+            run_id=run_id or new_id(now),
+            workflow=definition.name,
+            version=definition.version,
+            definition=definition.digest,
+            input=_as_input(input),
+            owner=owner,
+            door=door,
+            labels=labels or {},
+            parent=parent,
+            start_at=start_at,
+        )
+        return await self._create([created], start_key)
+
+    async def _create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
+        created = events[0]
+        assert isinstance(created, h.RunCreated)
+        journal = self._new_journal()
+        journal.start_key = start_key
+        async with self._desk.lend_new(created.run_id, journal):
+            journal.append(events)
+            if self.driving and journal.state.phase not in AT_REST:
+                self._dispatch.submit(created.run_id)
+            try:
+                await journal.durable()
+            except RefusedError as refusal:
+                if refusal.code != "exists":
+                    raise
+                return Started(run_id=refusal.run_id, created=False)
+        return Started(run_id=created.run_id)
+
+    async def run(
+        self, workflow: str, input: Any = None, *, timeout_s: float | None = None, **options: Any
+    ) -> RunResult:
+        """Start a run (options as for `start`) and wait for its end. Raises `TimeoutError`; the run goes on."""
+        started = await self.start(workflow, input, **options)
+        return await self.result(started.run_id, timeout_s=timeout_s)
+
+    async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
+        """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
+        async with asyncio.timeout(timeout_s), self._desk.borrow(run_id) as journal:
+            while not (journal.state.terminal and journal.settled_down):
+                ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._results.setdefault(run_id, []).append(ended)
+                await ended
+            return _result(journal.state)
+
+    async def fork(
+        self, run_id: str, *, at_seq: int = 0, actor: h.Actor = h.SYSTEM, input: Any = msgspec.UNSET
+    ) -> Started:
+        """A new run of the same workflow that has the outcomes an old one had on record at `at_seq`.
+
+        With `input` it starts from that instead of the old run's input.
+        """
+        events = await self.history(run_id)
+        if not 0 <= at_seq <= len(events):
+            raise RefusedError("no_such_snapshot", f"the history has 1 to {len(events)}", run_id=run_id)
+        now = self.clock.now()
+        raw = None if input is msgspec.UNSET else _as_input(input)
+        return await self._create(
+            forking.fork(events, at_seq, new_id=new_id(now), now=now, actor=actor, input=raw), None
+        )
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    async def signal(
+        self, run_id: str, signal: str, data: Any = None, *, id: str | None = None, actor: h.Actor = h.SYSTEM
+    ) -> None:
+        """Send a signal; it is kept until a wait takes it. The same `id` twice is one signal while it is kept."""
+        signal_id = id or new_id(self.clock.now())
+        await self.tell(run_id, c.SendSignal(id=signal_id, signal=signal, data=_as_input(data), actor=actor))
+
+    async def decide_approval(
+        self,
+        run_id: str,
+        approval_id: str,
+        *,
+        approved: bool,
+        comment: str = "",
+        data: Any = None,
+        actor: h.Actor = h.SYSTEM,
+    ) -> None:
+        """Approve or reject. Raises `RefusedError` with the decision that stands, if one does."""
+        await self.tell(
+            run_id,
+            c.DecideApproval(
+                approval_id=approval_id, approved=approved, comment=comment, data=_as_input(data), actor=actor
+            ),
+        )
+
+    async def pause(self, run_id: str, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
+        """Begin nothing new; steps in flight finish. Says whether it changed anything."""
+        return await self.tell(run_id, c.PauseRun(reason=reason, actor=actor))
+
+    async def resume(self, run_id: str, *, actor: h.Actor = h.SYSTEM) -> bool:
+        return await self.tell(run_id, c.ResumeRun(actor=actor))
+
+    async def stop(self, run_id: str, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
+        """Let the steps in flight finish, cut waits short, then end as cancelled."""
+        return await self.tell(run_id, c.StopRun(reason=reason, actor=actor))
+
+    async def cancel(self, run_id: str, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
+        """End at once, from any status that is not an end."""
+        return await self.tell(run_id, c.CancelRun(reason=reason, actor=actor))
+
+    async def retry(self, run_id: str, *, actor: h.Actor = h.SYSTEM) -> bool:
+        """Go on from what failed or was cut off; what completed stays."""
+        return await self.tell(run_id, c.RetryRun(actor=actor))
+
+    async def roll_back(self, run_id: str, to_seq: int, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
+        """Forget all outcomes after `to_seq`; the run is left paused. The history keeps everything."""
+        return await self.tell(run_id, c.RollBackRun(to_seq=to_seq, reason=reason, actor=actor))
+
+    async def snapshot(self, run_id: str, label: str = "", *, actor: h.Actor = h.SYSTEM) -> bool:
+        """Put a named point into the history to roll back to."""
+        return await self.tell(run_id, c.TakeSnapshot(label=label, actor=actor))
+
+    async def tell(self, run_id: str, command: c.OutsideCommand) -> bool:
+        """Any command from outside; whether it changed anything."""
+        async with self._desk.borrow(run_id) as journal:
+            changed = await journal.tell(command)
+            if changed and self.driving and run_id not in self._drivers and journal.state.phase not in AT_REST:
+                self._dispatch.submit(run_id)
+            return changed
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    async def state(self, run_id: str) -> State:
+        """The fold of a run's history: steps, attempts, waits, outputs. A copy of nothing: do not change it."""
+        journal = self._desk.at_hand(run_id)
+        if journal is not None and journal.settled_down:
+            return journal.state
+        return fold(await self.history(run_id))
+
+    async def get(self, run_id: str) -> RunResult:
+        """How a run stands, without waiting."""
+        return _result(await self.state(run_id))
+
+    async def history(self, run_id: str, *, after_seq: int = 0, limit: int = -1) -> list[h.AnyEvent]:
+        """The events after `after_seq`, oldest first; the first has seq `after_seq + 1`."""
+        events = await self.store.events(run_id, after_seq, limit)
+        if not events and after_seq == 0:
+            raise RunNotFoundError(run_id)
+        return events
+
+    async def stream(self, run_id: str, *, after: int = 0, limit: int = -1) -> list[StreamItem]:
+        """The stream items after number `after`, oldest first."""
+        return await self.store.stream(run_id, after, limit)
+
+    async def watch(self, run_id: str, *, after_seq: int = 0, after_item: int = 0) -> AsyncIterator[Seen]:
+        """History and stream from a point on, as they are committed, until the run has ended."""
+        if not await self.store.events(run_id, 0, 1):
+            raise RunNotFoundError(run_id)
+        async for seen in self.watchers.watch(run_id, after_seq, after_item):
+            yield seen
+
+    async def snapshots(self, run_id: str) -> list[Snapshot]:
+        """The points that a run can be rolled back to, oldest first."""
+        events = await self.history(run_id)
+        return [
+            Snapshot(seq=seq, at=event.at, reason="manual" if label else "step_completed", label=label)
+            for seq, event in enumerate(events, 1)
+            if isinstance(event, h.StepCompleted | h.SnapshotTaken)
+            for label in [event.label if isinstance(event, h.SnapshotTaken) else ""]
+        ]
+
+    async def list_runs(self, query: RunQuery | None = None) -> list[RunRow]:
+        """One page of runs, newest first."""
+        return await self.store.list_runs(query if query is not None else RunQuery())
+
+    async def count_runs(self, query: CountQuery | None = None) -> dict[tuple[str, str], int]:
+        """(workflow, status) to number of runs."""
+        return await self.store.count_runs(query if query is not None else CountQuery())
+
+    async def approvals(self, query: ApprovalQuery | None = None) -> list[ApprovalRow]:
+        """One page of the inbox, newest first."""
+        return await self.store.list_approvals(query if query is not None else ApprovalQuery())
+
+    async def prune(self, *, ended_before: float, limit: int = 500) -> int:
+        """Delete up to `limit` runs that ended before that instant; how many."""
+        return await self.store.prune(ended_before, limit)
+
+    # --- schedules --------------------------------------------------------------------------------------------------
+
+    async def schedule(
+        self,
+        workflow: str,
+        input: Any = None,
+        *,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        every_s: float | None = None,
+        at: float | None = None,
+        id: str | None = None,
+        version: str = "",
+        owner: str = "",
+        labels: dict[str, str] | None = None,
+    ) -> Schedule:
+        """Start runs at times: by `cron` in a time zone, every so many seconds, or once `at` an instant.
+
+        The same `id` again replaces the schedule. Raises `InvalidInputError`, `WorkflowNotFoundError`.
+        """
+        await self.workflows.find(workflow, version)
+        now = self.clock.now()
+        _, value = recorded(input)
+        rule = Schedule(
+            id=id or new_id(now),
+            workflow=workflow,
+            input=value,
+            version=version,
+            owner=owner,
+            cron=cron,
+            timezone=timezone,
+            every_s=every_s,
+            at=at,
+            labels=labels or {},
+            created_at=now,
+        )
+        schedules.check(rule)
+        rule = msgspec.structs.replace(rule, next_at=schedules.next_after(rule, now))
+        await self.store.put_record(schedules.to_record(rule, version=1))
+        return rule
+
+    async def pause_schedule(self, id: str, *, paused: bool = True) -> Schedule:
+        """Stop firing, or (`paused=False`) fire again from now on."""
+        record, rule = await self._find_schedule(id)
+        rule = msgspec.structs.replace(rule, paused=paused, next_at=schedules.next_after(rule, self.clock.now()))
+        await self.store.put_record(schedules.to_record(rule, record.version + 1))
+        return rule
+
+    async def unschedule(self, id: str) -> None:
+        await self._find_schedule(id)
+        await self.store.drop_record(schedules.KIND, id)
+
+    async def list_schedules(self) -> list[Schedule]:
+        return [schedules.from_record(record) for record in await self.store.get_records(schedules.KIND)]
+
+    async def _find_schedule(self, id: str) -> tuple[Any, Schedule]:
+        found = await self.store.get_records(schedules.KIND, id=id)
+        if not found:
+            raise RefusedError("not_found", f"there is no schedule {id}")
+        return found[0], schedules.from_record(found[0])
+
+    async def _fire_schedule(self, rule: Schedule, due_at: float) -> str:
+        started = await self.start(
+            rule.workflow,
+            rule.input,
+            version=rule.version,
+            owner=rule.owner,
+            start_key=f"schedule/{rule.id}/{due_at:.3f}",
+            door="schedule",
+            labels={**rule.labels, "schedule": rule.id},
+        )
+        return started.run_id
+
+    # --- driving ----------------------------------------------------------------------------------------------------
+
+    def _new_journal(self) -> Journal:
+        return Journal(store=self.store, committer=self.committer, clock=self.clock, observe=self._committed)
+
+    async def _drive(self, run_id: str) -> None:
+        """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
+        try:
+            async with self._desk.borrow(run_id) as journal:
+                why = await self._drive_journal(run_id, journal)
+        except StorageError as fault:
+            log.warning("run.store_failed", run_id=run_id, error=str(fault))
+            why = Release.FAULT
+        except StepwellError as fault:
+            log.error("run.not_driven", run_id=run_id, error=str(fault))
+            return
+        if why is Release.OVERTAKEN:
+            self._dispatch.submit(run_id)
+        elif why is Release.FAULT:
+            self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
+
+    async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
+        if journal.state.terminal or journal.state.phase is Status.PAUSED:
+            return Release.ENDED
+        program = await self.workflows.program(journal.state.definition)
+        driver = self._drivers[run_id] = RunDriver(journal, clock=self.clock, idle_s=self.options.idle_s)
+        try:
+            why = await driver.drive(program)
+        finally:
+            del self._drivers[run_id]
+        if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:
+            await self.store.snapshot(journal.run, journal.state.seq, encode_state(journal.state))
+        return why
+
+    def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
+        self.watchers.committed(journal, events, items)
+        if journal.state.terminal:
+            for ended in self._results.pop(journal.state.run_id, ()):
+                if not ended.done():
+                    ended.set_result(None)
+
+    async def _changed_outside(self, run_id: str) -> None:
+        """Another process appended to the run: whoever holds it looks, and it is driven if it needs to be."""
+        self.watchers.changed(run_id)
+        try:
+            async with self._desk.borrow(run_id) as journal:
+                await journal.refresh()
+                self._committed(journal, [], [])
+                if self.driving and run_id not in self._drivers and journal.state.phase not in AT_REST:
+                    self._dispatch.submit(run_id)
+        except RunNotFoundError:
+            pass  # pruned in the meantime
+
+
+def _as_input(value: Any) -> msgspec.Raw:
+    try:
+        raw, _ = recorded(value)
+    except ProgramError as fault:
+        raise InvalidInputError(str(fault)) from None
+    return raw
+
+
+def _result(state: State) -> RunResult:
+    return RunResult(
+        run_id=state.run_id,
+        status=state.status,
+        error=ended_badly(state),
+        output=decode(state.output) if state.phase is Status.COMPLETED else None,
+    )

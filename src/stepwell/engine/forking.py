@@ -1,0 +1,71 @@
+"""The first events of a run that begins with another run's outcomes. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stepwell.core import history as h
+from stepwell.core.run import fold
+
+_COPIED = (
+    h.StepScheduled
+    | h.AttemptStarted
+    | h.AttemptFailed
+    | h.RetryScheduled
+    | h.StepCompleted
+    | h.StepFailed
+    | h.TimerSet
+    | h.TimerFired
+    | h.SignalAwaited
+    | h.WaitExpired
+    | h.ApprovalRequested
+    | h.ApprovalVoted
+    | h.ApprovalDecided
+    | h.ApprovalEscalated
+    | h.ChildStarted
+    | h.ChildEnded
+    | h.RaceDecided
+    | h.ValueRecorded
+)
+
+
+def fork(
+    events: Sequence[h.AnyEvent], at_seq: int, *, new_id: str, now: float, actor: h.Actor, input: msgspec.Raw | None
+) -> list[h.AnyEvent]:
+    """`RunCreated` of the new run, then what the old one had closed or recorded at `at_seq`, in its order.
+
+    What was open then is not copied: the new run opens it for itself. Signals that no wait had taken are left too.
+    """
+    first = events[0]
+    assert isinstance(first, h.RunCreated)
+    state = fold(list(events[:at_seq]))
+    closed = {key for key, step in state.steps.items() if step.closed and not step.forgotten}
+    created = msgspec.structs.replace(
+        first,
+        at=now,
+        actor=actor,
+        run_id=new_id,
+        parent=None,
+        start_at=None,
+        forked_from=first.run_id,
+        input=first.input if input is None else input,
+    )
+    copied: list[h.AnyEvent] = [created, h.RunStarted(at=now)]
+    for event in events[:at_seq]:
+        if isinstance(event, _COPIED) and (event.key in closed or event.key in state.choices):
+            copied.append(_renamed(event, new_id))
+        elif isinstance(event, h.SignalReceived) and _was_taken(event, events[:at_seq]):
+            copied.append(event)
+    return copied
+
+
+def _renamed(event: h.AnyEvent, run_id: str) -> h.AnyEvent:
+    """An approval's id is unique over all runs."""
+    if isinstance(event, h.ApprovalRequested):
+        return msgspec.structs.replace(event, approval_id=f"{run_id}/{event.key}")
+    return event
+
+
+def _was_taken(signal: h.SignalReceived, events: Sequence[h.AnyEvent]) -> bool:
+    kept = fold(list(events)).early.get(signal.signal, ())
+    return all(early.id != signal.id for early in kept)

@@ -1,0 +1,356 @@
+"""The journal of one run in memory: its state, what was decided, and what of that is on disk.
+
+What is decided is in the state at once and on disk with the next group commit; whoever must not run ahead of the disk
+awaits `durable`. If another process appended first, the journal folds again and decides the same commands again; if
+the store fails, it drops what it holds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from stepwell.core import commands as c
+from stepwell.core import history as h
+from stepwell.core.decide import Decision, Refusal, decide
+from stepwell.core.errors import RefusedError, StorageError
+from stepwell.core.run import apply, fold
+from stepwell.core.state import State, StepKind
+from stepwell.core.status import TERMINAL, Status
+from stepwell.engine.clock import Clock
+from stepwell.engine.commits import Committer
+from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
+from stepwell.store.port import CONFLICT, Batch, CommitResult, Exists, Loaded, RunStore, StreamItem
+
+_encode_items = msgspec.json.Encoder().encode
+encode_state = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(State).decode
+
+AT_REST: Final = frozenset({Status.PAUSED, Status.SCHEDULED, *TERMINAL})
+"""Statuses in which a run needs no driver."""
+
+Future = asyncio.Future
+
+
+class Listener(Protocol):
+    """Who follows a journal: the driver of the run, or a clerk that appends one command to a parked run."""
+
+    def changed(self, keys: list[str]) -> None:
+        """Waits or timers under these keys changed, or the run's phase did (not on disk yet)."""
+
+    def saved(self) -> None:
+        """A batch is on disk, and everything before it."""
+
+    def lost(self, fault: StorageError | None) -> None:
+        """The journal is void: the store failed, or the run could not be created. Let go."""
+
+    def overtaken(self) -> None:
+        """Others appended something under which not all that the program did stands: run it again from its start."""
+
+
+Observe = Callable[["Journal", list[h.AnyEvent], list[StreamItem]], None]
+"""Told of events and items that are on disk; `journal.saved_seq` and `saved_items` number the last of them."""
+
+
+class Flight(msgspec.Struct):
+    """A batch at the store, and what to do again should it lose."""
+
+    batch: Batch
+    commands: list[c.AnyCommand]
+    events: list[h.AnyEvent]
+    items: list[StreamItem]
+    landed: Any  # a Future[None], which msgspec has no type for
+
+
+class Journal:
+    """One run's state, and its way to the disk. All methods belong to the event loop's thread."""
+
+    def __init__(self, *, store: RunStore, committer: Committer, clock: Clock, observe: Observe) -> None:
+        self.state = State()
+        self.void = False
+        """The store failed, or the run was never created: what is in memory is worth nothing."""
+        self.start_key: str | None = None
+        self.listener: Listener | None = None
+        self.parking = False
+        """With nothing else to write, the next batch says that the run needs no driver."""
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._observe = observe
+        self.run = 0
+        self._epoch = 0
+        self._next_item = 1
+        self._live: bool | None = None
+        self.saved_seq = 0
+        """The seq of the last event on disk."""
+        self._shown: Shown | None = None
+        self._counted: Status | None = None
+        self._commands: list[c.AnyCommand] = []
+        self._events: list[h.AnyEvent] = []
+        self._items: list[StreamItem] = []
+        self._refused: dict[int, Refusal] = {}
+        self._rebasing = False
+        self._touched: set[str] = set()
+        self._announced = False
+        self._landing: Future[None] | None = None
+        self._flight: Flight | None = None
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Take what the store holds of the run as the truth."""
+        start = _decode_state(loaded.snapshot) if loaded.snapshot is not None else None
+        state = fold(loaded.events, start)
+        state.touched = []
+        self.state = state
+        self.run, self._epoch, self._live = loaded.run, loaded.epoch, loaded.live
+        self._next_item = loaded.next_item
+        self.saved_seq = state.seq
+        self._shown, self._counted = shown(state), state.status
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    def perform(self, command: c.AnyCommand) -> Decision:
+        """Decide, and fold the events in; they are on disk once `durable` has come true."""
+        decision = decide(self.state, command, self._clock.now())
+        if type(decision) is list and decision:
+            self._commands.append(command)
+            self.append(decision)
+        return decision
+
+    def append(self, events: list[h.AnyEvent]) -> None:
+        """Fold events in that need no decision: a run's creation, outcomes copied from another run."""
+        state = self.state
+        phase = state.phase
+        for event in events:
+            apply(state, event)
+        self._events += events
+        if state.touched or state.phase is not phase:
+            keys, state.touched = state.touched, []
+            self._touched.update(keys)
+            if self.listener is not None:
+                self.listener.changed(keys)
+        self._announce()
+
+    async def tell(self, command: c.OutsideCommand) -> bool:
+        """A command from outside: on disk on return; whether it changed anything.
+
+        Raises `RefusedError`, or the store's fault. Decided again, should somebody else have appended first.
+        """
+        decision = self.perform(command)
+        if isinstance(decision, Refusal):
+            raise refused(decision, self.state.run_id)
+        await self.durable()  # also when nothing changed: what that rests on may not be on disk yet
+        refusal = self._refused.pop(id(command), None)
+        if refusal is not None:
+            raise refused(refusal, self.state.run_id)
+        return bool(decision)
+
+    def publish(self, item: StreamItem) -> None:
+        """Put an item on the stream, with the next commit."""
+        self._items.append(msgspec.structs.replace(item, at=self._clock.now()))
+        self._announce()
+
+    @property
+    def saved_items(self) -> int:
+        """The number of the last stream item on disk."""
+        return self._next_item - 1
+
+    @property
+    def settled_down(self) -> bool:
+        """Whether everything decided is on disk."""
+        return not (self._events or self._items or self._flight is not None)
+
+    def durable(self) -> Awaitable[None]:
+        """Comes true when all that was decided so far is on disk; raises the store's fault."""
+        if self._events or self._items:
+            if self._landing is None:
+                self._landing = asyncio.get_running_loop().create_future()
+            return self._landing
+        return self._flight.landed if self._flight is not None else _nothing()
+
+    # --- batches ----------------------------------------------------------------------------------------------------
+
+    def park(self) -> None:
+        """Say on disk that the run needs no driver, unless something else comes first."""
+        self.parking = True
+        self._announce()
+
+    def _announce(self) -> None:
+        if not self._announced and self._flight is None:
+            self._announced = True
+            self._committer.announce(self)
+
+    def take_batch(self) -> Batch | None:
+        """All that was decided since the last batch (`commits.Source`)."""
+        self._announced = False
+        state, events, items = self.state, self._events, self._items
+        if self._flight is not None or not (events or items or self.parking):
+            return None
+        batch = Batch(
+            run=self.run,
+            run_id=state.run_id,
+            base_seq=self.saved_seq,
+            epoch=self._epoch,
+            count=len(events),
+            events=h.encode_events(events) if events else b"",
+            step=state.current,
+            attempts=state.attempts,
+        )
+        self._add_row(batch)
+        if items:
+            batch.first_item, batch.item_count, batch.items = self._next_item, len(items), _encode_items(items)
+        if self._touched or state.terminal or self.run == 0:
+            self._add_implied(batch)
+        landed = self._landing if self._landing is not None else asyncio.get_running_loop().create_future()
+        self._flight = Flight(batch, self._commands, events, items, landed)
+        self._landing, self._commands, self._events, self._items = None, [], [], []
+        return batch
+
+    def _add_row(self, batch: Batch) -> None:
+        """What of the run's row changes beside seq, step and attempts."""
+        state = self.state
+        self.parking = self.parking and not batch.count and not self._items
+        live = state.phase not in AT_REST and not self.parking
+        if live is not self._live:
+            batch.live = self._live = live
+        look = shown(state)
+        if look != self._shown:
+            batch.row, batch.was = run_row(state), self._counted
+            self._shown, self._counted = look, state.status
+        if self.run == 0:
+            batch.start_key, batch.definition = self.start_key, state.definition
+
+    def _add_implied(self, batch: Batch) -> None:
+        """Timers, approvals and outbox items that follow from what was touched."""
+        state, touched = self.state, self._touched
+        batch.timers = {key: state.timers.get(key) for key in touched}
+        batch.approvals = [
+            approval_row(state, key, step)
+            for key in touched
+            if (step := state.steps.get(key)) is not None and step.kind is StepKind.APPROVAL
+        ]
+        batch.outbox = outbox_items(state, self._events, touched, self._clock.now())
+        self._touched = set()
+
+    def settled(self, result: CommitResult) -> None:
+        """The store's answer to the batch in flight (`commits.Source`)."""
+        flight = self._flight
+        assert flight is not None
+        if result is CONFLICT:
+            self._landing = self._landing or asyncio.get_running_loop().create_future()
+            _follow(flight.landed, self._landing)
+            self._items = [*flight.items, *self._items]
+            self._touched.update(flight.batch.timers)
+            self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
+            return
+        self._flight = None
+        if isinstance(result, Exists):
+            _fail(flight.landed, RefusedError("exists", "the start key is taken", run_id=result.run_id))
+            self._void(None)
+            return
+        assert not isinstance(result, type(CONFLICT))
+        self.run = result.run
+        self.saved_seq += flight.batch.count
+        self._next_item += flight.batch.item_count
+        if not flight.landed.done():
+            flight.landed.set_result(None)
+        if self._events or self._items:
+            self._announce()
+        self._observe(self, flight.events, flight.items)
+        if self.listener is not None:
+            self.listener.saved()
+
+    def failed(self, fault: StorageError) -> None:
+        """The store failed: drop everything that is not on disk (`commits.Source`)."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            _fail(flight.landed, fault)
+        self._void(fault)
+
+    def _void(self, fault: StorageError | None) -> None:
+        self.void = True
+        if self._landing is not None:
+            _fail(self._landing, fault or StorageError("the run could not be created"))
+            self._landing = None
+        self._events, self._items, self._commands = [], [], []
+        if self.listener is not None:
+            self.listener.lost(fault)
+
+    # --- somebody else was first ------------------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """Look at what others appended, if anything; what is in flight finds out by itself."""
+        if self._flight is None and self.run and not self._rebasing:
+            await self._decide_again([])
+
+    async def _decide_again(self, commands: list[c.AnyCommand]) -> None:
+        """Fold what is on disk, and decide on top of it what is not."""
+        self._rebasing = True
+        try:
+            loaded = await self._store.load([self.state.run_id])
+        except StorageError as fault:
+            self.failed(fault)
+            return
+        finally:
+            self._rebasing = False
+        if not loaded:
+            self.failed(StorageError(f"the run {self.state.run_id} is not in the store any more"))
+            return
+        commands, before = [*commands, *self._commands], self.state
+        self._touched.update(key for key, step in before.steps.items() if not step.closed)
+        self._commands, self._events, self._flight = [], [], None
+        self.adopt(loaded[0])
+        accepted = [self._again(command) for command in commands]
+        # An item that a program published goes with the fact that it did.
+        self._items = [item for item in self._items if item.attempt or item.key in self.state.choices]
+        if self.listener is not None:
+            self.listener.changed(list(self._touched))
+            if not all(accepted) or self.state.generation != before.generation:
+                self.listener.overtaken()
+        if self._items:
+            self._announce()
+        elif self._landing is not None and not self._events:
+            self._landing.set_result(None)
+            self._landing = None
+
+    def _again(self, command: c.AnyCommand) -> bool:
+        """Decide a command again; whether it is still accepted."""
+        decision = self.perform(command)
+        if isinstance(decision, Refusal):
+            self._refused[id(command)] = decision
+        return isinstance(decision, list)
+
+
+def refused(refusal: Refusal, run_id: str) -> RefusedError:
+    """A refusal, as the exception that callers of the engine get."""
+    return RefusedError(
+        refusal.code,
+        refusal.message,
+        run_id=run_id,
+        status=refusal.status,
+        allowed_from=refusal.allowed_from,
+        standing=refusal.standing,
+    )
+
+
+def _fail(future: Future[None], fault: BaseException) -> None:
+    if not future.done():
+        future.set_exception(fault)
+        future.exception()  # seen: often nobody waits for it
+
+
+def _follow(future: Future[None], leader: Future[None]) -> None:
+    """`future` comes true, or fails, with `leader`."""
+
+    def settle(leader: Future[None]) -> None:
+        fault = leader.exception()
+        if fault is not None:
+            _fail(future, fault)
+        elif not future.done():
+            future.set_result(None)
+
+    leader.add_done_callback(settle)
+
+
+async def _nothing() -> None:
+    """Everything is on disk already."""

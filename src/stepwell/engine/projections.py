@@ -1,0 +1,124 @@
+"""What the store keeps beside a history, made from the state: run row, approvals, outbox items. Pure."""
+
+import msgspec
+
+from stepwell.core import history as h
+from stepwell.core.errors import Problem, problem
+from stepwell.core.state import State, Step, StepKind, StepStatus
+from stepwell.core.status import Status
+from stepwell.store.port import ApprovalRow, OutboxItem, RunRow
+
+START_CHILD = "start_child"
+CANCEL_CHILD = "cancel_child"
+CHILD_ENDED = "child_ended"
+
+Shown = tuple[Status, str | None, float | None, int, float | None]
+
+
+def shown(state: State) -> Shown:
+    """What of the row can change after creation, beside seq, step and attempts: a cheap test for "write the row"."""
+    return (state.status, state.waiting_for, state.waiting_until, state.generation, state.ended_at)
+
+
+def run_row(state: State) -> RunRow:
+    """The row of a run: equal to its fold (P1)."""
+    error = state.error
+    return RunRow(
+        run_id=state.run_id,
+        workflow=state.workflow,
+        version=state.version,
+        status=state.status,
+        reason=state.waiting_for,
+        until=state.waiting_until if state.start_at is None or state.started_at else state.start_at,
+        step=state.current,
+        attempts=state.attempts,
+        generation=state.generation,
+        error_type=error.type if error else None,
+        error_text=str(error) if error else None,
+        parent_id=state.parent.run_id if state.parent else None,
+        door=state.door,
+        owner=state.owner,
+        labels=state.labels,
+        created_at=state.created_at,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+        seq=state.seq,
+    )
+
+
+def approval_row(state: State, key: str, step: Step) -> ApprovalRow:
+    """The inbox row of an approval step."""
+    approval = step.approval
+    assert approval is not None
+    request = approval.request
+    outcome = msgspec.json.decode(step.output) if step.status is StepStatus.COMPLETED else None
+    return ApprovalRow(
+        approval_id=approval.id,
+        run_id=state.run_id,
+        key=key,
+        status=_approval_status(step, outcome["decision"] if outcome else ""),
+        workflow=state.workflow,
+        owner=state.owner,
+        title=request.title,
+        prompt=request.prompt,
+        schema=request.schema,
+        context=request.context,
+        requested_at=step.opened_at,
+        approvers=approval.approvers,
+        required=request.required,
+        votes=sum(vote.approved for vote in approval.votes),
+        due_at=step.due_at,
+        decided_at=step.closed_at if step.closed else None,
+        decided_by=approval.decided_by,
+        comment=outcome["comment"] if outcome else "",
+    )
+
+
+def _approval_status(step: Step, decision: str) -> str:
+    if not step.closed:
+        return "pending"
+    if step.status is not StepStatus.COMPLETED:
+        return "cancelled"
+    return "expired" if step.approval is not None and step.approval.expired else decision
+
+
+def outbox_items(state: State, events: list[h.AnyEvent], touched: set[str], now: float) -> list[OutboxItem]:
+    """What is to be done elsewhere because of `events`: children started and cancelled, the parent told."""
+    items = []
+    for event in events:
+        match event:
+            case h.ChildStarted():
+                items.append(_start_child(state, event, now))
+            case h.RunCompleted() | h.RunFailed() | h.RunCancelled() if state.parent and state.parent.key:
+                items.append(_child_ended(state, state.parent, now))
+    for key in touched:
+        step = state.steps.get(key)
+        if step is not None and step.kind is StepKind.CHILD and step.status is StepStatus.CANCELLED:
+            items.append(OutboxItem(kind=CANCEL_CHILD, run_id=step.child_id, due_at=now, data={}))
+    return items
+
+
+def _start_child(state: State, event: h.ChildStarted, now: float) -> OutboxItem:
+    data = {
+        "workflow": event.workflow,
+        "version": event.version,
+        "input": event.input,
+        "owner": state.owner,
+        "door": state.door,
+        "parent": state.run_id,
+        "key": event.key if event.wait else "",
+    }
+    return OutboxItem(kind=START_CHILD, run_id=event.child_id, due_at=now, data=data)
+
+
+def _child_ended(state: State, parent: h.Parent, now: float) -> OutboxItem:
+    error = ended_badly(state)
+    data = {"key": parent.key, "child": state.run_id, "output": state.output, "error": error}
+    return OutboxItem(kind=CHILD_ENDED, run_id=parent.run_id, due_at=now, data=data)
+
+
+def ended_badly(state: State) -> Problem | None:
+    """Why a run has no output: its error, or that it was cancelled; None when it completed."""
+    if state.phase is Status.CANCELLED:
+        return problem("cancelled", state.reason or "the run was cancelled", status=409)
+    return state.error

@@ -1,0 +1,88 @@
+"""Schedules: rules that start runs at times. A schedule is a small record; each firing starts a run under its own
+key, so that firing twice starts one run.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from stepwell.core.errors import InvalidInputError
+from stepwell.store.port import Record
+
+KIND = "schedule"
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """When to start runs of a workflow: exactly one of `cron` (with `timezone`), `every_s` and `at`.
+
+    Instants in seconds since the epoch, UTC. `next_at` is None when it will not fire again.
+    """
+
+    id: str
+    workflow: str
+    input: Any = None
+    version: str = ""
+    owner: str = ""
+    cron: str | None = None
+    timezone: str = "UTC"
+    every_s: float | None = None
+    at: float | None = None
+    labels: dict[str, str] = {}
+    paused: bool = False
+    created_at: float = 0.0
+    next_at: float | None = None
+    last_at: float | None = None
+    last_run_id: str | None = None
+    last_error: str | None = None
+
+
+def check(schedule: Schedule) -> None:
+    """Raises `InvalidInputError` that names what is wrong."""
+    given = [name for name in ("cron", "every_s", "at") if getattr(schedule, name) is not None]
+    if len(given) != 1:
+        raise InvalidInputError(f"expected exactly one of cron, every_s and at; found {', '.join(given) or 'none'}")
+    if schedule.every_s is not None and schedule.every_s <= 0:
+        raise InvalidInputError(f"every_s: expected a number of seconds above 0, found {schedule.every_s:g}")
+    if schedule.timezone:
+        try:
+            ZoneInfo(schedule.timezone)
+        except (KeyError, ValueError, OSError):
+            raise InvalidInputError(f"timezone: expected an IANA name, found {schedule.timezone!r}") from None
+    if schedule.cron is not None:
+        try:
+            CronSim(schedule.cron, datetime.now(UTC))
+        except CronSimError as fault:
+            raise InvalidInputError(f"cron: {fault} in {schedule.cron!r}") from None
+
+
+def next_after(schedule: Schedule, now: float) -> float | None:
+    """The first firing after `now`. Local times that a clock change skips or repeats follow Debian's cron."""
+    if schedule.cron is not None:
+        local = datetime.fromtimestamp(now, ZoneInfo(schedule.timezone))
+        try:
+            return next(CronSim(schedule.cron, local)).timestamp()
+        except StopIteration:
+            return None  # such a day never comes again
+    if schedule.every_s is not None:
+        start = schedule.created_at
+        return start + (int((now - start) // schedule.every_s) + 1) * schedule.every_s
+    return schedule.at if schedule.at is not None and schedule.at > now else None
+
+
+def to_record(schedule: Schedule, version: int) -> Record:
+    """A schedule as the store keeps it."""
+    return Record(
+        kind=KIND,
+        id=schedule.id,
+        owner=schedule.owner,
+        version=version,
+        due_at=None if schedule.paused else schedule.next_at,
+        data=msgspec.to_builtins(schedule),
+    )
+
+
+def from_record(record: Record) -> Schedule:
+    return msgspec.convert(record.data, Schedule)

@@ -1,0 +1,160 @@
+"""Watching runs: everything on record after a point, then whatever follows, until the run ends.
+
+The record is the guarantee; what drivers hand over after a commit only saves reading it again. A channel keeps the
+last commits of a watched run for all its watchers; one that falls behind reads from the store, at its own pace.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from stepwell.core import history as h
+from stepwell.engine.journal import Journal
+from stepwell.store.port import RunStore, StreamItem
+
+KEPT: Final = 200
+"""Commits a channel keeps for its watchers."""
+PAGE: Final = 500
+LAST: Final = (h.RunCompleted, h.RunFailed, h.RunCancelled)
+"""Events after which a run stands still; a retry or a roll-back may follow later."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a watcher sees: an event with its seq, or a stream item with its number; the other is None."""
+
+    seq: int
+    item_number: int
+    event: h.AnyEvent | None = None
+    item: StreamItem | None = None
+
+
+class _Commit(msgspec.Struct, frozen=True):
+    """What one commit added: events after `after_seq`, items after `after_item`."""
+
+    after_seq: int
+    after_item: int
+    seen: list[Seen]
+
+
+class _Channel:
+    """The latest commits of one run, and those who wait for the next."""
+
+    def __init__(self) -> None:
+        self.commits: deque[_Commit] = deque(maxlen=KEPT)
+        self.watchers = 0
+        self.version = 0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def notify(self) -> None:
+        self.version += 1
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def newer_than(self, version: int) -> None:
+        """Wait for a notification after the one that made `version`; at once if there was one."""
+        if self.version == version:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            await future
+
+    def after(self, seq: int, item: int) -> list[Seen] | None:
+        """What follows a point; None when that is not, or not all, in memory."""
+        found: list[Seen] = []
+        for commit in self.commits:
+            if commit.after_seq == seq and commit.after_item == item:
+                found += commit.seen
+                seq, item = seq + _events(commit), item + len(commit.seen) - _events(commit)
+        return found or None
+
+
+def _events(commit: _Commit) -> int:
+    return sum(seen.event is not None for seen in commit.seen)
+
+
+class Watchers:
+    """The channels of all watched runs."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._channels: dict[str, _Channel] = {}
+        self._closed = False
+
+    def committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
+        """Hand what is on disk now to the run's watchers, if it has any."""
+        channel = self._channels.get(journal.state.run_id)
+        if channel is None or not (events or items):
+            return
+        after_seq, after_item = journal.saved_seq - len(events), journal.saved_items - len(items)
+        channel.commits.append(_Commit(after_seq, after_item, _seen(after_seq, after_item, events, items)))
+        channel.notify()
+
+    def changed(self, run_id: str) -> None:
+        """Somebody else appended to the run: whoever watches it reads."""
+        channel = self._channels.get(run_id)
+        if channel is not None:
+            channel.commits.clear()
+            channel.notify()
+
+    def close(self) -> None:
+        """End all watching, at shutdown."""
+        self._closed = True
+        for channel in self._channels.values():
+            channel.notify()
+
+    async def watch(self, run_id: str, after_seq: int, after_item: int) -> AsyncIterator[Seen]:
+        """All that follows the two points, in commit order, until the run has ended and everything was seen."""
+        channel = self._channels.setdefault(run_id, _Channel())
+        channel.watchers += 1
+        try:
+            ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
+            while not self._closed:
+                version = channel.version
+                found = channel.after(after_seq, after_item) or await self._read(run_id, after_seq, after_item)
+                for seen in found:
+                    after_seq, after_item = seen.seq, seen.item_number
+                    if seen.event is not None:
+                        ended = isinstance(seen.event, LAST)
+                    yield seen
+                if not found:
+                    if ended:
+                        return
+                    await channel.newer_than(version)
+        finally:
+            channel.watchers -= 1
+            if not channel.watchers and self._channels.get(run_id) is channel:
+                del self._channels[run_id]
+
+    async def _ended_at(self, run_id: str, seq: int) -> bool:
+        found = await self._store.events(run_id, seq - 1, 1)
+        return bool(found) and isinstance(found[0], LAST)
+
+    async def _read(self, run_id: str, after_seq: int, after_item: int) -> list[Seen]:
+        """A page of the record. The two logs are merged by time; each keeps its own order."""
+        events = await self._store.events(run_id, after_seq, PAGE)
+        items = await self._store.stream(run_id, after_item, PAGE)
+        return _seen(after_seq, after_item, events, items)
+
+
+def _seen(seq: int, number: int, events: list[h.AnyEvent], items: list[StreamItem]) -> list[Seen]:
+    """Events and items as watchers see them, merged by time; each carries the point that follows it."""
+    found: list[Seen] = []
+    waiting = deque(items)
+    for event in events:
+        while waiting and waiting[0].at < event.at:
+            number += 1
+            found.append(Seen(seq=seq, item_number=number, item=_numbered(waiting.popleft(), number)))
+        seq += 1
+        found.append(Seen(seq=seq, item_number=number, event=event))
+    for item in waiting:
+        number += 1
+        found.append(Seen(seq=seq, item_number=number, item=_numbered(item, number)))
+    return found
+
+
+def _numbered(item: StreamItem, number: int) -> StreamItem:
+    return item if item.n == number else msgspec.structs.replace(item, n=number)

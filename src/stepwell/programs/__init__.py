@@ -1,0 +1,1 @@
+"""Programs: what runs do, one package per kind of workflow."""

@@ -1,0 +1,19 @@
+"""Runtime expressions of flows: compiled once, evaluated in Python where plain, by a jq elsewhere otherwise."""
+
+from stepwell.programs.flow.expressions.expression import (
+    NO_VARIABLES,
+    Expression,
+    Expressions,
+    Variables,
+    constant,
+    evaluate,
+    remote,
+)
+from stepwell.programs.flow.expressions.parser import BeyondPythonError, parse
+from stepwell.programs.flow.expressions.templates import build, expression_text
+from stepwell.programs.flow.expressions.tokens import MalformedError, names_in
+from stepwell.programs.flow.expressions.values import ExpressionError, is_true, kind_of
+
+__all__ = ["NO_VARIABLES", "BeyondPythonError", "Expression", "ExpressionError", "Expressions", "MalformedError",
+           "Variables", "build", "constant", "evaluate", "expression_text", "is_true", "kind_of", "names_in", "parse",
+           "remote"]

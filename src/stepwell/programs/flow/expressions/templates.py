@@ -1,0 +1,75 @@
+"""Structures with `${ ... }` strings in them, walked once: the constant parts stay as they are.
+
+Interpolation is of whole strings only, as the standard has it: `"a ${ .b }"` is plain text.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from stepwell.programs.flow.expressions.expression import Expression, Variables, constant, evaluate
+
+_STRICT = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
+
+Compile = Callable[[str, str], Expression]
+"""From the text between the braces and its JSON pointer to an expression."""
+
+
+def expression_text(text: str) -> str | None:
+    """What stands inside `${ }` when that is the whole text; else None."""
+    found = _STRICT.fullmatch(text)
+    return found.group(1).strip() if found else None
+
+
+def build(value: Any, at: str, compile_text: Compile) -> Expression:
+    """One expression for a whole structure; `at` is its pointer."""
+    match value:
+        case str() if (inside := expression_text(value)) is not None:
+            return compile_text(inside, at)
+        case dict():
+            parts = [(key, build(item, f"{at}/{escape(key)}", compile_text)) for key, item in value.items()]
+            return constant(value) if all(part.constant for _, part in parts) else _object(parts)
+        case list():
+            items = [build(item, f"{at}/{position}", compile_text) for position, item in enumerate(value)]
+            return constant(value) if all(item.constant for item in items) else _array(items)
+    return constant(value)
+
+
+def escape(name: str) -> str:
+    """A property name as one segment of a JSON pointer (RFC 6901 §3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def unescape(segment: str) -> str:
+    """The name that one segment of a JSON pointer stands for."""
+    return segment.replace("~1", "/").replace("~0", "~")
+
+
+def _object(parts: list[tuple[str, Expression]]) -> Expression:
+    names = _names([part for _, part in parts])
+    if any(part.remote for _, part in parts):
+
+        async def run_remote(value: Any, variables: Variables) -> Any:
+            return {key: await evaluate(part, value, variables) for key, part in parts}
+
+        return Expression(text="", run=run_remote, names=names, remote=True)
+    runs = [(key, part.run) for key, part in parts]
+    return Expression(text="", names=names,
+                      run=lambda value, variables: {key: run(value, variables) for key, run in runs})
+
+
+def _array(items: list[Expression]) -> Expression:
+    names = _names(items)
+    if any(item.remote for item in items):
+
+        async def run_remote(value: Any, variables: Variables) -> Any:
+            return [await evaluate(item, value, variables) for item in items]
+
+        return Expression(text="", run=run_remote, names=names, remote=True)
+    runs = [item.run for item in items]
+    return Expression(text="", names=names,
+                      run=lambda value, variables: [run(value, variables) for run in runs])
+
+
+def _names(parts: list[Expression]) -> frozenset[str]:
+    return frozenset().union(*(part.names for part in parts))

@@ -1,0 +1,155 @@
+"""The arguments of calls: what stands under `with`, by what is called."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import field
+
+from stepwell.programs.flow import expressions as jq
+from stepwell.programs.flow.binding import Part, Reader, reader_of, text
+from stepwell.programs.flow.check import BROKEN, Check, describe
+from stepwell.programs.flow.expressions import Expression
+from stepwell.programs.flow.model.data import AnyEndpoint, ExternalResource, HttpEndpoint, read_http_endpoint
+from stepwell.programs.flow.model.durations import TimeSpan
+from stepwell.programs.flow.model.security import Authentication
+from stepwell.programs.flow.model.text import Condition, Fields, Text, Value, read_fields, read_value
+
+OutputFormat = Literal["raw", "content", "response"]
+
+
+def valued(kind: Any) -> Reader:
+    """A reader of a literal of this kind, or of an expression in `${ }` that gives one."""
+
+    def read(value: Any, at: str, check: Check) -> Any:
+        if isinstance(value, str) and jq.expression_text(value) is not None:
+            return read_value(value, at, check)
+        literal = reader_of(kind)(value, at, check)
+        return BROKEN if literal is BROKEN else jq.constant(value)
+
+    return read
+
+
+def read_headers(value: Any, at: str, check: Check) -> Any:
+    """Names to text; numbers and booleans are taken as text."""
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if item is None or isinstance(item, list | dict):
+            check.fault(f"{at}/{name}", f"expected text, found {describe(item)}")
+    return read_fields(value, at, check)
+
+
+class HttpArguments(Part, frozen=True, kw_only=True):
+    """`call: http`. A status outside 200-299 is an error; with `redirect`, outside 200-399."""
+
+    method: Annotated[str, text(r"[A-Za-z]{1,20}", "an HTTP method")]
+    endpoint: Annotated[HttpEndpoint, read_http_endpoint]
+    headers: Annotated[Expression, read_headers] | None = None
+    body: Value | None = None
+    query: Fields | None = None
+    output: OutputFormat = "content"
+    redirect: bool = False
+
+
+class ApprovalArguments(Part, frozen=True, kw_only=True):
+    """`call: approval`: asks people to decide."""
+
+    prompt: Annotated[Expression, valued(str)] | None = None
+    title: Annotated[Expression, valued(str)] | None = None
+    schema: Value | None = None
+    context: Value | None = None
+    approvers: Annotated[Expression, valued(tuple[str, ...])] | None = None
+    required: Annotated[Expression, valued(int)] | None = None
+    timeout_seconds: Annotated[Expression, valued(float)] | None = None
+    on_timeout: Literal["fail", "reject", "approve", "escalate"] = "fail"
+    allow_self_approval: Annotated[Expression, valued(bool)] | None = None
+    escalate_to: Annotated[Expression, valued(tuple[str, ...])] | None = None
+
+
+class GrpcService(Part, frozen=True, kw_only=True):
+    name: str
+    host: str
+    port: int | None = None
+    authentication: Authentication | None = None
+
+
+class GrpcArguments(Part, frozen=True, kw_only=True):
+    proto: ExternalResource
+    service: GrpcService
+    method: str
+    arguments: Fields | None = None
+
+
+class OpenApiArguments(Part, frozen=True, kw_only=True):
+    document: ExternalResource
+    operation_id: str = field(name="operationId")
+    parameters: Fields | None = None
+    authentication: Authentication | None = None
+    output: OutputFormat = "content"
+    redirect: bool = False
+
+
+class AsyncApiServer(Part, frozen=True, kw_only=True):
+    name: str
+    variables: Fields | None = None
+
+
+class AsyncApiMessage(Part, frozen=True, kw_only=True):
+    payload: Fields | None = None
+    headers: Fields | None = None
+
+
+class Consumption(Part, frozen=True, kw_only=True):
+    """How many messages to take from a subscription, and for how long."""
+
+    EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("amount", "while", "until")
+
+    for_: TimeSpan | None = field(name="for", default=None)
+    amount: int | None = None
+    while_: Condition | None = field(name="while", default=None)
+    until: Condition | None = None
+
+
+class AgentArguments(Part, frozen=True, kw_only=True):
+    """`call: a2a`."""
+
+    method: Literal[
+        "message/send", "message/stream", "tasks/get", "tasks/list", "tasks/cancel", "tasks/resubscribe",
+        "tasks/pushNotificationConfig/set", "tasks/pushNotificationConfig/get", "tasks/pushNotificationConfig/list",
+        "tasks/pushNotificationConfig/delete", "agent/getAuthenticatedExtendedCard"]
+    agent_card: ExternalResource | None = field(name="agentCard", default=None)
+    server: AnyEndpoint | None = None
+    parameters: Value | None = None
+
+
+class McpHttp(Part, frozen=True, kw_only=True):
+    endpoint: AnyEndpoint
+    headers: Fields | None = None
+
+
+class McpProcess(Part, frozen=True, kw_only=True):
+    command: Text
+    arguments: tuple[Text, ...] = ()
+    environment: Fields | None = None
+
+
+class McpTransport(Part, frozen=True, kw_only=True):
+    EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("http", "stdio")
+
+    http: McpHttp | None = None
+    stdio: McpProcess | None = None
+    options: Mapping[str, Any] | None = None
+
+
+class McpClient(Part, frozen=True, kw_only=True):
+    name: str
+    version: str
+    description: str | None = None
+
+
+class McpArguments(Part, frozen=True, kw_only=True):
+    method: Literal["tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/read",
+                    "resources/templates/list"]
+    transport: McpTransport
+    protocol_version: str = field(name="protocolVersion", default="2025-06-18")
+    parameters: Value | None = None
+    timeout: TimeSpan | None = None
+    client: McpClient | None = None

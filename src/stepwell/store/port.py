@@ -1,0 +1,301 @@
+"""The store port: what the engine needs from a database, as three small Protocols.
+
+One `commit` writes a group of per-run batches: events, the run row, timers, approvals, stream items and outbox rows
+of all of them in one transaction. Uniqueness of `(run, seq)` is the only lock on a run: a batch whose `base_seq` is
+no longer the run's last seq is answered `CONFLICT` and fails alone.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from stepwell.core.history import AnyEvent
+from stepwell.core.status import Status
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing shows of a run: equal to the fold of its history (P1). Instants: seconds since the epoch."""
+
+    run_id: str
+    workflow: str
+    version: str
+    status: Status
+    created_at: float
+    reason: str | None = None
+    until: float | None = None
+    step: str = ""
+    attempts: int = 0
+    generation: int = 1
+    error_type: str | None = None
+    error_text: str | None = None
+    parent_id: str | None = None
+    door: str = ""
+    owner: str = ""
+    labels: dict[str, str] = {}
+    started_at: float | None = None
+    ended_at: float | None = None
+    seq: int = 0
+
+
+class ApprovalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An approval in the inbox. `status` is pending, approved, rejected, expired or cancelled."""
+
+    approval_id: str
+    run_id: str
+    key: str
+    status: str
+    workflow: str
+    owner: str
+    title: str
+    prompt: str
+    requested_at: float
+    approvers: tuple[str, ...] = ()
+    schema: Any = None
+    context: Any = None
+    required: int = 1
+    votes: int = 0
+    due_at: float | None = None
+    decided_at: float | None = None
+    decided_by: str = ""
+    comment: str = ""
+
+
+class OutboxItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done at least once after the commit that decided it. `id` orders; 0 until stored."""
+
+    kind: str
+    run_id: str
+    data: dict[str, Any]
+    id: int = 0
+    tries: int = 0
+    due_at: float = 0.0
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """What one run commits at once.
+
+    `run` is the store's own number of the run, 0 to create it (then `row` is required). `events` is the encoded
+    history row of `count` events that follow `base_seq`. `row` is the whole new row, None when only `seq`, `step`
+    and `attempts` change. `was` is the status the run was counted under. `timers`: key to due instant, None drops
+    it. `live` says whether the run needs a driver from now on (None: as before). `items` is the encoded stream row
+    of `item_count` items from number `first_item`.
+    """
+
+    run: int
+    run_id: str
+    base_seq: int
+    epoch: int
+    count: int
+    events: bytes
+    step: str
+    attempts: int
+    row: RunRow | None = None
+    was: Status | None = None
+    live: bool | None = None
+    start_key: str | None = None
+    definition: str = ""
+    timers: dict[str, float | None] = {}
+    approvals: Sequence[ApprovalRow] = ()
+    outbox: Sequence[OutboxItem] = ()
+    first_item: int = 0
+    item_count: int = 0
+    items: bytes = b""
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The batch is on disk; `run` is the store's number of its run."""
+
+    run: int
+
+
+class Exists(msgspec.Struct, frozen=True):
+    """Nothing was written: the start key is taken by this run."""
+
+    run_id: str
+
+
+class Conflict(Enum):
+    """Nothing was written: somebody else appended first, or drives the run now."""
+
+    CONFLICT = "conflict"
+
+
+CONFLICT = Conflict.CONFLICT
+CommitResult = Committed | Exists | Conflict
+
+
+class Loaded(msgspec.Struct, kw_only=True):
+    """A run as stored: its events after the asked-for seq, oldest first, on top of `snapshot` where there is one."""
+
+    run: int
+    run_id: str
+    epoch: int
+    seq: int
+    events: list[AnyEvent]
+    next_item: int
+    live: bool
+    snapshot: bytes | None = None
+
+
+class StreamItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An item of a run's stream. `n` counts from 1 without a gap; 0 until committed."""
+
+    type: str
+    data: Any = None
+    key: str = ""
+    attempt: int = 0
+    at: float = 0.0
+    n: int = 0
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs, newest first. Empty means all; `search` matches id, workflow or a label's value, in any case.
+
+    `before` is the id of the last run of the page before; `offset` skips that many (for doors that number pages).
+    """
+
+    owner: str | None = None
+    workflows: tuple[str, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    door: str | None = None
+    parent_id: str | None = None
+    search: str = ""
+    created_from: float | None = None
+    created_to: float | None = None
+    before: str | None = None
+    offset: int = 0
+    limit: int = 20
+
+
+class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to count. Days are `YYYY-MM-DD`, UTC, inclusive, of the run's creation."""
+
+    owner: str | None = None
+    workflow: str | None = None
+    from_day: str | None = None
+    to_day: str | None = None
+
+
+class ApprovalQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which approvals, newest first. `deciders`: ids and `role:` names, one of which must be asked (or own it)."""
+
+    owner: str | None = None
+    deciders: tuple[str, ...] = ()
+    run_id: str | None = None
+    status: str | None = "pending"
+    before: str | None = None
+    limit: int = 50
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored workflow: `digest` is the hash of its text; a run keeps the one it started with."""
+
+    digest: str
+    kind: str
+    name: str
+    version: str
+    text: str
+    created_at: float = 0.0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A small document of the product: schedules, keys, endpoints, ... `due_at` is when it wants attention."""
+
+    kind: str
+    id: str
+    data: dict[str, Any]
+    owner: str = ""
+    version: int = 1
+    due_at: float | None = None
+
+
+class RunStore(Protocol):
+    """Runs, their histories and what follows from them: what driving runs needs."""
+
+    async def open(self) -> None:
+        """Connect, check that the database is ours and of this version, migrate it forward."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+    async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        """Write all batches in one transaction, durable on return; one answer per batch, in order."""
+
+    async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
+        """The runs that exist of `run_ids`, in that order, with their events after `after_seq`.
+
+        From 0, a snapshot may stand in for the first part of the history.
+        """
+
+    async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
+        """Up to about `limit` events (whole rows) that follow `after_seq`, oldest first. No snapshot is used."""
+
+    async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
+        """Up to about `limit` items (whole rows) that follow number `after`, oldest first."""
+
+    async def snapshot(self, run: int, seq: int, state: bytes) -> None:
+        """Keep the folded state at `seq`: a cache, deleting it changes nothing."""
+
+    async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
+        """Number and id of runs that need a driver: live ones after number `after`, then those with a due timer."""
+
+    async def next_due(self) -> float | None:
+        """The earliest due instant of any timer."""
+
+    async def take_outbox(self, now: float, limit: int) -> list[OutboxItem]:
+        """Outbox items that are due, oldest first; they stay until settled."""
+
+    async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
+        """Drop the done items; put off the others until the given instants."""
+
+    async def prune(self, ended_before: float, limit: int) -> int:
+        """Delete up to `limit` runs that ended before that instant, oldest first; how many."""
+
+    async def changed_outside(self) -> list[str]:
+        """Ids of runs that another process appended to since the last call."""
+
+
+class Queries(Protocol):
+    """What listings and dashboards need; never folds a history."""
+
+    async def list_runs(self, query: RunQuery) -> list[RunRow]:
+        """One page of run rows, newest first."""
+
+    async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
+        """How many runs: (workflow, status) to number; reads totals, never runs."""
+
+    async def count_found(self, query: RunQuery, at_most: int) -> int:
+        """How many runs a query with filters finds, counted up to `at_most`."""
+
+    async def list_approvals(self, query: ApprovalQuery) -> list[ApprovalRow]:
+        """One page of the inbox, newest first."""
+
+
+class Documents(Protocol):
+    """Definitions, and the small records of the product."""
+
+    async def save_definition(self, definition: Definition) -> None:
+        """Keep a definition; the same digest twice is one, and the newest of a name is its default version."""
+
+    async def find_definition(self, *, digest: str = "", name: str = "", version: str = "") -> Definition | None:
+        """By digest, or by name and (optionally) version: the newest."""
+
+    async def list_definitions(self) -> list[Definition]:
+        """The newest definition of every name and version, by name."""
+
+    async def put_record(self, record: Record, *, expect_version: int | None = None) -> bool:
+        """Write a record. With `expect_version` only over that version (0: only if new); says whether it did."""
+
+    async def get_records(
+        self, kind: str, *, id: str = "", due_by: float | None = None, limit: int = 1000
+    ) -> list[Record]:
+        """Records of a kind: all, the one with `id`, or those with `due_at` up to `due_by`."""
+
+    async def drop_record(self, kind: str, id: str) -> None:
+        """Delete a record, if it is there."""
+
+
+class Store(RunStore, Queries, Documents, Protocol):
+    """A database of runs. All methods raise `StorageError` (or `StorageUnavailableError`) and nothing else."""

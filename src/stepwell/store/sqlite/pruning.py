@@ -1,0 +1,38 @@
+"""Deleting runs that ended long ago, with all that belongs to them."""
+
+from collections import Counter
+
+import apsw
+
+from stepwell.core.status import TERMINAL
+from stepwell.store.sql import statements
+from stepwell.store.sqlite.writer import CountKey, day_of
+
+_TABLES = (
+    ("history", "run"),
+    ("stream", "run"),
+    ("snapshot", "run"),
+    ("timer", "run"),
+    ("run_text", "rowid"),
+    ("run", "id"),
+)
+
+
+def prune(connection: apsw.Connection, ended_before: float, limit: int) -> int:
+    """Delete up to `limit` runs of each terminal status; how many. Inside the caller's transaction."""
+    sql = statements("sqlite")
+    runs: list[tuple[int]] = []
+    counts: Counter[CountKey] = Counter()
+    for ended in sorted(TERMINAL):
+        for number, owner, workflow, created_at, status in connection.execute(
+            sql["ended_runs"], (ended, ended_before, limit)
+        ):
+            runs.append((number,))
+            counts[(owner, workflow, day_of(created_at), status)] -= 1
+    if runs:
+        connection.executemany("DELETE FROM decider WHERE approval IN (SELECT id FROM approval WHERE run = ?)", runs)
+        connection.executemany("DELETE FROM approval WHERE run = ?", runs)
+        for table, column in _TABLES:
+            connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", runs)
+        connection.executemany(sql["add_count"], [(*key, change) for key, change in counts.items()])
+    return len(runs)

@@ -1,0 +1,1 @@
+SELECT id, seq, live FROM run WHERE uuid = ?

@@ -1,0 +1,1 @@
+SELECT uuid FROM run WHERE owner = ? AND start_key = ?

@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO decider (who, status, approval) VALUES (?, ?, ?)

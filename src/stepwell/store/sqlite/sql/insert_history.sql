@@ -1,0 +1,1 @@
+INSERT INTO history (run, seq, count, events) VALUES (?, ?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT INTO outbox (kind, run, data, due_at) VALUES (?, ?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT INTO stream (run, n, count, items) VALUES (?, ?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT INTO run_text (rowid, text) VALUES (?, ?)

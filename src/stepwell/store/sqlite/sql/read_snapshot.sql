@@ -1,0 +1,1 @@
+SELECT seq, state FROM snapshot WHERE run = ?

@@ -1,0 +1,1 @@
+UPDATE record SET owner = ?, version = ?, due_at = ?, data = ? WHERE kind = ? AND id = ? AND version = ?

@@ -1,0 +1,1 @@
+UPDATE run SET live = ? WHERE id = ? AND seq = ?

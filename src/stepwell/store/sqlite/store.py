@@ -1,0 +1,289 @@
+"""`SqliteStore`: the store port on one SQLite file.
+
+One connection writes; it works inline on the event loop while a flush is quick, else on its own thread. Others only
+read. Fencing (`epoch`) is not needed here: one process at a time drives the file, its lock sees to that
+(`dispatch.local`); what other processes append is caught by `(run, seq)`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+
+from stepwell.core.errors import StorageError
+from stepwell.core.history import AnyEvent, decode_events
+from stepwell.store.port import (
+    ApprovalQuery,
+    ApprovalRow,
+    Batch,
+    CommitResult,
+    CountQuery,
+    Definition,
+    Loaded,
+    OutboxItem,
+    Record,
+    RunQuery,
+    RunRow,
+    StreamItem,
+)
+from stepwell.store.sql import statements
+from stepwell.store.sqlite import pruning, queries
+from stepwell.store.sqlite.connection import check_folder, connect, faults_named, prepare
+from stepwell.store.sqlite.writer import Writer
+
+INLINE_BELOW_S: Final = 0.000_5
+"""A flush quicker than this is cheaper on the event loop than the hop to a thread and back (measured)."""
+SMOOTHING: Final = 0.1
+
+_decode_items = msgspec.json.Decoder(list[StreamItem]).decode
+_encode = msgspec.json.encode
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Runs in one SQLite file. `path` is a file name or a `file:` URI (tests use `vfs=memdb`)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._sql = statements("sqlite")
+        self._threads: list[ThreadPoolExecutor] = []
+        self._connections: list[apsw.Connection] = []
+        self._inline = False
+        self._on_thread = 0
+        self._flush_s = INLINE_BELOW_S
+        self._seen_version = 0
+        self._seen_history = 0
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and migrate; one clear `StorageError` when the file cannot be used."""
+        self._write_thread = self._thread("stepwell-writer")
+        self._query_thread = self._thread("stepwell-queries")
+        with faults_named(self.path):
+            check_folder(self.path)
+            self._writing = self._connect()
+            prepare(self._writing, self.path)
+            self._reading = self._connect(read_only=True)
+            self._querying = self._connect(read_only=True)
+        self._writer = Writer(self._writing)
+        self._seen_version = self._writing.execute("PRAGMA data_version").get
+        self._seen_history = self._last_history()
+
+    async def close(self) -> None:
+        for thread in self._threads:
+            thread.shutdown(wait=True)
+        for connection in reversed(self._connections):
+            connection.close()
+        self._threads.clear()
+        self._connections.clear()
+
+    def _thread(self, name: str) -> ThreadPoolExecutor:
+        thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._threads.append(thread)
+        return thread
+
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
+        connection = connect(self.path, read_only=read_only)
+        self._connections.append(connection)
+        return connection
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        if self._inline and not self._on_thread:
+            results = self._commit_now(batches)
+        else:
+            results = await self._on_writer(self._commit_now, batches)
+        self._flush_s += SMOOTHING * (self._writer.flush_s - self._flush_s)
+        self._inline = self._flush_s < INLINE_BELOW_S
+        return results
+
+    def _commit_now(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        with faults_named(self.path):
+            results = self._writer.write(batches)
+        return results
+
+    async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
+        """Run `work` on the writer's thread; while one is there, nothing is written inline."""
+        self._on_thread += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._write_thread, work, *values)
+        finally:
+            self._on_thread -= 1
+
+    async def _write(self, name: str, rows: Sequence[Sequence[Any]]) -> int:
+        """One statement for every row of values, in one transaction; how many rows it changed."""
+
+        def work() -> int:
+            with faults_named(self.path), self._writing:
+                before = self._writing.total_changes()
+                self._writing.executemany(self._sql[name], rows)
+                return self._writing.total_changes() - before
+
+        return await self._on_writer(work)
+
+    async def snapshot(self, run: int, seq: int, state: bytes) -> None:
+        await self._write("put_snapshot", [(run, seq, state)])
+
+    async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
+        if done:
+            await self._write("drop_outbox", [(number,) for number in done])
+        if again:
+            await self._write("put_off_outbox", [(due_at, number) for number, due_at in again])
+
+    async def prune(self, ended_before: float, limit: int) -> int:
+        def work() -> int:
+            with faults_named(self.path), self._writing:
+                return pruning.prune(self._writing, ended_before, limit)
+
+        return await self._on_writer(work)
+
+    # --- reading runs -----------------------------------------------------------------------------------------------
+
+    def _read(self, name: str, *values: Any) -> list[Any]:
+        with faults_named(self.path):
+            return list(self._reading.execute(self._sql[name], values))
+
+    async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
+        with faults_named(self.path), self._reading:  # one snapshot of the database for the run and its history
+            return [loaded for run_id in run_ids if (loaded := self._load(run_id, after_seq)) is not None]
+
+    def _load(self, run_id: str, after_seq: int) -> Loaded | None:
+        found = self._read("find_run", run_id)
+        if not found:
+            return None
+        run, seq, live = found[0]
+        kept = self._read("read_snapshot", run) if after_seq == 0 else []
+        snapshot_seq, snapshot = kept[0] if kept else (0, None)
+        after_seq = max(after_seq, snapshot_seq)
+        next_item = self._read("last_item", run)
+        return Loaded(
+            run=run,
+            run_id=run_id,
+            epoch=0,
+            seq=seq,
+            live=bool(live),
+            snapshot=snapshot,
+            events=self._events(run, after_seq, -1),
+            next_item=next_item[0][0] if next_item else 1,
+        )
+
+    def _events(self, run: int, after_seq: int, limit: int) -> list[AnyEvent]:
+        rows = self._read("read_history", run, after_seq + 1, limit)
+        events = [event for _, row in rows for event in decode_events(row)]
+        return events[after_seq + 1 - rows[0][0] :] if rows else []
+
+    async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
+        found = self._read("find_run", run_id)
+        return self._events(found[0][0], after_seq, limit) if found else []
+
+    async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
+        found = self._read("find_run", run_id)
+        rows = self._read("read_stream", found[0][0], after + 1, limit) if found else []
+        return [
+            msgspec.structs.replace(item, n=number)
+            for first, row in rows
+            for number, item in enumerate(_decode_items(row), first)
+            if number > after
+        ]
+
+    async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
+        live = self._read("live_runs", after, limit)
+        return [*live, *self._read("due_runs", now, limit)] if len(live) < limit else live
+
+    async def next_due(self) -> float | None:
+        due_at: float | None = self._read("next_due")[0][0]
+        return due_at
+
+    async def take_outbox(self, now: float, limit: int) -> list[OutboxItem]:
+        return [
+            OutboxItem(
+                id=number, kind=kind, run_id=run_id, data=msgspec.json.decode(data), tries=tries, due_at=due_at
+            )
+            for number, kind, run_id, data, tries, due_at in self._read("take_outbox", now, limit)
+        ]
+
+    async def changed_outside(self) -> list[str]:
+        """SQLite says by `data_version` whether another connection wrote; the log says which runs."""
+        if self._on_thread:
+            return []  # the writer is busy; the next call sees it
+        with faults_named(self.path):
+            version = self._writing.execute("PRAGMA data_version").get
+            if version == self._seen_version:
+                return []
+            self._seen_version = version
+            seen, self._seen_history = self._seen_history, self._last_history()
+        return [run_id for (run_id,) in self._read("changed_runs", seen)]
+
+    def _last_history(self) -> int:
+        return int(self._writing.execute("SELECT coalesce(max(id), 0) FROM history").get)
+
+    # --- listings: on a thread of their own -------------------------------------------------------------------------
+
+    async def _query(self, work: Callable[[apsw.Connection], T]) -> T:
+        def on_thread() -> T:
+            with faults_named(self.path):
+                return work(self._querying)
+
+        return await asyncio.get_running_loop().run_in_executor(self._query_thread, on_thread)
+
+    async def list_runs(self, query: RunQuery) -> list[RunRow]:
+        return await self._query(lambda connection: queries.list_runs(connection, query))
+
+    async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
+        return await self._query(lambda connection: queries.count_runs(connection, query))
+
+    async def count_found(self, query: RunQuery, at_most: int) -> int:
+        return await self._query(lambda connection: queries.count_found(connection, query, at_most))
+
+    async def list_approvals(self, query: ApprovalQuery) -> list[ApprovalRow]:
+        return await self._query(lambda connection: queries.list_approvals(connection, query))
+
+    # --- definitions and records ------------------------------------------------------------------------------------
+
+    async def save_definition(self, definition: Definition) -> None:
+        d = definition
+        await self._write("put_definition", [(d.digest, d.name, d.version, d.kind, d.text, d.created_at)])
+
+    async def find_definition(self, *, digest: str = "", name: str = "", version: str = "") -> Definition | None:
+        found = self._read("find_definition", digest, name, version)
+        return _definition(*found[0]) if found else None
+
+    async def list_definitions(self) -> list[Definition]:
+        return [_definition(*row) for row in self._read("list_definitions")]
+
+    async def put_record(self, record: Record, *, expect_version: int | None = None) -> bool:
+        r, data = record, _encode(record.data).decode()
+        if expect_version is None or expect_version == 0:
+            name = "put_record" if expect_version is None else "insert_record"
+            return bool(await self._write(name, [(r.kind, r.id, r.owner, r.version, r.due_at, data)]))
+        return bool(
+            await self._write("replace_record", [(r.owner, r.version, r.due_at, data, r.kind, r.id, expect_version)])
+        )
+
+    async def get_records(
+        self, kind: str, *, id: str = "", due_by: float | None = None, limit: int = 1000
+    ) -> list[Record]:
+        return [
+            Record(kind=kind, id=id, owner=owner, version=version, due_at=due_at, data=msgspec.json.decode(data))
+            for kind, id, owner, version, due_at, data in self._read("get_records", kind, id, due_by, limit)
+        ]
+
+    async def drop_record(self, kind: str, id: str) -> None:
+        await self._write("drop_record", [(kind, id)])
+
+
+def _definition(digest: str, kind: str, name: str, version: str, text: str, created_at: float) -> Definition:
+    return Definition(digest=digest, kind=kind, name=name, version=version, text=text, created_at=created_at)
+
+
+def store_for(url: str) -> SqliteStore:
+    """The store of a `sqlite:///file.db` URL (three slashes relative, four absolute)."""
+    scheme, _, path = url.partition(":///")
+    if scheme != "sqlite" or not path:
+        raise StorageError(f"{url!r} is no database URL: expected sqlite:///file.db (or sqlite:////absolute/file.db)")
+    return SqliteStore(path)

@@ -1,0 +1,202 @@
+"""Writes one group of batches in one transaction, or, when one of them conflicts, batch by batch.
+
+Runs on the one writer connection. The statements of a group go out kind by kind, as `executemany`.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import apsw
+import msgspec
+
+from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
+from stepwell.store.sql import statements
+
+CountKey = tuple[str, str, str, str]
+
+
+class _Lost(Exception):
+    """A batch of the group was based on an old seq; which one is not known, so the group is taken apart."""
+
+
+@lru_cache(maxsize=64)
+def _day_text(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
+
+
+def day_of(at: float) -> str:
+    """The UTC day (`YYYY-MM-DD`) of an instant."""
+    return _day_text(int(at // 86_400))
+
+
+def search_text(row: RunRow) -> str:
+    """What the trigram index holds of a run: its id and its labels' values."""
+    return " ".join((row.run_id, *row.labels.values()))
+
+
+class Writer:
+    """Group writes on one connection; `flush_s` is how long the last `COMMIT` took, in seconds."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._sql = statements("sqlite")
+        self._encode = msgspec.json.Encoder().encode
+        self.flush_s = 0.0
+
+    def write(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        """Write all; one answer per batch, in order. A conflict fails only its own batch."""
+        try:
+            return self._in_transaction(batches)
+        except (_Lost, apsw.ConstraintError):
+            if len(batches) == 1:
+                return [self._why(batches[0])]
+            return [result for batch in batches for result in self.write([batch])]
+
+    def _why(self, batch: Batch) -> CommitResult:
+        """Why a single batch could not be written: its start key is taken, or somebody else was first."""
+        if batch.run == 0 and batch.start_key is not None and batch.row is not None:
+            found = self._connection.execute(self._sql["find_start_key"], (batch.row.owner, batch.start_key)).get
+            if found is not None:
+                return Exists(found)
+        return CONFLICT
+
+    def _in_transaction(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            numbers = self._write_runs(batches)
+            self._write_logs(batches, numbers)
+            self._write_implied(batches, numbers)
+            started = time.perf_counter()
+            execute("COMMIT")
+            self.flush_s = time.perf_counter() - started
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        return [Committed(number) for number in numbers]
+
+    def _write_runs(self, batches: Sequence[Batch]) -> list[int]:
+        """Insert new runs and move the others forward; their numbers, in order."""
+        advances, updates, lives = [], [], []
+        numbers = []
+        for batch in batches:
+            if batch.run == 0:
+                numbers.append(self._create(batch))
+                continue
+            numbers.append(batch.run)
+            seq = batch.base_seq + batch.count
+            if batch.row is not None:
+                updates.append(
+                    (
+                        seq,
+                        batch.step,
+                        batch.attempts,
+                        batch.live,
+                        batch.row.status,
+                        batch.row.ended_at,
+                        self._encode(batch.row).decode(),
+                        batch.run,
+                        batch.base_seq,
+                    )
+                )
+            elif batch.count:
+                advances.append((seq, batch.step, batch.attempts, batch.run, batch.base_seq))
+            if batch.live is not None and batch.row is None:
+                lives.append((batch.live, batch.run, seq))
+        self._update_all("advance_run", advances)
+        self._update_all("update_run", updates)
+        self._update_all("set_live", lives)
+        return numbers
+
+    def _update_all(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Each row must find its run at the seq it expects."""
+        if not rows:
+            return
+        before = self._connection.total_changes()
+        self._connection.executemany(self._sql[name], rows)
+        if self._connection.total_changes() - before != len(rows):
+            raise _Lost
+
+    def _create(self, batch: Batch) -> int:
+        row = batch.row
+        assert row is not None, "a new run comes with its row"
+        self._connection.execute(
+            self._sql["insert_run"],
+            (
+                row.run_id,
+                batch.count,
+                batch.live is not False,
+                row.status,
+                row.owner,
+                row.workflow,
+                batch.step,
+                batch.attempts,
+                row.created_at,
+                row.ended_at,
+                batch.start_key,
+                batch.definition,
+                row.parent_id,
+                self._encode(row).decode(),
+            ),
+        )
+        number = self._connection.last_insert_rowid()
+        self._connection.execute(self._sql["insert_text"], (number, search_text(row)))
+        return number
+
+    def _write_logs(self, batches: Sequence[Batch], numbers: list[int]) -> None:
+        pairs = list(zip(batches, numbers, strict=True))
+        events = [(run, b.base_seq + 1, b.count, b.events) for b, run in pairs if b.count]
+        items = [(run, b.first_item, b.item_count, b.items) for b, run in pairs if b.item_count]
+        if events:
+            self._connection.executemany(self._sql["insert_history"], events)
+        if items:
+            self._connection.executemany(self._sql["insert_stream"], items)
+
+    def _write_implied(self, batches: Sequence[Batch], numbers: list[int]) -> None:
+        """Timers, approvals, outbox rows and totals: whatever the events imply."""
+        counts: Counter[CountKey] = Counter()
+        for batch, run in zip(batches, numbers, strict=True):
+            if batch.timers:
+                self._write_timers(run, batch.timers)
+            for approval in batch.approvals:
+                self._write_approval(run, approval)
+            for item in batch.outbox:
+                self._connection.execute(
+                    self._sql["insert_outbox"],
+                    (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at),
+                )
+            if batch.row is not None:
+                _count(counts, batch, batch.row)
+        changed = [(*key, runs) for key, runs in counts.items() if runs]
+        if changed:
+            self._connection.executemany(self._sql["add_count"], changed)
+
+    def _write_timers(self, run: int, timers: dict[str, float | None]) -> None:
+        for key, due_at in timers.items():
+            if due_at is None:
+                self._connection.execute(self._sql["drop_timer"], (run, key))
+            else:
+                self._connection.execute(self._sql["put_timer"], (run, key, due_at))
+
+    def _write_approval(self, run: int, row: ApprovalRow) -> None:
+        shown = self._encode(row).decode()
+        number = self._connection.execute(
+            self._sql["put_approval"], (row.approval_id, run, row.status, row.owner, shown)
+        ).get
+        self._connection.execute(self._sql["drop_deciders"], (number,))
+        for who in row.approvers or (row.owner,):
+            self._connection.execute(self._sql["insert_decider"], (who, row.status, number))
+
+
+def _count(counts: Counter[CountKey], batch: Batch, row: RunRow) -> None:
+    """Move the run's one from the total it was in to the total it is in now."""
+    if batch.was is row.status:
+        return
+    day = day_of(row.created_at)
+    counts[(row.owner, row.workflow, day, row.status)] += 1
+    if batch.was is not None:
+        counts[(row.owner, row.workflow, day, batch.was)] -= 1

@@ -38,8 +38,6 @@ NOTHING: Final[list[h.AnyEvent]] = []
 
 Decision = list[h.AnyEvent] | Refusal | Hold
 
-_HOLDING = frozenset({Status.PAUSED, Status.STOPPING, Status.PENDING, Status.SCHEDULED})
-
 
 def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
     """The events that `command` causes at `now` (oldest first; none when it changes nothing), or why not."""
@@ -141,25 +139,22 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
 # --- verbs of the program -------------------------------------------------------------------------------------------
 
 
-def _closed(state: State) -> Refusal | Hold | None:
-    """Whether new things may not begin: the run has ended (refused), or stands still (held)."""
-    if state.phase is Status.RUNNING:
-        return None
-    return HOLD if state.phase in _HOLDING else _wrong_status(state, "go on")
+def _closed(state: State) -> Refusal | Hold:
+    """Why nothing new may begin: the run has ended (refused), or stands still (held)."""
+    return _wrong_status(state, "go on") if state.terminal else HOLD
 
 
 def _begin(state: State, key: str, *events: h.AnyEvent) -> Decision:
     """The opening of a step, unless the run stands still, the key is taken or the history is full."""
-    answer = _closed(state)
-    if answer is not None:
-        return answer
-    if state.find(key) is not None or key in state.choices:
+    if state.phase is not Status.RUNNING:
+        return _closed(state)
+    if key in state.choices or ((step := state.steps.get(key)) is not None and not step.forgotten):
         return Refusal(code="key_taken", message=f"the key {key} was used before in this run")
     if state.seq >= MAX_EVENTS:
         return Refusal(
             code="history_full",
-            message=f"the run has {state.seq:,} events, the limit is "
-            f"{MAX_EVENTS:,}; the last key is {key}: a loop this long belongs in child runs",
+            message=f"the run has {state.seq:,} events, the limit is {MAX_EVENTS:,}; the last key is {key}: "
+            "a loop this long belongs in child runs",
         )
     return list(events)
 
@@ -177,9 +172,8 @@ def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decisio
 
 
 def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decision:
-    answer = _closed(state)
-    if answer is not None:
-        return answer
+    if state.phase is not Status.RUNNING:
+        return _closed(state)
     step = state.find(command.key)
     if step is None or step.closed:
         return Refusal(code="step_closed", message=f"the step {command.key} is not open")
@@ -231,9 +225,8 @@ def _decide_race(state: State, command: c.DecideRace, now: float) -> Decision:
 
 
 def _choose(state: State, key: str, event: h.AnyEvent) -> Decision:
-    answer = _closed(state)
-    if answer is not None:
-        return answer
+    if state.phase is not Status.RUNNING:
+        return _closed(state)
     if key in state.choices:
         return Refusal(code="key_taken", message=f"the key {key} was decided before in this run")
     return [event]

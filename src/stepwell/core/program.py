@@ -37,8 +37,10 @@ class StepContext(Protocol):
     key: str
     attempt: int
     """Counted from 1; a repeat after a crash counts too."""
-    idempotency_key: str
-    """`run_id/step_key/generation`: the same on every attempt, so a target can drop repeats."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """`run_id/step_key/generation`: the same on every attempt, so a target can drop repeats."""
 
     def heartbeat(self) -> None:
         """Say that the attempt is alive: moves its heartbeat deadline. Safe from any thread."""

@@ -11,7 +11,7 @@ from stepwell.core import history as h
 from stepwell.core.approvals import ApprovalOutcome
 from stepwell.core.errors import Problem
 from stepwell.core.program import SignalValue
-from stepwell.core.state import Approval, Attempt, Choice, State, Step, StepKind, StepStatus, Vote
+from stepwell.core.state import Approval, Choice, State, Step, StepKind, StepStatus, Vote
 from stepwell.core.status import Status, WaitReason
 
 START_TIMER = ""
@@ -39,7 +39,7 @@ def apply(state: State, event: h.AnyEvent) -> None:
         case h.AttemptStarted():
             _attempt_started(state, event)
         case h.StepCompleted():
-            _step_completed(state, event)
+            _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=event.output)
         case h.AttemptFailed():
             _attempt_failed(state, event)
         case h.RetryScheduled():
@@ -114,16 +114,15 @@ def _open(state: State, key: str, step: Step) -> None:
     earlier = state.steps.get(key)
     if earlier is not None:  # forgotten by a retry or a roll-back: attempts go on counting
         step.attempt = earlier.attempt
-        step.past_attempts = earlier.past_attempts
+        step.past = earlier.attempts()
     state.steps[key] = step
     state.current = key
     if step.kind is StepKind.CALL:
         state.active[key] = None
     else:
         state.waits[key] = None
-        _begin_attempt(step, step.attempt + 1, step.opened_at)
-        state.attempts += 1
         state.touched.append(key)
+        _begin_attempt(state, step, step.attempt + 1, step.opened_at)
 
 
 def _close(
@@ -141,9 +140,6 @@ def _close(
     step.closed_seq = state.seq
     step.output = output
     step.error = error
-    if step.past_attempts and step.past_attempts[-1].ended_at is None:
-        step.past_attempts[-1].ended_at = at
-        step.past_attempts[-1].error = error
     if step.kind is StepKind.CALL:
         state.active.pop(key, None)
         if key not in state.timers:
@@ -166,34 +162,31 @@ def _disarm(state: State, key: str) -> None:
     state.touched.append(key)
 
 
-def _begin_attempt(step: Step, number: int, at: float) -> None:
+def _begin_attempt(state: State, step: Step, number: int, at: float) -> None:
+    if step.started_at is not None:  # the one before failed, or was cut off by a crash
+        step.attempt_ended_at = step.attempt_ended_at if step.attempt_ended_at is not None else at
+        step.past = step.attempts()
+        step.attempt_ended_at = step.attempt_error = None
     step.attempt = number
     step.started_at = at
-    if number > 1 and step.past_attempts and step.past_attempts[-1].ended_at is None:
-        step.past_attempts[-1].ended_at = at  # cut by a crash: the next attempt began without a word of its end
-    step.past_attempts = [*step.past_attempts, Attempt(number=number, started_at=at)]
+    state.attempts += 1
 
 
 def _attempt_started(state: State, event: h.AttemptStarted) -> None:
     step = state.steps[event.key]
-    _begin_attempt(step, event.attempt, event.at)
+    _begin_attempt(state, step, event.attempt, event.at)
     step.status = StepStatus.RUNNING
-    state.attempts += 1
     state.current = event.key
     if step.due_at is not None:
         step.due_at = None
         _disarm(state, event.key)
 
 
-def _step_completed(state: State, event: h.StepCompleted) -> None:
-    _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=event.output)
-
-
 def _attempt_failed(state: State, event: h.AttemptFailed) -> None:
     step = state.steps[event.key]
     step.failures += 1
-    step.past_attempts[-1].ended_at = event.at
-    step.past_attempts[-1].error = event.error
+    step.attempt_ended_at = event.at
+    step.attempt_error = event.error
 
 
 def _retry_scheduled(state: State, event: h.RetryScheduled) -> None:

@@ -11,7 +11,7 @@ from msgspec import Raw
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.errors import Problem
 from stepwell.core.history import NULL, SYSTEM, Actor, Parent, SignalReceived
-from stepwell.core.status import TERMINAL, Status, WaitReason
+from stepwell.core.status import Status, WaitReason
 
 
 class StepKind(StrEnum):
@@ -79,6 +79,9 @@ class Step(msgspec.Struct, kw_only=True):
     attempt: int = 0
     failures: int = 0
     started_at: float | None = None
+    """When the current attempt began."""
+    attempt_ended_at: float | None = None
+    attempt_error: Problem | None = None
     closed_at: float = 0.0
     closed_seq: int = 0
     due_at: float | None = None
@@ -89,13 +92,23 @@ class Step(msgspec.Struct, kw_only=True):
     approval: Approval | None = None
     child_id: str = ""
     detached: bool = False
-    past_attempts: list[Attempt] = []
+    past: list[Attempt] = []
+    """The attempts before the current one, oldest first."""
     forgotten: bool = False
     """A retry or a roll-back forgot its outcome; the entry stays for its attempts."""
 
     @property
     def closed(self) -> bool:
         return self.closed_seq > 0
+
+    def attempts(self) -> list[Attempt]:
+        """Every attempt so far, oldest first."""
+        if self.started_at is None:
+            return list(self.past)
+        ended_at = self.closed_at if self.closed_seq else self.attempt_ended_at
+        error = self.error if self.closed_seq else self.attempt_error
+        latest = Attempt(number=self.attempt, started_at=self.started_at, ended_at=ended_at, error=error)
+        return [*self.past, latest]
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +180,12 @@ class State(msgspec.Struct, kw_only=True):
 
     @property
     def terminal(self) -> bool:
-        return self.phase in TERMINAL
+        return self.ended_seq > 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the run needs no driver: it has ended, is paused, or its time has not come."""
+        return self.ended_seq > 0 or self.phase is Status.PAUSED or self.phase is Status.SCHEDULED
 
     @property
     def status(self) -> Status:

@@ -1,9 +1,10 @@
 """One attempt of a step: what the activity sees, and what its outcome is as a record."""
 
 import asyncio
+import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -16,8 +17,6 @@ from stepwell.store.port import StreamItem
 _encode = msgspec.json.encode
 decode = msgspec.json.decode
 _PLAIN: Final = frozenset({str, int, bool})
-
-Publish = Callable[[StreamItem], None]
 
 
 def recorded(value: Any) -> tuple[Raw, Any]:
@@ -34,23 +33,37 @@ def recorded(value: Any) -> tuple[Raw, Any]:
     return Raw(raw), value if type(value) in _PLAIN else decode(raw)
 
 
+class Home(Protocol):
+    """Where an attempt belongs: the driver of its run."""
+
+    run_id: str
+    loop: asyncio.AbstractEventLoop
+    thread: int
+    """The identity of the loop's thread."""
+
+    def publish(self, item: StreamItem) -> None:
+        """Put an item on the run's stream."""
+
+
 class AttemptContext:
     """What an activity gets to see of its attempt (`core.program.StepContext`)."""
 
-    __slots__ = ("_deadline", "_heartbeat_s", "_loop", "_publish", "attempt", "idempotency_key", "key", "run_id")
+    __slots__ = ("_deadline", "_generation", "_heartbeat_s", "_home", "attempt", "key", "run_id")
 
-    def __init__(self, *, run_id: str, key: str, attempt: int, idempotency_key: str, publish: Publish) -> None:
-        self.run_id = run_id
+    def __init__(self, home: Home, key: str, attempt: int, generation: int) -> None:
+        self._home = home
+        self.run_id = home.run_id
         self.key = key
         self.attempt = attempt
-        self.idempotency_key = idempotency_key
-        self._publish = publish
-        self._loop = asyncio.get_running_loop()
+        self._generation = generation
         self._deadline: asyncio.Timeout | None = None
-        self._heartbeat_s = 0.0
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self.run_id}/{self.key}/{self._generation}"
 
     def heartbeat(self) -> None:
-        self._loop.call_soon_threadsafe(self._move_deadline)
+        self._on_loop(self._move_deadline)
 
     def think(self, text: str) -> None:
         self._put("thinking", text)
@@ -64,26 +77,21 @@ class AttemptContext:
     def _put(self, kind: str, data: Any) -> None:
         _, data = recorded(data)
         item = StreamItem(type=kind, data=data, key=self.key, attempt=self.attempt)
-        self._loop.call_soon_threadsafe(self._publish, item)
+        self._on_loop(self._home.publish, item)
+
+    def _on_loop(self, callback: Callable[..., None], *values: Any) -> None:
+        """At once on the loop's own thread, so that order is kept; soon from any other."""
+        if threading.get_ident() == self._home.thread:
+            callback(*values)
+        else:
+            self._home.loop.call_soon_threadsafe(callback, *values)
 
     def _move_deadline(self) -> None:
         if self._deadline is not None and not self._deadline.expired():
-            self._deadline.reschedule(self._loop.time() + self._heartbeat_s)
+            self._deadline.reschedule(self._home.loop.time() + self._heartbeat_s)
 
-    async def run(self, work: Work, *, timeout_s: float | None, heartbeat_timeout_s: float | None) -> Any:
+    async def run_timed(self, work: Work, timeout_s: float | None, heartbeat_timeout_s: float | None) -> Any:
         """Do the work within its time limits; raises what it raises, or `StepFailure` on a time-out."""
-        try:
-            if timeout_s is None and heartbeat_timeout_s is None:
-                return await work(self)
-            return await self._run_timed(work, timeout_s, heartbeat_timeout_s)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Nobody cancelled us: the activity raised it by itself, and that is a failure like any other.
-            raise StepFailure(problem("runtime", "the activity cancelled itself", title="CancelledError")) from None
-
-    async def _run_timed(self, work: Work, timeout_s: float | None, heartbeat_timeout_s: float | None) -> Any:
         total, silence = asyncio.timeout(timeout_s), asyncio.timeout(heartbeat_timeout_s)
         try:
             async with total, silence:

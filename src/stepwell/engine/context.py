@@ -106,18 +106,16 @@ class BranchContext:
     ) -> Any:
         """One attempt, and its outcome put on record; `_NO_VALUE` when it failed."""
         driver = self._driver
-        state = driver.state
-        context = AttemptContext(
-            run_id=self.run.id,
-            key=key,
-            attempt=attempt,
-            publish=driver.publish,
-            idempotency_key=f"{self.run.id}/{key}/{state.generation}",
-        )
+        context = AttemptContext(driver, key, attempt, driver.state.generation)
         try:
-            value = await context.run(work, timeout_s=timeout_s, heartbeat_timeout_s=heartbeat_timeout_s)
+            if timeout_s is None and heartbeat_timeout_s is None:
+                value = await work(context)
+            else:
+                value = await context.run_timed(work, timeout_s, heartbeat_timeout_s)
             output, value = recorded(value)
-        except Exception as fault:  # noqa: BLE001  # whatever an activity raises fails its attempt, as a record
+        except (Exception, asyncio.CancelledError) as fault:  # whatever an activity raises is a record
+            if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
+                raise
             await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
             return _NO_VALUE
         await driver.issue(c.CompleteStep(key=key, attempt=attempt, output=output))
@@ -281,6 +279,12 @@ class BranchContext:
         if choice.error is not None:
             raise ProgramError(choice.error, choice.forget)
         return RaceResult(winner=choice.winner, value=decode(choice.value))
+
+
+def _being_cancelled() -> bool:
+    """Whether it is us who cancel: an activity may raise `CancelledError` by itself, which is a failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Field:

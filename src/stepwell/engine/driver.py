@@ -3,6 +3,7 @@ that is on disk, fires timers, and lets go when the run ends or nothing but wait
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable
 from enum import Enum
 from typing import Any
@@ -17,7 +18,7 @@ from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
 from stepwell.engine.clock import Clock
 from stepwell.engine.context import BranchContext
-from stepwell.engine.journal import AT_REST, Journal
+from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
 
 Future = asyncio.Future
@@ -38,11 +39,14 @@ class RunDriver:
     def __init__(self, journal: Journal, *, clock: Clock, idle_s: float) -> None:
         self.journal = journal
         self.clock = clock
+        self.run_id = journal.state.run_id
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self.blocked = 0
         """Branches that wait for something durable, are held, or wait for branches of their own."""
         self.branches = 1
         self._idle_s = idle_s
-        self._released: Future[Release] = asyncio.get_running_loop().create_future()
+        self._released: Future[Release] = self.loop.create_future()
         self._running: Future[None] | None = None
         self._program: asyncio.Task[None] | None = None
         self._waiters: dict[str, Future[None]] = {}
@@ -63,7 +67,7 @@ class RunDriver:
         self._arm(list(self.state.timers))
         if self._released.done():
             pass
-        elif self.state.phase in AT_REST:
+        elif self.state.at_rest:
             self._let_go_when_saved()
         else:
             self._program = asyncio.create_task(self._run(program))
@@ -95,7 +99,7 @@ class RunDriver:
         """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
         while True:
             if self._overtaken or self._released.done():
-                await self.block(asyncio.get_running_loop().create_future())
+                await self.block(self.loop.create_future())
             decision = self.journal.perform(command)
             if isinstance(decision, list):
                 return
@@ -122,12 +126,12 @@ class RunDriver:
         """Wait until the wait or timer under `key` changes."""
         waiter = self._waiters.get(key)
         if waiter is None or waiter.done():
-            waiter = self._waiters[key] = asyncio.get_running_loop().create_future()
+            waiter = self._waiters[key] = self.loop.create_future()
         await self.block(asyncio.shield(waiter))
 
     async def _until_running(self) -> None:
         if self._running is None or self._running.done():
-            self._running = asyncio.get_running_loop().create_future()
+            self._running = self.loop.create_future()
         await self.block(asyncio.shield(self._running))
 
     def publish(self, item: StreamItem) -> None:
@@ -164,12 +168,13 @@ class RunDriver:
         self._look_idle()
 
     def saved(self) -> None:
-        self._look_idle()
-        if not self.journal.settled_down:
-            return
-        if self.state.terminal:
-            self._release(Release.ENDED)
-        elif self.journal.parking or (self.state.phase in AT_REST and self._program is None):
+        journal = self.journal
+        if self.blocked >= self.branches:
+            self._look_idle()
+        if journal.state.ended_seq:
+            if journal.settled_down:
+                self._release(Release.ENDED)
+        elif journal.settled_down and (journal.parking or (self._program is None and self.state.at_rest)):
             self._release(Release.PARKED)
 
     def lost(self, fault: StorageError | None) -> None:
@@ -184,7 +189,7 @@ class RunDriver:
     # --- timers, and letting go -------------------------------------------------------------------------------------
 
     def _arm(self, keys: list[str]) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         for key in keys:
             handle = self._timers.pop(key, None)
             if handle is not None:
@@ -213,7 +218,7 @@ class RunDriver:
         elif self.state.phase is Status.STOPPING:
             self.journal.perform(c.FinishStop())
         elif self._idle is None and not self.state.terminal:
-            self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._park)
+            self._idle = self.loop.call_later(self._idle_s, self._park)
 
     def _park(self) -> None:
         self._idle = None

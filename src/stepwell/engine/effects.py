@@ -1,6 +1,7 @@
 """What the outbox asks for, done: children are started and cancelled, parents are told how they ended."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,10 +48,8 @@ class Effects:
             await self._tell_parent(parent, item.run_id, error=error)
 
     async def cancel_child(self, item: OutboxItem) -> None:
-        try:
+        with suppress(RefusedError, RunNotFoundError):  # it has ended by itself, or was never started
             await self._engine.cancel(item.run_id, reason="its parent run ended")
-        except (RefusedError, RunNotFoundError):
-            pass  # it has ended by itself, or was never started
 
     async def child_ended(self, item: OutboxItem) -> None:
         data = item.data
@@ -61,9 +60,6 @@ class Effects:
     async def _tell_parent(
         self, parent: h.Parent, child_id: str, *, error: Problem | None = None, output: Raw = h.NULL
     ) -> None:
-        try:
-            await self._engine.tell(
-                parent.run_id, c.EndChild(key=parent.key, child_id=child_id, error=error, output=output)
-            )
-        except RunNotFoundError:
-            pass  # the parent was pruned
+        command = c.EndChild(key=parent.key, child_id=child_id, error=error, output=output)
+        with suppress(RunNotFoundError):  # the parent was pruned
+            await self._engine.tell(parent.run_id, command)

@@ -1,7 +1,7 @@
 """`Engine`: the one object that doors, console and command line see. It starts runs, commands them and reads them.
 
-Every method that changes something returns when the change is on disk. Refusals are `RefusedError`s, an unknown run is
-a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableError`.
+Every method that changes something returns when the change is on disk. Refusals are `RefusedError`s, an unknown run
+is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableError`.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from stepwell.engine.duties.retention import PruneEnded
 from stepwell.engine.duties.timers import WakeRuns
 from stepwell.engine.effects import Effects
 from stepwell.engine.ids import new_id
-from stepwell.engine.journal import AT_REST, Journal, encode_state
+from stepwell.engine.journal import Journal, encode_state
 from stepwell.engine.projections import ended_badly
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.watching import Seen, Watchers
@@ -201,7 +201,7 @@ class Engine:
         journal.start_key = start_key
         async with self._desk.lend_new(created.run_id, journal):
             journal.append(events)
-            if self.driving and journal.state.phase not in AT_REST:
+            if self.driving and not journal.state.at_rest:
                 self._dispatch.submit(created.run_id)
             try:
                 await journal.durable()
@@ -301,7 +301,7 @@ class Engine:
         """Any command from outside; whether it changed anything."""
         async with self._desk.borrow(run_id) as journal:
             changed = await journal.tell(command)
-            if changed and self.driving and run_id not in self._drivers and journal.state.phase not in AT_REST:
+            if changed and self.driving and run_id not in self._drivers and not journal.state.at_rest:
                 self._dispatch.submit(run_id)
             return changed
 
@@ -470,8 +470,9 @@ class Engine:
         return why
 
     def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
-        self.watchers.committed(journal, events, items)
-        if journal.state.terminal:
+        if journal.state.run_id in self.watchers.channels:
+            self.watchers.committed(journal, events, items)
+        if journal.state.ended_seq:
             for ended in self._results.pop(journal.state.run_id, ()):
                 if not ended.done():
                     ended.set_result(None)
@@ -483,7 +484,7 @@ class Engine:
             async with self._desk.borrow(run_id) as journal:
                 await journal.refresh()
                 self._committed(journal, [], [])
-                if self.driving and run_id not in self._drivers and journal.state.phase not in AT_REST:
+                if self.driving and run_id not in self._drivers and not journal.state.at_rest:
                     self._dispatch.submit(run_id)
         except RunNotFoundError:
             pass  # pruned in the meantime

@@ -7,7 +7,7 @@ the store fails, it drops what it holds.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from stepwell.core.decide import Decision, Refusal, decide
 from stepwell.core.errors import RefusedError, StorageError
 from stepwell.core.run import apply, fold
 from stepwell.core.state import State, StepKind
-from stepwell.core.status import TERMINAL, Status
+from stepwell.core.status import Status
 from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
@@ -26,9 +26,6 @@ from stepwell.store.port import CONFLICT, Batch, CommitResult, Exists, Loaded, R
 _encode_items = msgspec.json.Encoder().encode
 encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(State).decode
-
-AT_REST: Final = frozenset({Status.PAUSED, Status.SCHEDULED, *TERMINAL})
-"""Statuses in which a run needs no driver."""
 
 Future = asyncio.Future
 
@@ -210,7 +207,7 @@ class Journal:
         """What of the run's row changes beside seq, step and attempts."""
         state = self.state
         self.parking = self.parking and not batch.count and not self._items
-        live = state.phase not in AT_REST and not self.parking
+        live = not (self.parking or state.at_rest)
         if live is not self._live:
             batch.live = self._live = live
         look = shown(state)

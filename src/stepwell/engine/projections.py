@@ -17,6 +17,8 @@ Shown = tuple[Status, str | None, float | None, int, float | None]
 
 def shown(state: State) -> Shown:
     """What of the row can change after creation, beside seq, step and attempts: a cheap test for "write the row"."""
+    if state.phase is Status.RUNNING and (state.active or not state.waits):
+        return (Status.RUNNING, None, None, state.generation, None)  # by far the most frequent
     return (state.status, state.waiting_for, state.waiting_until, state.generation, state.ended_at)
 
 

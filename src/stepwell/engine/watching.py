@@ -81,12 +81,12 @@ class Watchers:
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
-        self._channels: dict[str, _Channel] = {}
+        self.channels: dict[str, _Channel] = {}
         self._closed = False
 
     def committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
         """Hand what is on disk now to the run's watchers, if it has any."""
-        channel = self._channels.get(journal.state.run_id)
+        channel = self.channels.get(journal.state.run_id)
         if channel is None or not (events or items):
             return
         after_seq, after_item = journal.saved_seq - len(events), journal.saved_items - len(items)
@@ -95,7 +95,7 @@ class Watchers:
 
     def changed(self, run_id: str) -> None:
         """Somebody else appended to the run: whoever watches it reads."""
-        channel = self._channels.get(run_id)
+        channel = self.channels.get(run_id)
         if channel is not None:
             channel.commits.clear()
             channel.notify()
@@ -103,12 +103,12 @@ class Watchers:
     def close(self) -> None:
         """End all watching, at shutdown."""
         self._closed = True
-        for channel in self._channels.values():
+        for channel in self.channels.values():
             channel.notify()
 
     async def watch(self, run_id: str, after_seq: int, after_item: int) -> AsyncIterator[Seen]:
         """All that follows the two points, in commit order, until the run has ended and everything was seen."""
-        channel = self._channels.setdefault(run_id, _Channel())
+        channel = self.channels.setdefault(run_id, _Channel())
         channel.watchers += 1
         try:
             ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
@@ -126,8 +126,8 @@ class Watchers:
                     await channel.newer_than(version)
         finally:
             channel.watchers -= 1
-            if not channel.watchers and self._channels.get(run_id) is channel:
-                del self._channels[run_id]
+            if not channel.watchers and self.channels.get(run_id) is channel:
+                del self.channels[run_id]
 
     async def _ended_at(self, run_id: str, seq: int) -> bool:
         found = await self._store.events(run_id, seq - 1, 1)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import msgspec
 
 from stepwell.programs.flow.check import BROKEN, Check, describe, hint, one_of
+from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.expressions.templates import escape
 
 Reader = Callable[[Any, str, Check], Any]
@@ -110,8 +111,13 @@ _SCALARS: dict[Any, Reader] = {
     int: _integer,
     float: _scalar((int, float), "a number"),
 }
-_WORDS: dict[Any, tuple[type, str]] = {str: (str, "text"), bool: (bool, "true or false"), int: (int, "a number"), float: (int, "a number"),
-                                       tuple: (list, "a list")}
+_WORDS: dict[Any, tuple[type, str]] = {
+    str: (str, "text"),
+    bool: (bool, "true or false"),
+    int: (int, "a number"),
+    tuple: (list, "a list"),
+    Expression: (str, "an expression"),
+}
 
 
 def _union(kinds: tuple[Any, ...]) -> Reader:

@@ -7,6 +7,7 @@ from stepwell.programs.flow.binding import reader_of
 from stepwell.programs.flow.check import Check, KnownFunctions
 from stepwell.programs.flow.expressions import Expressions
 from stepwell.programs.flow.model import Workflow
+from stepwell.programs.flow.model.recursion import check_recursion
 from stepwell.programs.flow.reading import read
 from stepwell.programs.flow.source import Source
 
@@ -27,6 +28,8 @@ def check_definition(text: str, *, functions: KnownFunctions | None = None,
     source = read(text)
     check = Check(source, functions=functions, expressions=expressions)
     workflow = reader_of(Workflow)(source.value, "", check)
+    if isinstance(workflow, Workflow):
+        check_recursion(workflow, check)
     if check.faults:
         raise InvalidDefinitionError(check.faults)
     assert isinstance(workflow, Workflow), "a workflow without faults is whole"

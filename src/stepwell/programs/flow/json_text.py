@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # not in the stubs
 from math import isfinite
 from typing import Any, NoReturn
 

@@ -31,7 +31,7 @@ def read_yaml(text: str) -> Source:
     composer = _Composer(iter(()), places)
     try:
         yaml = YAML(typ="safe", pure=True)
-        composer = _Composer(yaml.parse(text), places)  # type: ignore[no-untyped-call]
+        composer = _Composer(yaml.parse(text), places)
         value = composer.document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

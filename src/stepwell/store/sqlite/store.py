@@ -118,13 +118,18 @@ class SqliteStore:
     async def _write(self, name: str, rows: Sequence[Sequence[Any]]) -> int:
         """One statement for every row of values, in one transaction; how many rows it changed."""
 
-        def work() -> int:
-            with faults_named(self.path), self._writing:
-                before = self._writing.total_changes()
-                self._writing.executemany(self._sql[name], rows)
-                return self._writing.total_changes() - before
+        def work(connection: apsw.Connection) -> int:
+            before = connection.total_changes()
+            connection.executemany(self._sql[name], rows)
+            return connection.total_changes() - before
 
-        return await self._on_writer(work)
+        return await self._on_writer(self._in_transaction, work)
+
+    def _in_transaction(self, work: Callable[[apsw.Connection], int]) -> int:
+        result = 0
+        with faults_named(self.path), self._writing:
+            result = work(self._writing)
+        return result
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
         await self._write("put_snapshot", [(run, seq, state)])
@@ -136,11 +141,9 @@ class SqliteStore:
             await self._write("put_off_outbox", [(due_at, number) for number, due_at in again])
 
     async def prune(self, ended_before: float, limit: int) -> int:
-        def work() -> int:
-            with faults_named(self.path), self._writing:
-                return pruning.prune(self._writing, ended_before, limit)
-
-        return await self._on_writer(work)
+        return await self._on_writer(
+            self._in_transaction, lambda connection: pruning.prune(connection, ended_before, limit)
+        )
 
     # --- reading runs -----------------------------------------------------------------------------------------------
 

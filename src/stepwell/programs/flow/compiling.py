@@ -1,0 +1,174 @@
+"""From the typed model to nodes: what `then` means becomes a position, names become what they stand for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stepwell.programs.flow import shapes
+from stepwell.programs.flow.checking import Definition
+from stepwell.programs.flow.expressions.templates import escape
+from stepwell.programs.flow.model import tasks
+from stepwell.programs.flow.model.data import ErrorDefinition, RetryPolicy
+from stepwell.programs.flow.model.workflow import Use
+from stepwell.programs.flow.nodes import calls, plain
+from stepwell.programs.flow.nodes.approvals import ApprovalNode
+from stepwell.programs.flow.nodes.attempts import Handler, Retry, TryNode
+from stepwell.programs.flow.nodes.durations import Length
+from stepwell.programs.flow.nodes.fork import ForkNode
+from stepwell.programs.flow.nodes.http_call import HttpCall, HttpNode
+from stepwell.programs.flow.nodes.scope import END, Node
+from stepwell.programs.flow.nodes.sequence import Entry, Sequence
+from stepwell.programs.http import HttpClient
+
+Positions = Mapping[str, int]
+
+
+class Compiler:
+    """Compiles one definition. A definition that was checked always compiles."""
+
+    def __init__(self, definition: Definition, *, functions: calls.FlowFunctions | None,
+                 http: HttpClient | None) -> None:
+        self._definition = definition
+        self._use = definition.workflow.use or Use(at="/use")
+        self._functions = functions
+        self._http = http
+        self._reusable: dict[str, Node] = {}
+
+    def sequence(self, listed: tuple[tasks.Task, ...]) -> Sequence:
+        """A list of tasks that lead to each other."""
+        positions = {task.name: position for position, task in enumerate(listed)}
+        entries = [self._entry(task, position, positions, size=len(listed)) for position, task in enumerate(listed)]
+        return Sequence(entries, loops=_goes_back(listed, positions))
+
+    def _entry(self, task: tasks.Task, position: int, positions: Positions, *, size: int) -> Entry:
+        node = self._task(task, position, positions, size)
+        follow = _position(task.then, position, positions, size)
+        return Entry(node, f"/{position}/{escape(task.name)}", task.at, follow)
+
+    def _task(self, task: tasks.Task, position: int, positions: Positions, size: int) -> Node:
+        if isinstance(task, tasks.SwitchTask):
+            node: Node = plain.SwitchNode([
+                plain.SwitchCase(case.when, _position(case.then, position, positions, size), case.at)
+                for case in task.switch])
+        else:
+            node = self._node(task)
+        return shapes.shaped(node, task, self._definition, skip_to=position + 1)
+
+    def _branch(self, task: tasks.Task, position: int) -> Sequence:
+        """A branch of a fork: a list of its own with one task, which keeps its place in the key."""
+        follow = END if task.then == "end" else 1
+        node = self._task(task, 0, {}, 1)
+        return Sequence([Entry(node, f"/{position}/{escape(task.name)}", task.at, follow)], loops=False)
+
+    def _node(self, task: tasks.Task) -> Node:
+        match task:
+            case tasks.SetTask():
+                return plain.SetNode(task.set, task.at)
+            case tasks.DoTask():
+                return plain.DoNode(self.sequence(task.do))
+            case tasks.ForTask():
+                return plain.ForNode(task.for_.in_, self.sequence(task.do), each=task.for_.each, index=task.for_.at_,
+                                     condition=task.while_, at=task.at)
+            case tasks.ForkTask():
+                branches = {inner.name: self._branch(inner, place) for place, inner in enumerate(task.fork.branches)}
+                return ForkNode(branches, compete=task.fork.compete)
+            case tasks.TryTask():
+                return TryNode(self.sequence(task.try_), self._handler(task.catch), task.at)
+            case tasks.RaiseTask():
+                return self._raise(task)
+            case tasks.WaitTask():
+                return plain.WaitNode(Length(task.wait), task.name)
+        return self._call(task)
+
+    def _call(self, task: tasks.Task) -> Node:
+        match task:
+            case tasks.CallHttp():
+                return HttpNode(_http_call(task), self._http, name=task.name, at=task.at)
+            case tasks.CallApproval():
+                return _approval(task)
+            case tasks.CallFunction():
+                return self._function(task)
+        raise AssertionError(f"a checked definition has no {type(task).__name__}")
+
+    def _function(self, task: tasks.CallFunction) -> Node:
+        if task.call in self._use.functions:
+            return calls.ReusableNode(self._reusable_body(task.call), task.with_, name=escape(task.call), at=task.at)
+        function = self._functions.find(task.call) if self._functions is not None else None
+        if function is None:
+            return calls.MissingFunctionNode(task.call, task.at)
+        return calls.FunctionNode(function, task.with_, name=task.name, at=task.at)
+
+    def _reusable_body(self, name: str) -> Node:
+        """Compiled once for all its calls; that functions do not call themselves is checked before."""
+        if name not in self._reusable:
+            self._reusable[name] = self._task(self._use.functions[name], 0, {}, 1)
+        return self._reusable[name]
+
+    def _raise(self, task: tasks.RaiseTask) -> Node:
+        error = task.raise_.error
+        error = error if isinstance(error, ErrorDefinition) else self._use.errors[error]
+        parts = {"type": error.type, "instance": error.instance, "title": error.title, "detail": error.detail}
+        given = {name: part for name, part in parts.items() if part is not None}
+        return plain.RaiseNode(error.status, given, task.at)
+
+    def _handler(self, catch: tasks.Catch) -> Handler:
+        wanted = catch.errors.with_ if catch.errors else None
+        members = {"type": wanted.type, "status": wanted.status, "instance": wanted.instance, "title": wanted.title,
+                   "detail": wanted.details or wanted.detail} if wanted else {}
+        policy = self._use.retries[catch.retry] if isinstance(catch.retry, str) else catch.retry
+        return Handler(at=catch.at, variable=catch.as_, when=catch.when, except_when=catch.except_when,
+                       wanted={name: value for name, value in members.items() if value is not None},
+                       retry=_retry(policy) if policy else None,
+                       body=self.sequence(catch.do) if catch.do is not None else None)
+
+
+def _goes_back(listed: tuple[tasks.Task, ...], positions: Positions) -> bool:
+    for position, task in enumerate(listed):
+        cases = [case.then for case in task.switch] if isinstance(task, tasks.SwitchTask) else []
+        if any(positions.get(then, position + 1) <= position for then in [task.then, *cases]):
+            return True
+    return False
+
+
+def _position(then: str, position: int, positions: Positions, size: int) -> int:
+    """Where a directive leads in a list of `size` tasks."""
+    match then:
+        case "continue":
+            return position + 1
+        case "exit":
+            return size
+        case "end":
+            return END
+    return positions[then]
+
+
+def _retry(policy: RetryPolicy) -> Retry:
+    limit, backoff, jitter = policy.limit, policy.backoff, policy.jitter
+    attempt = limit.attempt if limit else None
+    options: dict[str, Any] = {}
+    if attempt is not None and attempt.count is not None:
+        options["count"] = attempt.count
+    if backoff is not None:
+        options["backoff"] = next(name for name in backoff.EXACTLY_ONE if getattr(backoff, name) is not None)
+    if jitter is not None:
+        options["jitter"] = Length(jitter.from_), Length(jitter.to)
+    return Retry(at=policy.at, when=policy.when, except_when=policy.except_when, delay=_length(policy.delay),
+                 attempt_limit=_length(attempt.duration if attempt else None),
+                 limit=_length(limit.duration if limit else None), **options)
+
+
+def _length(duration: Any) -> Length | None:
+    return None if duration is None else Length(duration)
+
+
+def _http_call(task: tasks.CallHttp) -> HttpCall:
+    given = task.with_
+    return HttpCall(method=given.method, uri=given.endpoint.uri, headers=given.headers, body=given.body,
+                    query=given.query, output=given.output, redirect=given.redirect)
+
+
+def _approval(task: tasks.CallApproval) -> Node:
+    given = task.with_
+    names = ("prompt", "title", "schema", "context", "approvers", "required", "timeout_seconds",
+             "allow_self_approval", "escalate_to")
+    arguments = {name: part for name in names if (part := getattr(given, name, None)) is not None}
+    return ApprovalNode(arguments, on_timeout=given.on_timeout if given else "fail", name=task.name, at=task.at)

@@ -1,0 +1,54 @@
+"""`call: approval`: asks people to decide. The output is `{decision, comment, data}`; a rejection is an error."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.errors import ProgramError
+from stepwell.programs.flow.expressions import Expression
+from stepwell.programs.flow.nodes.calls import placed
+from stepwell.programs.flow.nodes.scope import Scope, evaluate, failure
+
+_RENAMED = {"timeout_seconds": "timeout_s"}
+
+
+class ApprovalNode:
+    """`arguments` are those given, by the names of the language."""
+
+    def __init__(self, arguments: Mapping[str, Expression], *, on_timeout: str, name: str, at: str) -> None:
+        self._arguments = arguments
+        self._on_timeout = on_timeout
+        self._name = name
+        self._at = at
+
+    async def perform(self, scope: Scope, key: str, value: Any) -> Any:
+        request = await self._request(scope, value)
+        try:
+            outcome = await scope.strand.ctx.approve(key, request, name=self._name)
+        except ProgramError as error:
+            raise placed(error, self._at) from None
+        if outcome.decision == "rejected":
+            raise self._refusal(outcome, key)
+        return {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
+
+    async def _request(self, scope: Scope, value: Any) -> ApprovalRequest:
+        at = f"{self._at}/with"
+        found = {name: await evaluate(part, value, scope.variables(part, value), f"{at}/{name}")
+                 for name, part in self._arguments.items()}
+        given = {_RENAMED.get(name, name): item for name, item in found.items() if item is not None}
+        try:
+            return msgspec.convert({**given, "on_timeout": self._on_timeout}, ApprovalRequest)
+        except msgspec.ValidationError as error:
+            raise failure("validation", f"the arguments of the approval are wrong: {error}", at, status=400) from None
+
+    def _refusal(self, outcome: ApprovalOutcome, key: str) -> ProgramError:
+        """Retrying the run asks again: the outcome under `key` is forgotten."""
+        if outcome.expired and self._on_timeout in ("fail", "escalate"):
+            return failure("approval_timeout", "expected a decision in time, found none", self._at, status=408,
+                           forget=(key,))
+        by = f" by {outcome.actor}" if outcome.actor else ""
+        because = f": {outcome.comment}" if outcome.comment else ""
+        data = {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
+        return failure("approval_rejected", f"rejected{by}{because}", self._at, status=403, data=data, forget=(key,))

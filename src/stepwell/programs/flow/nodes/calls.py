@@ -1,0 +1,99 @@
+"""`call` of a registered Python function (a step) and of a task in `use.functions` (no step of its own)."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from stepwell.core.errors import ProgramError
+from stepwell.core.program import Work
+from stepwell.core.retry import RetryPolicy
+from stepwell.programs.flow.check import describe
+from stepwell.programs.flow.expressions import Expression
+from stepwell.programs.flow.nodes.scope import Jump, Node, Scope, evaluate, failure
+
+
+class FlowFunction(Protocol):
+    """A function that flows may call: what a call does, and how its step is tried."""
+
+    name: str
+    retry: RetryPolicy
+    timeout_s: float | None
+    heartbeat_timeout_s: float | None
+
+    def work(self, arguments: Mapping[str, Any] | None = None) -> Work:
+        """One call with these keyword arguments. The arguments are the flow's own: they must not be changed."""
+
+
+class FlowFunctions(Protocol):
+    """The functions that flows may call, by name."""
+
+    def find(self, name: str) -> FlowFunction | None: ...
+
+    def names(self) -> Collection[str]: ...
+
+
+class FunctionNode:
+    """One step per call."""
+
+    def __init__(self, function: FlowFunction, arguments: Expression | None, *, name: str, at: str) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._name = name
+        self._at = at
+        self._work = function.work() if arguments is None else None
+        self._options: dict[str, Any] = {"retry": function.retry, "timeout_s": function.timeout_s,
+                                         "heartbeat_timeout_s": function.heartbeat_timeout_s}
+
+    async def perform(self, scope: Scope, key: str, value: Any) -> Any:
+        work = self._work or self._function.work(await evaluate_arguments(self._arguments, scope, value, self._at))
+        try:
+            return await scope.strand.ctx.step(key, work, name=self._name, **self._options)
+        except ProgramError as error:
+            raise placed(error, self._at) from None
+
+
+class ReusableNode:
+    """A task of `use.functions`: its input is `with`, or without that the input of the call."""
+
+    def __init__(self, body: Node, arguments: Expression | None, *, name: str, at: str) -> None:
+        self._body = body
+        self._arguments = arguments
+        self._suffix = name
+        self._at = at
+
+    async def perform(self, scope: Scope, key: str, value: Any) -> Any:
+        if self._arguments is not None:
+            value = await evaluate_arguments(self._arguments, scope, value, self._at)
+        inner = f"{key}/{self._suffix}"
+        outcome = await self._body.perform(scope.inside(inner), inner, value)
+        return outcome.output if type(outcome) is Jump else outcome
+
+
+class MissingFunctionNode:
+    """A function that was not known when the definition was compiled without a registry."""
+
+    def __init__(self, name: str, at: str) -> None:
+        self._name = name
+        self._at = at
+
+    async def perform(self, _scope: Scope, _key: str, _value: Any) -> Any:
+        raise failure("configuration", f"there is no function {self._name!r}", self._at, status=400)
+
+
+async def evaluate_arguments(arguments: Expression | None, scope: Scope, value: Any, at: str) -> dict[str, Any]:
+    """The object under `with`. Raises `ProgramError` when an expression gives something else."""
+    if arguments is None:
+        return {}
+    found = await evaluate(arguments, value, scope.variables(arguments, value), f"{at}/with")
+    if not isinstance(found, dict):
+        raise failure("expression", f"expected an object of arguments, found {describe(found)}", f"{at}/with",
+                      status=400)
+    return found
+
+
+def placed(error: ProgramError, at: str) -> ProgramError:
+    """The error with its place in the definition, unless it has one."""
+    if error.problem.instance:
+        return error
+    return ProgramError(msgspec.structs.replace(error.problem, instance=at), error.forget)

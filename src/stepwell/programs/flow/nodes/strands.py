@@ -1,0 +1,82 @@
+"""Work on strands of its own: what a branch of a race returns, and a time-out as a race against a timer.
+
+A recorded race runs none of its branches again, so all that a branch changed and later tasks read is in its value.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from stepwell.core.program import Branch, RaceResult, RunContext
+from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Scope, failure
+
+StrandWork = Callable[[Scope], Awaitable[Any]]
+
+
+def branch(scope: Scope, work: StrandWork) -> Branch:
+    """`work` as a branch of a race: on a strand of its own, sealed."""
+
+    async def run(ctx: RunContext) -> dict[str, Any]:
+        return await _sealed(scope.on(ctx), work)
+
+    return run
+
+
+async def _sealed(scope: Scope, work: StrandWork) -> dict[str, Any]:
+    before = scope.strand.context
+    try:
+        outcome = await work(scope)
+    except Ended as ended:
+        outcome = Jump(ended.output, END)
+    sealed: dict[str, Any] = {}
+    if type(outcome) is Jump:
+        sealed["target"] = outcome.target
+        outcome = outcome.output
+    sealed["output"] = outcome
+    if scope.strand.context is not before:
+        sealed["context"] = scope.strand.context
+    return sealed
+
+
+def unsealed(sealed: dict[str, Any]) -> Any:
+    """The output of a sealed branch, or a `Jump`; raises `Ended` when the branch ended the run."""
+    output = sealed["output"]
+    if "target" not in sealed:
+        return output
+    if sealed["target"] == END:
+        raise Ended(output)
+    return Jump(output, sealed["target"])
+
+
+def merged_context(context: Any, sealed: list[dict[str, Any]]) -> Any:
+    """`context` with what each branch changed in its own copy, in branch order: property by property when both
+    are objects, as a whole otherwise."""
+    merged = context
+    for copy in (outcome["context"] for outcome in sealed if "context" in outcome):
+        merged = _merge(context, merged, copy)
+    return merged
+
+
+def _merge(before: Any, merged: Any, copy: Any) -> Any:
+    if not (isinstance(copy, dict) and isinstance(merged, dict)):
+        return copy
+    old = before if isinstance(before, dict) else {}
+    changed = {name: value for name, value in copy.items() if name not in old or old[name] != value}
+    kept = {name: value for name, value in merged.items() if name in copy or name not in old}
+    return {**kept, **changed}
+
+
+async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: str) -> Any:
+    """The outcome of `work`, unless `seconds` pass first: then an error of the standard's type `timeout`."""
+    ctx = scope.strand.ctx
+    race, timer, deadline = f"{key}/timeout", f"{key}/timeout/after", ctx.now + seconds
+
+    async def wait(ctx: RunContext) -> None:
+        await ctx.sleep_until(timer, deadline)
+
+    branches = {"body": branch(scope, work), "timer": wait}
+    result = cast(RaceResult, await ctx.race(race, branches, until="first"))
+    if result.winner == "timer":
+        raise failure("timeout", f"expected an end within {seconds:g} s, found none", at, status=408,
+                      forget=(race, timer))
+    scope.strand.context = result.value.get("context", scope.strand.context)
+    return unsealed(result.value)

@@ -1,0 +1,110 @@
+"""HTTP as flows see it: requests and responses as records, a client behind one method, and httpx as that client.
+
+Which addresses may be called is not decided here: an egress guard stands in front of a client as another client.
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from stepwell.core.errors import StepwellError
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+TIMEOUT_S = 60.0
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`url` is whole, with its query; header names are as the author wrote them."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    content: bytes | None = None
+
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Any answer, whatever its status. Header names are in lower case; repeated ones joined by commas."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    content: bytes = b""
+
+
+class HttpError(StepwellError):
+    """No answer: not reached, broken off, too late or too large. `retryable` when another try can help."""
+
+    def __init__(self, detail: str, *, timed_out: bool = False, retryable: bool = True) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.timed_out = timed_out
+        self.retryable = retryable
+
+
+class HttpClient(Protocol):
+    """Sends requests. Redirects are answers like any other: they are not followed."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Raises `HttpError`."""
+
+
+class HttpxClient:
+    """An `HttpClient` over one pooled `httpx.AsyncClient`, made at the first request."""
+
+    def __init__(self, *, timeout_s: float = TIMEOUT_S, max_response_bytes: int = MAX_RESPONSE_BYTES,
+                 transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+        self._timeout_s = timeout_s
+        self._max_response_bytes = max_response_bytes
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        import httpx  # here, since `stepwell validate` and most tests never need it (0.1 s)
+
+        client = self._client or self._open()
+        try:
+            async with client.stream(request.method.upper(), request.url, headers=dict(request.headers),
+                                     content=request.content) as response:
+                return HttpResponse(status=response.status_code, headers=dict(response.headers),
+                                    content=await self._read(response))
+        except httpx.TimeoutException as error:
+            raise HttpError(f"no answer in time ({type(error).__name__})", timed_out=True) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, ValueError) as error:
+            raise HttpError(f"the request cannot be sent: {error}", retryable=False) from error
+        except httpx.HTTPError as error:
+            raise HttpError(f"no answer: {error or type(error).__name__}") from error
+
+    async def aclose(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def __aenter__(self) -> "HttpxClient":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        traceback: TracebackType | None) -> None:
+        await self.aclose()
+
+    def _open(self) -> "httpx.AsyncClient":
+        import httpx
+
+        # No proxies and no .netrc from the environment: a definition says all there is to a request.
+        self._client = httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False, trust_env=False,
+                                         transport=self._transport)
+        return self._client
+
+    async def _read(self, response: "httpx.Response") -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > self._max_response_bytes:
+                raise HttpError(f"expected at most {self._max_response_bytes} bytes, found more", retryable=False)
+            chunks.append(chunk)
+        return b"".join(chunks)

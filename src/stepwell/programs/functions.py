@@ -19,7 +19,7 @@ from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.programs import function_problems as problems
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
-_SCALARS = (str, int, float, bool, type(None))
+_AS_THEY_ARE = (int, bool, type(None))
 
 
 class FunctionExistsError(StepwellError):
@@ -68,7 +68,7 @@ class Function:
                     result = await call()
                 except Exception as error:
                     raise problems.failed(error) from error
-                return result if type(result) in _SCALARS else _to_json(result)
+                return result if type(result) in _AS_THEY_ARE else _to_json(result)
 
             return work_plain
 
@@ -79,7 +79,7 @@ class Function:
                 result = await self._invoke(positional, converted)
             except Exception as error:
                 raise problems.failed(error) from error
-            return result if type(result) in _SCALARS else _to_json(result)
+            return result if type(result) in _AS_THEY_ARE else _to_json(result)
 
         return work
 
@@ -191,9 +191,10 @@ def _hints(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _to_json(result: Any) -> Any:
+    """The result as it will read from the history after a crash: there and back again (NaN is null, for one)."""
     try:
-        return msgspec.to_builtins(result, str_keys=True)
-    except (TypeError, ValueError, RecursionError) as error:
+        return msgspec.json.decode(msgspec.json.encode(result))
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise StepFailure(problems.result_problem(error)) from None
 
 

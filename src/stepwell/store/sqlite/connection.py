@@ -72,6 +72,13 @@ def prepare(connection: apsw.Connection, path: str) -> None:
         _migrate(connection)
 
 
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """All or nothing; for a reader, one unchanging view of the database."""
+    with connection:
+        yield
+
+
 def _migrate(connection: apsw.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:  # another process may have been first, so the version is read inside the transaction

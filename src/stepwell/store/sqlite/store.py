@@ -31,7 +31,7 @@ from stepwell.store.port import (
 )
 from stepwell.store.sql import statements
 from stepwell.store.sqlite import pruning, queries
-from stepwell.store.sqlite.connection import check_folder, connect, faults_named, prepare
+from stepwell.store.sqlite.connection import check_folder, connect, faults_named, prepare, transaction
 from stepwell.store.sqlite.writer import Writer
 
 INLINE_BELOW_S: Final = 0.000_5
@@ -104,8 +104,7 @@ class SqliteStore:
 
     def _commit_now(self, batches: Sequence[Batch]) -> list[CommitResult]:
         with faults_named(self.path):
-            results = self._writer.write(batches)
-        return results
+            return self._writer.write(batches)
 
     async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
         """Run `work` on the writer's thread; while one is there, nothing is written inline."""
@@ -126,10 +125,8 @@ class SqliteStore:
         return await self._on_writer(self._in_transaction, work)
 
     def _in_transaction(self, work: Callable[[apsw.Connection], int]) -> int:
-        result = 0
-        with faults_named(self.path), self._writing:
-            result = work(self._writing)
-        return result
+        with faults_named(self.path), transaction(self._writing):
+            return work(self._writing)
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
         await self._write("put_snapshot", [(run, seq, state)])
@@ -152,7 +149,10 @@ class SqliteStore:
             return list(self._reading.execute(self._sql[name], values))
 
     async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
-        with faults_named(self.path), self._reading:  # one snapshot of the database for the run and its history
+        with (
+            faults_named(self.path),
+            transaction(self._reading),
+        ):  # one snapshot of the database for the run and its history
             return [loaded for run_id in run_ids if (loaded := self._load(run_id, after_seq)) is not None]
 
     def _load(self, run_id: str, after_seq: int) -> Loaded | None:

@@ -10,7 +10,7 @@ from stepwell.core.program import Work
 from stepwell.core.retry import RetryPolicy
 from stepwell.programs.flow.check import describe
 from stepwell.programs.flow.expressions import Expression
-from stepwell.programs.flow.nodes.scope import Jump, Node, Scope, evaluate, failure
+from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Node, Scope, evaluate, failure
 
 
 class FlowFunction(Protocol):
@@ -67,7 +67,11 @@ class ReusableNode:
             value = await evaluate_arguments(self._arguments, scope, value, self._at)
         inner = f"{key}/{self._suffix}"
         outcome = await self._body.perform(scope.inside(inner), inner, value)
-        return outcome.output if type(outcome) is Jump else outcome
+        if type(outcome) is not Jump:
+            return outcome
+        if outcome.target == END:
+            raise Ended(outcome.output)
+        return outcome.output
 
 
 class MissingFunctionNode:

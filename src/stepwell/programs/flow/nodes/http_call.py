@@ -74,7 +74,7 @@ class HttpNode:
             return messages.base64_text(response.content)
         try:
             content = messages.decoded_body(response)
-        except ValueError as error:
+        except msgspec.DecodeError as error:
             detail = f"{messages.words(request)}: expected JSON as its content type says, found other text: {error}"
             raise StepFailure(problem("communication", detail, status=502)) from None
         return content if self._call.output == "content" else messages.response_value(request, response, content)

@@ -117,10 +117,10 @@ async def evaluate(expression: Expression, value: Any, variables: Variables, at:
 
 
 def failure(kind: str, detail: str, at: str, *, status: int = 500, title: str = "", data: Any = None,
-            forget: tuple[str, ...] = ()) -> ProgramError:
-    """An error of the program's own making: the same on every pass, so trying again cannot help by itself."""
+            retryable: bool = False, forget: tuple[str, ...] = ()) -> ProgramError:
+    """An error of the program's own making: mostly the same each time, so trying again cannot help."""
     problem = Problem(type=ERROR_BASE + kind, title=title or f"{kind.replace('_', ' ').capitalize()} error",
-                      status=status, detail=detail, instance=at, data=data, retryable=False)
+                      status=status, detail=detail, instance=at, data=data, retryable=retryable)
     return ProgramError(problem, forget)
 
 

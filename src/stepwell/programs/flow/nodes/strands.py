@@ -77,6 +77,6 @@ async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: s
     result = cast(RaceResult, await ctx.race(race, branches, until="first"))
     if result.winner == "timer":
         raise failure("timeout", f"expected an end within {seconds:g} s, found none", at, status=408,
-                      forget=(race, timer))
+                      retryable=True, forget=(race, timer))
     scope.strand.context = result.value.get("context", scope.strand.context)
     return unsealed(result.value)

@@ -1,0 +1,1 @@
+"""What is measured, one file each: `async def measure(folder, size) -> {name: number}`, run in its own process."""

@@ -1,0 +1,243 @@
+"""The application: what a user registers, and the composition root that makes an engine of it.
+
+The only place that names concrete classes (with `cli/` and `doors/` on top of it). What is registered is kept until
+`open`, so that a workflow may be loaded before the functions it calls are defined.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+import msgspec
+
+from stepwell import documents
+from stepwell.core.errors import StepwellError, StorageError
+from stepwell.core.history import RunCreated
+from stepwell.core.program import Program
+from stepwell.dispatch.family import FamilyDispatch
+from stepwell.dispatch.local import FileLock, LocalDispatch
+from stepwell.dispatch.port import Dispatch
+from stepwell.engine import Engine, EngineOptions
+from stepwell.programs.flow import FlowPrograms
+from stepwell.programs.functions import Functions
+from stepwell.programs.http import HttpxClient
+from stepwell.programs.native import NativePrograms
+from stepwell.settings import Settings, load_settings, masked
+from stepwell.store.sqlite.store import SqliteStore, store_for
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+_Program = TypeVar("_Program", bound=Program)
+
+
+class NotOpenError(StepwellError):
+    """The engine was asked for before the app was opened."""
+
+    def __str__(self) -> str:
+        return "the app is not open: use its engine inside `async with app:`"
+
+
+class App:
+    """Functions, workflows and the engine that runs them.
+
+    `async with app:` opens the engine and drives runs in this process; with `drive=False` it reads and commands only,
+    beside another process that drives. `db` wins over the settings of the environment and `stepwell.toml`.
+    """
+
+    def __init__(self, *, db: str | None = None, drive: bool = True, settings: Settings | None = None) -> None:
+        self.db = db
+        self.drive = drive
+        self.functions = Functions()
+        self.function = self.functions.function
+        self._settings = settings
+        self._native = NativePrograms()
+        self._http = HttpxClient()
+        self.flows = FlowPrograms(functions=self.functions, http=self._http)
+        self._workflows: dict[str, str] = {}
+        """Name to version of the registered Python workflows."""
+        self._documents: list[Path] = []
+        self._engine: Engine | None = None
+        self._lock: FileLock | None = None
+
+    # --- registering ------------------------------------------------------------------------------------------------
+
+    @overload
+    def workflow(self, program: _Program, /) -> _Program: ...
+
+    @overload
+    def workflow(
+        self, program: None = None, /, *, name: str | None = None, version: str = ""
+    ) -> Callable[[_Program], _Program]: ...
+
+    def workflow(
+        self, program: _Program | None = None, /, *, name: str | None = None, version: str = ""
+    ) -> _Program | Callable[[_Program], _Program]:
+        """Register `async def program(ctx, input)` as a workflow, as a decorator with or without options."""
+
+        def register(program: _Program) -> _Program:
+            self.add_workflow(name or program.__name__, program, version=version)
+            return program
+
+        return register if program is None else register(program)
+
+    def add_workflow(self, name: str, workflow: Program, *, version: str = "") -> None:
+        """Register an async function over a `RunContext` and the run's input. Raises `StepwellError`."""
+        if not inspect.iscoroutinefunction(workflow):
+            raise StepwellError(
+                f"workflow {name!r}: expected `async def program(ctx, input)`, found {type(workflow).__name__}"
+            )
+        if name in self._workflows:
+            raise StepwellError(f"expected a new name, found {name!r}, under which a workflow is registered")
+        self._workflows[name] = version
+        self._native.add(name, workflow)
+
+    def load(self, path: str | Path) -> None:
+        """Take a flow document, or the `*.yaml`, `*.yml` and `*.json` files of a folder; checked at `open`.
+
+        Raises `DocumentError` when there is nothing under the path.
+        """
+        self._documents += documents.find_documents(path)
+
+    def configure(self, settings: Settings, *, drive: bool = True) -> None:
+        """Settings in place of those given before: the command line's, when it hosts this app."""
+        self._settings, self.db, self.drive = settings, None, drive
+
+    # --- opening and closing ----------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. Raises `SettingsError`."""
+        if self._settings is None:
+            self._settings = load_settings().settings
+        return self._settings if self.db is None else msgspec.structs.replace(self._settings, db=self.db)
+
+    @property
+    def engine(self) -> Engine:
+        """The open engine. Raises `NotOpenError`."""
+        if self._engine is None:
+            raise NotOpenError
+        return self._engine
+
+    async def open(self, *, only: str | None = None) -> None:
+        """Open the database, save what was registered, take up open runs (only `only` and its children, if given).
+
+        Raises `StorageError`, `InvalidDocumentsError`, `SettingsError`.
+        """
+        if self._engine is not None:
+            raise StepwellError("the app is open already")
+        store = store_for(self.settings.db)
+        self._prepare_file(store)
+        engine = self._new_engine(store, only)
+        try:
+            await engine.open(drive=self.drive)
+            await self._save_definitions(engine)
+        except BaseException:
+            await self._give_up(engine, store)
+            raise
+        self._engine = engine
+
+    async def close(self, *, grace_s: float | None = None) -> None:
+        """Give the steps in flight `grace_s` seconds (default: the setting), then let go of everything."""
+        engine, self._engine = self._engine, None
+        try:
+            if engine is not None:
+                await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
+            await self._http.aclose()
+        finally:
+            self._release_lock()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def asgi(self) -> "Starlette":
+        """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
+        from stepwell.doors import operations  # here, since a program of its own needs no server (0.2 s)
+        from stepwell.doors.hosts import is_loopback
+        from stepwell.doors.server import build
+
+        settings = self.settings
+        server = build(operations.routes, opening=self._opened, loopback_only=is_loopback(settings.host))
+        server.state.database = masked(settings.db)
+        return server
+
+    # --- composing --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Engine]:
+        """The engine; opened and closed here, unless it is open already."""
+        if self._engine is not None:
+            yield self._engine
+            return
+        async with self:
+            yield self.engine
+
+    def _prepare_file(self, store: SqliteStore) -> None:
+        """The file must exist for who only reads and commands; who drives it takes its lock."""
+        path = _file_of(store)
+        if path is None:
+            return
+        if self.drive:
+            if not path.absolute().parent.is_dir():
+                raise StorageError(
+                    f"the folder {path.absolute().parent} does not exist: create it, or name another --db"
+                )
+            self._lock = FileLock(str(path)).acquire()
+        elif not path.exists():
+            raise StorageError(f"there is no database {path}: name one with --db (a first run or server creates it)")
+
+    def _new_engine(self, store: SqliteStore, only: str | None) -> Engine:
+        settings = self.settings
+        dispatch: Dispatch = LocalDispatch(max_active=settings.max_active)
+        if only is not None:
+
+            async def parent_of(run_id: str) -> str | None:
+                created = (await store.events(run_id, 0, 1))[:1]
+                parent = created[0].parent if created and isinstance(created[0], RunCreated) else None
+                return parent.run_id if parent else None
+
+            dispatch = FamilyDispatch(dispatch, root=only, parent_of=parent_of)
+        return Engine(
+            store=store,
+            dispatch=dispatch,
+            programs=[self.flows, self._native],
+            options=EngineOptions(idle_s=settings.idle_s, keep_ended_s=settings.keep_ended_s),
+        )
+
+    async def _save_definitions(self, engine: Engine) -> None:
+        if not self.drive:
+            return
+        now = engine.clock.now()
+        for name, version in self._workflows.items():
+            await engine.workflows.save(kind=self._native.kind, name=name, version=version, text=name, now=now)
+        for document in documents.check_documents(self._documents, self.flows):
+            await engine.workflows.save(
+                kind=self.flows.kind, name=document.name, version=document.version, text=document.text, now=now
+            )
+
+    async def _give_up(self, engine: Engine, store: SqliteStore) -> None:
+        """Undo a failed `open`, as far as it came."""
+        if engine.driving:
+            await engine.close(grace_s=0)
+        else:
+            await store.close()
+        self._release_lock()
+
+    def _release_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+
+def _file_of(store: SqliteStore) -> Path | None:
+    """The database file; None for one in memory."""
+    return None if store.path == ":memory:" or store.path.startswith("file:") else Path(store.path)

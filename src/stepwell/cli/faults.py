@@ -1,0 +1,29 @@
+"""Exit codes, and faults as sentences."""
+
+from typing import Final
+
+from cyclopts import CycloptsError
+
+COMPLETED: Final = 0
+FAILED: Final = 1
+REFUSED: Final = 2
+CANCELLED: Final = 3
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells expect."""
+
+
+class ExitError(Exception):
+    """Ends the command with this code; everything there was to say has been said."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def sentence(fault: Exception) -> str:
+    """What to print of a fault. Faults of documents begin with their file and line, others with our name."""
+    text = "\n".join(line.strip() for line in str(fault).splitlines() if line.strip())
+    if isinstance(fault, CycloptsError):
+        command = " ".join(["stepwell", *(fault.command_chain or ())])
+        return f"{command}: {' '.join(text.split())} (see {command} --help)"
+    return text if getattr(fault, "faults", None) else f"stepwell: {text}"

@@ -1,0 +1,101 @@
+"""Flow documents on disk: which files a path means, and what is wrong with them, file by file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from stepwell.core.definitions import Fault, InvalidDefinitionError
+from stepwell.core.errors import StepwellError
+from stepwell.programs.flow import FlowPrograms
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+class DocumentError(StepwellError):
+    """A document that cannot be read at all."""
+
+
+class FileFault(msgspec.Struct, frozen=True):
+    """One fault of one file; reads as `file:line: pointer: message`."""
+
+    file: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.fault.line or 1}: {self.fault.pointer or '/'}: {self.fault.message}"
+
+
+class FlowDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A document without faults: what it is saved as."""
+
+    file: str
+    name: str
+    version: str
+    text: str
+
+
+class InvalidDocumentsError(StepwellError):
+    """Documents that cannot be run; `faults` has everything that is wrong with all of them."""
+
+    def __init__(self, faults: Iterable[FileFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(self.faults)
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+
+def find_documents(path: str | Path) -> list[Path]:
+    """The file itself, or the flow documents in a folder, by name. Raises `DocumentError`."""
+    path = Path(path)
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not path.exists():
+        raise DocumentError(f"{path} does not exist: name a flow document, or a folder of them")
+    return [path]
+
+
+def read_document(path: Path) -> str:
+    """The text of a document. Raises `DocumentError`."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise DocumentError(f"{path} is not UTF-8 text (byte {fault.start}): save it as UTF-8") from None
+    except IsADirectoryError:
+        raise DocumentError(f"{path} is a folder: name a file") from None
+    except OSError as fault:
+        raise DocumentError(f"{path} cannot be read ({fault.strerror}): may you read it?") from None
+
+
+def check_document(path: Path, flows: FlowPrograms) -> FlowDocument:
+    """Read and check one document. Raises `DocumentError`, or `InvalidDocumentsError` with all its faults."""
+    text = read_document(path)
+    try:
+        document = flows.check(text).workflow.document
+    except InvalidDefinitionError as error:
+        raise InvalidDocumentsError(FileFault(str(path), fault) for fault in error.faults) from None
+    return FlowDocument(file=str(path), name=document.name, version=document.version, text=text)
+
+
+def check_documents(paths: Iterable[Path], flows: FlowPrograms) -> list[FlowDocument]:
+    """Read and check documents that are to stand beside each other: two may not have one name and version.
+
+    Raises `DocumentError`, or `InvalidDocumentsError` with the faults of all of them.
+    """
+    found: dict[tuple[str, str], FlowDocument] = {}
+    faults: list[FileFault] = []
+    for path in paths:
+        try:
+            document = check_document(path, flows)
+        except InvalidDocumentsError as error:
+            faults += error.faults
+            continue
+        first = found.setdefault((document.name, document.version), document)
+        if first.text != document.text:
+            message = f"expected another name or version: {first.file} has {document.name} {document.version} too"
+            faults.append(FileFault(str(path), Fault(pointer="/document/version", line=1, message=message)))
+    if faults:
+        raise InvalidDocumentsError(faults)
+    return list(found.values())

@@ -1,0 +1,49 @@
+"""Who may reach a server that asks nobody for a password: only this machine, also through a browser.
+
+A page from elsewhere can make a browser call a name that resolves to 127.0.0.1 (DNS rebinding); its requests carry
+that name in `Host`, so a server on loopback answers loopback names only.
+"""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stepwell.doors.problem import problem_response
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address, without port, means this machine."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 §6.3
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(header: str) -> str:
+    """The name in a `Host` header, without port and brackets; "" when there is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class LoopbackHosts:
+    """ASGI middleware: refuses requests whose `Host` is no loopback name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header = Headers(scope=scope).get("host", "") if scope["type"] != "lifespan" else "localhost"
+        if is_loopback(host_of(header)):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            refusal = problem_response(421, f"expected a loopback name in Host (like localhost), found {header!r}")
+            await refusal(scope, receive, send)

@@ -1,0 +1,5 @@
+"""The operations door: is it alive, can it work, what does it do."""
+
+from stepwell.doors.operations.routes import routes
+
+__all__ = ["routes"]

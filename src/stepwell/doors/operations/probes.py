@@ -1,0 +1,23 @@
+"""What operations looks at that is not a run: can the store write, how much is being driven."""
+
+from typing import Final
+
+from stepwell.core.errors import StorageError
+from stepwell.engine import Engine
+from stepwell.store.port import Record
+
+_PROBE: Final = Record(kind="probe", id="ready", data={})
+
+
+async def store_fault(engine: Engine) -> StorageError | None:
+    """Why the store cannot work now; None when it can. Writes one small row: a full disk still reads."""
+    try:
+        await engine.store.put_record(_PROBE)
+    except StorageError as fault:
+        return fault
+    return None
+
+
+def active_runs(engine: Engine) -> int:
+    """Runs in memory now."""
+    return len(engine._drivers)

@@ -1,0 +1,182 @@
+"""All settings, where each value comes from, and what is refused.
+
+Later wins: the default, `stepwell.toml`, a `STEPWELL_<NAME>` environment variable, the command line. A name that no
+setting has is refused wherever it stands, so that a misspelt one is noticed. Nothing is read at import.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from stepwell.core.errors import StepwellError
+
+FILE: Final = "stepwell.toml"
+PREFIX: Final = "STEPWELL_"
+NOT_SETTINGS: Final = ("CONFIG", "SOAK", "BENCH", "TEST", "FAIL")
+"""First words of environment variables that are ours and no settings: the path of the file, and tests' own."""
+MASK: Final = "***"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting with its default. Times in seconds."""
+
+    db: Annotated[str, Meta(description="database, sqlite:///relative.db or sqlite:////absolute.db")] = (
+        "sqlite:///stepwell.db"
+    )
+    host: Annotated[str, Meta(description="address the server listens on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port the server listens on; 0 takes a free one")] = 8082
+    app: Annotated[str, Meta(description="the program's stepwell.App as module:attribute")] = ""
+    flows: Annotated[str, Meta(description="flow document, or folder of them, to load at start")] = ""
+    idle_s: Annotated[NotNegative, Meta(description="how long a run that only waits stays in memory")] = 5.0
+    keep_ended_s: Annotated[
+        NotNegative | None, Meta(description="delete runs that ended longer ago; not set: keep all")
+    ] = None
+    max_active: Annotated[int, Meta(ge=1, description="runs in memory at once; others wait their turn")] = 10_000
+    shutdown_grace_s: Annotated[NotNegative, Meta(description="time that steps in flight get to end at shutdown")] = (
+        10.0
+    )
+    log_level: Annotated[LogLevel, Meta(description="least level that is logged")] = "info"
+    log_format: Annotated[LogFormat, Meta(description="text or json, one line each, on stderr")] = "text"
+
+
+FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+class SettingsError(StepwellError):
+    """A setting that does not exist, or has a value it cannot have."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as `stepwell settings` shows it; `value` is masked where it is secret."""
+
+    name: str
+    value: Any
+    origin: str
+    meaning: str = ""
+
+
+class LoadedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings in force, and the origin of each that is not at its default."""
+
+    settings: Settings
+    origins: dict[str, str] = {}
+
+    def or_else(self, origin: str, **values: Any) -> "LoadedSettings":
+        """The same with other values for those of `values` that nobody has set."""
+        free = {name: value for name, value in values.items() if name not in self.origins and value is not None}
+        return LoadedSettings(
+            settings=msgspec.structs.replace(self.settings, **free),
+            origins={**self.origins, **dict.fromkeys(free, origin)},
+        )
+
+    def listed(self) -> list[Setting]:
+        """Every setting, in the order of the struct."""
+        return [
+            Setting(
+                name=name,
+                value=masked(getattr(self.settings, name)),
+                origin=self.origins.get(name, "default"),
+                meaning=_meaning(field.type),
+            )
+            for name, field in FIELDS.items()
+        ]
+
+
+def load_settings(
+    *, config: str | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> LoadedSettings:
+    """The settings from all their places. `config` must exist when it is given; flags of None are not given.
+
+    Raises `SettingsError`.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value in _read_file(config or environ.get(f"{PREFIX}CONFIG") or None).items():
+        found[name] = _checked(name, value, origin=config or FILE), config or FILE
+    for variable, text in _our_variables(environ).items():
+        name = variable.removeprefix(PREFIX).lower()
+        found[name] = _checked(name, text, origin=variable, strict=False), variable
+    for name, value in (flags or {}).items():
+        if value is not None:
+            flag = "--" + name.replace("_", "-")
+            found[name] = _checked(name, value, origin=flag), flag
+    return LoadedSettings(
+        settings=Settings(**{name: value for name, (value, _) in found.items()}),
+        origins={name: origin for name, (_, origin) in found.items()},
+    )
+
+
+def _read_file(config: str | None) -> dict[str, Any]:
+    path = Path(config or FILE)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if config is None:
+            return {}
+        raise SettingsError(f"{path} does not exist: name another file with --config") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"{path} cannot be read ({_reason(fault)}): name another file with --config") from None
+    except tomllib.TOMLDecodeError as fault:
+        raise SettingsError(f"{path} is no TOML: {fault}") from None
+
+
+def _our_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables of settings. An empty one is not set: that is how one is taken back in a shell."""
+    return {
+        name: text
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and text and not name.removeprefix(PREFIX).startswith(NOT_SETTINGS)
+    }
+
+
+def _checked(name: str, value: Any, *, origin: str, strict: bool = True) -> Any:
+    field = FIELDS.get(name)
+    if field is None:
+        raise SettingsError(f"{origin}: there is no setting {name!r}{_hint(name)}")
+    try:
+        return msgspec.convert(value, field.type, strict=strict)
+    except msgspec.ValidationError as fault:
+        raise SettingsError(f"{origin}: {name}: {_expected(field.type, fault)}, found {value!r}") from None
+
+
+def _expected(kind: Any, fault: msgspec.ValidationError) -> str:
+    choices = get_args(get_args(kind)[0])
+    if get_origin(get_args(kind)[0]) is Literal:
+        return f"expected one of {', '.join(choices)}"
+    return str(fault).partition(", got")[0].replace("Expected", "expected").replace("`", "")
+
+
+def _hint(name: str) -> str:
+    near = difflib.get_close_matches(name, FIELDS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f" (there are: {', '.join(FIELDS)})"
+
+
+def _meaning(kind: Any) -> str:
+    extra = msgspec.inspect.type_info(kind)
+    schema = extra.extra_json_schema if isinstance(extra, msgspec.inspect.Metadata) else None
+    return str((schema or {}).get("description", ""))
+
+
+def masked(value: Any) -> Any:
+    """A value as it may be shown: the password of a URL is not."""
+    if not isinstance(value, str) or "@" not in value:
+        return value
+    parts = urlsplit(value)
+    if not parts.password:
+        return value
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", f":{MASK}@")))
+
+
+def _reason(fault: OSError | UnicodeDecodeError) -> str:
+    return fault.strerror or type(fault).__name__ if isinstance(fault, OSError) else "it is not UTF-8 text"

@@ -1,0 +1,285 @@
+"""A world to test the engine in: one database, a virtual clock, and a sequence of lives of an engine on it.
+
+A life ends well (`close`), or it crashes: at the n-th write to the store, before or after it reached the disk, the
+whole loop is thrown away and nothing is closed. What activities did is logged outside of the engine and survives.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import apsw
+import structlog
+
+from stepwell.core.errors import Problem, StepFailure
+from stepwell.core.program import Program, StepContext, Work
+from stepwell.dispatch.local import LocalDispatch
+from stepwell.engine import Engine, EngineOptions
+from stepwell.programs.native import NativePrograms
+from stepwell.store.port import Batch, CommitResult, Loaded
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.connection import connect, faults_named
+
+from .invariants import check_invariants
+from .virtual_time import START, VirtualLoop
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+
+T = TypeVar("T")
+_names = itertools.count(1)
+QUICK = EngineOptions(idle_s=0.2)
+
+
+class Crashed(Exception):
+    """The life ended at the crash point it was given."""
+
+
+@dataclass(frozen=True)
+class CrashAt:
+    """The n-th write to the store, counted from 1: lost, or the last thing that happened."""
+
+    number: int
+    after: bool
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An activity began: what the disk held of its run at that moment."""
+
+    run_id: str
+    key: str
+    attempt: int
+    disk_seq: int
+    life: int
+
+
+class Lab:
+    """Where activities do their work: it logs each beginning, and lets them take time and fail as told."""
+
+    def __init__(self, path: str) -> None:
+        self.ran: list[Ran] = []
+        self.life = 0
+        self._path = path
+        self._disk = connect(path)  # also keeps a database in memory alive between lives
+
+    def disk_seq(self, run_id: str) -> int:
+        return int(self._disk.execute("SELECT seq FROM run WHERE uuid = ?", (run_id,)).get or 0)
+
+    def does(
+        self,
+        value: Any = None,
+        *,
+        takes_s: float = 0.0,
+        fails: int = 0,
+        error: Problem | None = None,
+        then: Callable[[StepContext], None] | None = None,
+    ) -> Work:
+        """An activity that returns `value` after `takes_s`; its first `fails` attempts fail (-1: all)."""
+        failed = {"times": 0}
+
+        async def work(step: StepContext) -> Any:
+            self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life))
+            if takes_s:
+                await asyncio.sleep(takes_s)
+            if then is not None:
+                then(step)
+            if fails < 0 or failed["times"] < fails:
+                failed["times"] += 1
+                raise StepFailure(error or Problem(type="flaky", detail=f"{step.key} fails"))
+            return value
+
+        return work
+
+    def times(self, run_id: str, key: str) -> int:
+        return sum(ran.run_id == run_id and ran.key == key for ran in self.ran)
+
+    def close(self) -> None:
+        self._disk.close()
+
+
+class CrashingStore(SqliteStore):
+    """The store, without threads; counts its writes, and dies at one of them. `rng` makes calls take their time."""
+
+    def __init__(self, path: str, *, crash: CrashAt | None = None, rng: Random | None = None) -> None:
+        super().__init__(path)
+        self.writes = 0
+        self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_write: Callable[[int], None] | None = None
+        self._crash = crash
+        self._rng = rng
+
+    async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
+        return work(*values)
+
+    async def _query(self, work: Callable[[apsw.Connection], T]) -> T:
+        with faults_named(self.path):
+            return work(self._querying)
+
+    async def _dawdle(self) -> None:
+        if self._rng is not None:
+            for _ in range(self._rng.choice((0, 0, 1, 2, 5))):
+                await asyncio.sleep(0)
+            if self._rng.random() < 0.1:
+                await asyncio.sleep(0.01)
+
+    async def _die(self) -> None:
+        if not self.dead.done():
+            self.dead.set_result(None)
+        await asyncio.get_running_loop().create_future()
+
+    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
+        """One write: the place where a crash may be."""
+        await self._dawdle()
+        if self.dead.done():
+            await self._die()
+        self.writes += 1
+        crash = self._crash if self._crash is not None and self._crash.number == self.writes else None
+        if crash is not None and not crash.after:
+            await self._die()
+        result = await write()
+        if crash is not None:
+            await self._die()
+        await self._dawdle()
+        if self.dead.done():
+            await self._die()
+        if self.on_write is not None:
+            self.on_write(self.writes)
+        return result
+
+    async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        async def write() -> list[CommitResult]:
+            return self._commit_now(batches)
+
+        return await self._written(write)
+
+    async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
+        await self._written(lambda: SqliteStore.settle_outbox(self, done, again))
+
+    async def snapshot(self, run: int, seq: int, state: bytes) -> None:
+        await self._written(lambda: SqliteStore.snapshot(self, run, seq, state))
+
+    async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
+        loaded = await super().load(run_ids, after_seq)
+        await self._dawdle()
+        return loaded
+
+    def drop(self) -> None:
+        """Let go of the connections, as the kernel does when a process dies."""
+        for connection in reversed(self._connections):
+            connection.close()
+        self._connections.clear()
+
+
+class Life:
+    """An engine at work, with a second one beside it that only sends commands (another process)."""
+
+    def __init__(self, engine: Engine, beside: Engine | None, store: CrashingStore) -> None:
+        self.engine = engine
+        self._beside = beside
+        self.store = store
+
+    @property
+    def beside(self) -> Engine:
+        assert self._beside is not None
+        return self._beside
+
+    async def write_number(self, number: int) -> None:
+        """Wait until the store has seen that many writes in this life."""
+        while self.store.writes < number:
+            reached = asyncio.get_running_loop().create_future()
+            self.store.on_write = lambda _, reached=reached: reached.done() or reached.set_result(None)
+            await reached
+
+
+Scenario = Callable[[Life], Awaitable[T]]
+
+
+@dataclass
+class World:
+    """`programs` maps a workflow's name to its program, given the lab."""
+
+    programs: Mapping[str, Callable[[Lab], Program]]
+    options: EngineOptions = QUICK
+    two: bool = False
+    rng: Random | None = None
+    now: float = START
+    path: str = field(default_factory=lambda: f"file:/world-{next(_names)}?vfs=memdb")
+
+    def __post_init__(self) -> None:
+        self.lab = Lab(self.path)
+        self.writes = 0
+        self._saved = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+        self.lab.close()
+
+    def live(self, scenario: Scenario[T], *, crash: CrashAt | None = None) -> T:
+        """One life: what the scenario returned; raises `Crashed` if the crash point was reached first."""
+        loop = VirtualLoop(self.now)
+        self.lab.life += 1
+        try:
+            return loop.run_until_complete(self._live(loop, scenario, crash))
+        finally:
+            _throw_away(loop)
+            self.now = loop.time()
+
+    async def _live(self, loop: VirtualLoop, scenario: Scenario[T], crash: CrashAt | None) -> T:
+        store = CrashingStore(self.path, crash=crash, rng=self.rng)
+        engine = self.engine(store, loop)
+        beside_store = CrashingStore(self.path, rng=self.rng)
+        beside = self.engine(beside_store, loop) if self.two else None
+        try:
+            living = asyncio.ensure_future(self._scenario(Life(engine, beside, store), scenario))
+            await asyncio.wait((living, store.dead), return_when=asyncio.FIRST_COMPLETED)
+            self.writes = store.writes
+            if store.dead.done():
+                raise Crashed
+            return living.result()
+        finally:
+            here = asyncio.current_task()
+            others = [task for task in asyncio.all_tasks() if task is not here]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            store.drop()
+            beside_store.drop()
+
+    async def _scenario(self, life: Life, scenario: Scenario[T]) -> T:
+        await life.engine.open()
+        if not self._saved:
+            for name in self.programs:
+                await life.engine.workflows.save(kind="python", name=name, version="1", text=name, now=self.now)
+            self._saved = True
+        if self.two:
+            await life.beside.open(drive=False)
+        result = await scenario(life)
+        if self.two:
+            await life.beside.close()
+        await life.engine.close()
+        return result
+
+    def engine(self, store: SqliteStore, loop: VirtualLoop) -> Engine:
+        native = NativePrograms()
+        for name, program in self.programs.items():
+            native.add(name, program(self.lab))
+        return Engine(store=store, dispatch=LocalDispatch(), programs=[native], clock=loop, options=self.options)
+
+    def check(self, *, crashes: int = 0, quiet: bool = True) -> None:
+        """All invariants over the database and the log of activities."""
+        disk = connect(self.path)
+        try:
+            check_invariants(disk, self.lab.ran, crashes=crashes, quiet=quiet)
+        finally:
+            disk.close()
+
+
+def _throw_away(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

@@ -16,6 +16,7 @@ import apsw
 import structlog
 
 from stepwell.core.errors import Problem, StepFailure
+from stepwell.core.history import AnyEvent
 from stepwell.core.program import Program, StepContext, Work
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine, EngineOptions
@@ -24,10 +25,10 @@ from stepwell.store.port import Batch, CommitResult, Loaded
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import connect, faults_named
 
-from .invariants import check_invariants
+from .invariants import check_invariants, read_history
 from .virtual_time import START, VirtualLoop
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 T = TypeVar("T")
 _names = itertools.count(1)
@@ -217,7 +218,9 @@ class World:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None
+    ) -> None:
         self.lab.close()
 
     def live(self, scenario: Scenario[T], *, crash: CrashAt | None = None) -> T:
@@ -270,6 +273,15 @@ class World:
         for name, program in self.programs.items():
             native.add(name, program(self.lab))
         return Engine(store=store, dispatch=LocalDispatch(), programs=[native], clock=loop, options=self.options)
+
+    def history(self, run_id: str) -> list[AnyEvent]:
+        """What the disk holds of a run."""
+        disk = connect(self.path)
+        try:
+            number = disk.execute("SELECT id FROM run WHERE uuid = ?", (run_id,)).get
+            return read_history(disk, number) if number is not None else []
+        finally:
+            disk.close()
 
     def check(self, *, crashes: int = 0, quiet: bool = True) -> None:
         """All invariants over the database and the log of activities."""

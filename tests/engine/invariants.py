@@ -12,7 +12,7 @@ import msgspec
 
 from stepwell.core import history as h
 from stepwell.core.run import apply
-from stepwell.core.state import State, Step, StepKind
+from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import TERMINAL
 from stepwell.engine.projections import approval_row, run_row
 from stepwell.store.port import ApprovalRow, RunRow, StreamItem
@@ -67,7 +67,9 @@ def check_invariants(disk: apsw.Connection, ran: Sequence[Began], *, crashes: in
 def read_history(disk: apsw.Connection, number: int) -> list[h.AnyEvent]:
     """All events of a run; its rows must follow each other (H1)."""
     events: list[h.AnyEvent] = []
-    for seq, count, row in disk.execute("SELECT seq, count, events FROM history WHERE run = ? ORDER BY seq", (number,)):
+    for seq, count, row in disk.execute(
+        "SELECT seq, count, events FROM history WHERE run = ? ORDER BY seq", (number,)
+    ):
         found = h.decode_events(row)
         assert seq == len(events) + 1, f"H1: run {number} has a gap or an overlap at {seq}"
         assert count == len(found), f"H1: run {number} says {count} events at {seq}, has {len(found)}"
@@ -102,7 +104,7 @@ def _check_history(
         if isinstance(event, h.AttemptStarted):
             _count_repeat(state.steps.get(event.key), event, repeats, crashes, place)
             spans[event.key, event.attempt] = [seq, float("inf")]
-        attempts = {key: state.steps[key].attempt for key in state.active}
+        running = _running(state)
         apply(state, event)
         assert state.seq == seq
         for key in before:
@@ -110,9 +112,8 @@ def _check_history(
             if step.closed or step is not before[key]:
                 assert key not in closed, f"S1: {place} ends {key} a second time"
                 closed.add(key)
-        for key, attempt in attempts.items():
-            if key not in state.active or state.steps[key].attempt != attempt:
-                spans[key, attempt][1] = seq
+        for ended in running - _running(state):
+            spans[ended][1] = seq
         if isinstance(event, AGAIN):
             gone = {key for key, step in state.steps.items() if step.forgotten}
             closed -= gone
@@ -131,6 +132,12 @@ def _check_history(
     tried = Counter((one.key, one.attempt) for one in began)
     assert not tried or max(tried.values()) == 1, f"{run_id}: an attempt began twice: {tried.most_common(1)}"
     return state, list(approvals.values())
+
+
+def _running(state: State) -> set[tuple[str, int]]:
+    """Keys and attempts in flight."""
+    steps = ((key, state.steps[key]) for key in state.active)
+    return {(key, step.attempt) for key, step in steps if step.status is StepStatus.RUNNING}
 
 
 def _count_repeat(

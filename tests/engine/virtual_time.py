@@ -37,7 +37,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The engine's clock (`stepwell.engine.clock.Clock`)."""
         return self._virtual_now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # typeshed ties func and args together
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
         self._threads += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_ended)

@@ -21,12 +21,32 @@ app = App(
     default_parameter=Parameter(negative=()),
     help_format="plaintext",
 )
-app.command("stepwell.cli.run:run", name="run", help="Run a flow document to its end.")
-app.command("stepwell.cli.validate:validate", name="validate", help="Say what is wrong with flow documents.")
-app.command("stepwell.cli.serve:serve", name="serve", help="Serve the APIs and drive the runs of a database.")
-app.command("stepwell.cli.runs:app", name="runs", help="List, show, watch, steer and decide runs.")
+
+# Each command is imported when it is used, so its summary stands here: `stepwell --help` needs no engine.
+_RUN = """Run a flow document to its end.
+
+Its output is JSON on stdout; on failure stderr ends with the problem as JSON. Exit code: 0 completed, 1 failed,
+2 refused, 3 cancelled. Ctrl-C leaves the run as it stands, for --resume.
+"""
+_VALIDATE = """Say what is wrong with flow documents, as file:line: pointer: message.
+
+A call of a function that is registered nowhere is a fault: name the program with --app. Exit code: 0 without a fault,
+else 2.
+"""
+_SERVE = """Serve the APIs and drive the runs of a database.
+
+SIGTERM or Ctrl-C stops it: requests and steps in flight get a while to end, runs go on at the next start.
+"""
+_SETTINGS = """Show all settings with their values and origins; secrets are masked.
+
+A setting is looked for on the command line, then as STEPWELL_<NAME> in the environment, then in stepwell.toml.
+"""
+app.command("stepwell.cli.run:run", name="run", help=_RUN)
+app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
+app.command("stepwell.cli.serve:serve", name="serve", help=_SERVE)
+app.command("stepwell.cli.runs.commands:app", name="runs", help="List, show, watch, steer and decide runs.")
 app.command("stepwell.cli.schedules:app", name="schedules", help="Start runs at times.")
-app.command("stepwell.cli.settings:show_settings", name="settings", help="Show all settings and their origins.")
+app.command("stepwell.cli.settings:show_settings", name="settings", help=_SETTINGS)
 
 
 def main() -> NoReturn:

@@ -38,7 +38,9 @@ class Follower:
         from rich.live import Live
 
         console = Console(stderr=True)
-        with Live(get_renderable=lambda: self._picture(console.height), console=console, refresh_per_second=REFRESH_PER_S):
+        with Live(
+            get_renderable=lambda: self._picture(console.height), console=console, refresh_per_second=REFRESH_PER_S
+        ):
             async for one in seen:
                 self._take(one)
 
@@ -52,6 +54,8 @@ class Follower:
         from rich.text import Text
 
         state = self.state
-        head = Text.assemble((state.workflow, "bold"), f" {state.version}  {state.run_id}  ", (str(state.status), "bold"))
+        head = Text.assemble(
+            (state.workflow, "bold"), f" {state.version}  {state.run_id}  ", (str(state.status), "bold")
+        )
         todo = [Text(hint, "yellow") for hint in hints(state, options=self._options)]
         return Group(head, steps_table(state, last=max(3, height - 4 - len(todo))), *todo)

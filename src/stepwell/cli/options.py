@@ -31,6 +31,7 @@ Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs."
 AppName = Annotated[
     str | None, Parameter(name="--app", help="The program's stepwell.App as module:attribute, for its functions.")
 ]
+RunId = Annotated[str, Parameter(help="The run's id.")]
 JsonText = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 
 

@@ -42,10 +42,7 @@ def run(
     app: AppName = None,
     where: Where = HERE,
 ) -> None:
-    """Run a flow document to its end and print its output.
-
-    Exit code 0 completed, 1 failed, 2 refused, 3 cancelled. Ctrl-C leaves the run for --resume.
-    """
+    """Run a flow document, or go on with a run, to its end."""
     if (file is None and resume is None) or (resume is not None and input is not None):
         raise InvalidInputError("expected a document, or --resume RUN_ID (which has its input already)")
     value = read_json(input, option="--input")
@@ -121,7 +118,7 @@ class Session:
         if self._document is not None and self._document.name != state.workflow:
             raise InvalidInputError(f"run {self._run_id} is of {state.workflow}, not of {self._document.name}")
         if not state.terminal:
-            await engine.workflows.program(state.definition)
+            await engine.workflows.compiled(state.definition)
         if state.phase is Status.PAUSED:
             await engine.resume(self._run_id, actor=local_actor())
 

@@ -39,7 +39,7 @@ def _name(key: str, step: Step) -> Any:
     from rich.text import Text
 
     name = Text(step.name or key)
-    if step.name and "@" in key or "~" in key:
+    if (step.name and "@" in key) or "~" in key:
         name.append(f"  {key}", "dim")
     return name
 

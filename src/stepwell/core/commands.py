@@ -56,7 +56,7 @@ class TakeSnapshot(Command, frozen=True, kw_only=True):
 
 
 class SendSignal(Command, frozen=True, kw_only=True):
-    """`id` makes the signal idempotent: a second one with the same id changes nothing."""
+    """`id` makes the signal idempotent: a second one with the same name and id changes nothing."""
 
     id: str
     signal: str
@@ -161,6 +161,11 @@ class RecordValue(Command, frozen=True, kw_only=True):
     value: Raw = NULL
 
 
+class EmitEvent(Command, frozen=True, kw_only=True):
+    key: str
+    event: Raw = NULL
+
+
 class PublishItem(Command, frozen=True, kw_only=True):
     key: str
 
@@ -201,6 +206,7 @@ ProgramCommand = (
     | StartChild
     | DecideRace
     | RecordValue
+    | EmitEvent
     | PublishItem
     | CompleteRun
     | FailRun

@@ -90,6 +90,8 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
             return _decide_race(state, command, now)
         case c.RecordValue():
             return _choose(state, command.key, h.ValueRecorded(at=now, key=command.key, value=command.value))
+        case c.EmitEvent():
+            return _choose(state, command.key, h.EventEmitted(at=now, key=command.key, event=command.event))
         case c.PublishItem():
             return _choose(state, command.key, h.ItemPublished(at=now, key=command.key))
         case c.CompleteRun():
@@ -273,7 +275,7 @@ def _fire_timer(state: State, command: c.FireTimer, now: float) -> Decision:
 def _send_signal(state: State, command: c.SendSignal, now: float) -> Decision:
     if state.terminal:
         return _wrong_status(state, "take a signal")
-    if any(kept.id == command.id for kept in state.early.get(command.signal, ())):
+    if f"{command.signal}#{command.id}" in state.heard:
         return NOTHING
     return [h.SignalReceived(at=now, actor=command.actor, id=command.id, signal=command.signal, data=command.data)]
 

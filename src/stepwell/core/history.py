@@ -35,6 +35,14 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
 
 
+class Listen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run wants to hear: CloudEvents of this `type` and `source` (empty: any) reach it as this signal."""
+
+    signal: str
+    type: str = ""
+    source: str = ""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
     """A recorded fact. `at` is its instant, seconds since the epoch, UTC; `actor` who caused it."""
 
@@ -59,6 +67,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     parent: Parent | None = None
     start_at: float | None = None
     forked_from: str = ""
+    listens: tuple[Listen, ...] = ()
 
 
 class RunFellDue(Event, frozen=True, kw_only=True):
@@ -257,6 +266,13 @@ class ValueRecorded(Event, frozen=True, kw_only=True):
     value: Raw = NULL
 
 
+class EventEmitted(Event, frozen=True, kw_only=True):
+    """The program sent a CloudEvent (its JSON form) to whoever listens."""
+
+    key: str
+    event: Raw = NULL
+
+
 class ItemPublished(Event, frozen=True, kw_only=True):
     """A program put an item on the stream under this key; the item itself is in the stream."""
 
@@ -283,6 +299,7 @@ AnyEvent = (
     | ChildEnded
     | RaceDecided
     | ValueRecorded
+    | EventEmitted
     | ItemPublished
     | RunCreated
     | RunFellDue

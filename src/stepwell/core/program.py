@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.history import Listen
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 
 
@@ -147,6 +148,9 @@ class RunContext(Protocol):
     async def publish(self, key: str, item: Any) -> None:
         """Put a JSON value on the run's stream exactly once."""
 
+    async def emit(self, key: str, event: Mapping[str, Any]) -> None:
+        """Send a CloudEvent (its JSON form) to every run and schedule that listens for it, once."""
+
     async def record(self, key: str, value: Any) -> Any:
         """Return `value`, or what was recorded under `key` on an earlier pass."""
 
@@ -158,10 +162,43 @@ Program = Callable[[RunContext, Any], Awaitable[Any]]
 """An async function over a context and the run's input; what it returns is the run's output."""
 
 
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """When a workflow starts by itself: `after_s` counts from the end of the run before. Exactly one is given."""
+
+    cron: str | None = None
+    every_s: float | None = None
+    after_s: float | None = None
+
+
+class Trigger(Protocol):
+    """Events that start runs of a workflow: each that matches one filter, or (`all`) one for every filter.
+
+    `listens` has one entry per filter; a run's input is the array of events that started it.
+    """
+
+    listens: Sequence[Listen]
+    all: bool
+
+    async def matches(self, index: int, event: Mapping[str, Any]) -> bool:
+        """Whether an event of the right type and source passes the rest of filter `index`."""
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A definition, ready to run: its program, and what it says about starting and listening."""
+
+    program: Program
+    listens: tuple[Listen, ...] = ()
+    """What its runs want to hear from their creation to their end."""
+    timing: Timing | None = None
+    trigger: Any = None  # a Trigger, which msgspec has no type for
+    input_schema: Any = None
+    """JSON Schema of the input, where the definition has one."""
+
+
 class Programs(Protocol):
     """Turns stored definitions into programs: one per kind of workflow (flow, pipeline, code)."""
 
     kind: str
 
-    def compile(self, document: str) -> Program:
-        """The program of a definition's stored text. Raises `InvalidDefinitionError`."""
+    def compile(self, document: str) -> Compiled:
+        """A definition's stored text, ready to run. Raises `InvalidDefinitionError`."""

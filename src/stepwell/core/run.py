@@ -70,6 +70,9 @@ def apply(state: State, event: h.AnyEvent) -> None:
             _race_decided(state, event)
         case h.ValueRecorded():
             state.choices[event.key] = Choice(seq=state.seq, at=event.at, value=event.value)
+        case h.EventEmitted():
+            state.choices[event.key] = Choice(seq=state.seq, at=event.at, value=event.event)
+            state.touched.append(event.key)
         case h.ItemPublished():
             state.choices[event.key] = Choice(seq=state.seq, at=event.at)
         case h.RunCreated():
@@ -240,6 +243,7 @@ def _signal_awaited(state: State, event: h.SignalAwaited) -> None:
 
 
 def _signal_received(state: State, event: h.SignalReceived) -> None:
+    state.heard[f"{event.signal}#{event.id}"] = None
     waiting = state.awaiting.get(event.signal)
     if waiting:
         _take_signal(state, waiting[0], event, event.at)
@@ -360,6 +364,7 @@ def _run_created(state: State, event: h.RunCreated) -> None:
     state.created_by = event.actor
     state.start_at = event.start_at
     state.forked_from = event.forked_from
+    state.listens = event.listens
     state.created_at = event.at
     if event.start_at is not None:
         state.phase = Status.SCHEDULED

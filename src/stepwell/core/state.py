@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.errors import Problem
-from stepwell.core.history import NULL, SYSTEM, Actor, Parent, SignalReceived
+from stepwell.core.history import NULL, SYSTEM, Actor, Listen, Parent, SignalReceived
 from stepwell.core.status import Status, WaitReason
 
 
@@ -137,6 +137,7 @@ class State(msgspec.Struct, kw_only=True):
     created_by: Actor = SYSTEM
     start_at: float | None = None
     forked_from: str = ""
+    listens: tuple[Listen, ...] = ()
     created_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
@@ -160,6 +161,8 @@ class State(msgspec.Struct, kw_only=True):
     """Signal name to the keys of the waits for it, oldest first."""
     early: dict[str, list[SignalReceived]] = {}
     """Signal name to the signals that no wait has taken, oldest first."""
+    heard: dict[str, None] = {}
+    """`signal#id` of every signal received: each is taken once."""
     choices: dict[str, Choice] = {}
     timers: dict[str, float] = {}
     """Armed timers: key to due instant. The store's timer rows equal this (W1); "" is the run's own start."""

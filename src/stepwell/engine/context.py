@@ -7,6 +7,7 @@ the record is there. A step's work starts only after its scheduling is on disk.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
@@ -31,7 +32,7 @@ _NO_VALUE: Final = object()
 
 
 class BranchContext:
-    """The verbs of one branch. `opened` are the keys it has begun, with those of its own branches in `inner`."""
+    """The verbs of one branch. `opened` are the keys it has come by, with those of its own branches in `inner`."""
 
     def __init__(self, driver: "RunDriver", *, now: float) -> None:
         self._driver = driver
@@ -56,7 +57,7 @@ class BranchContext:
         return derived_id(self.run.id, key)
 
     def open_keys(self) -> tuple[str, ...]:
-        """All keys that this branch, and the branches within it, have begun."""
+        """All keys that this branch, and the branches within it, have come by, on this pass or an earlier one."""
         return (*self._opened, *(key for inner in self._inner for key in inner.open_keys()))
 
     # --- work -------------------------------------------------------------------------------------------------------
@@ -73,10 +74,10 @@ class BranchContext:
     ) -> Any:
         driver, journal = self._driver, self._driver.journal
         mine = False  # whether this pass started the attempt, or finds one that a crash cut off
+        self._opened.append(key)
         while True:
             step = journal.state.find(key)
             if step is None:
-                self._opened.append(key)
                 await driver.issue(c.ScheduleStep(key=key, name=name))
                 mine = True
                 await journal.durable()
@@ -136,13 +137,11 @@ class BranchContext:
     async def _wait_closed(self, key: str, opening: Callable[[], c.ProgramCommand]) -> Step:
         """Open the wait unless it is on record, and wait until it is closed."""
         driver = self._driver
-        if driver.state.find(key) is None:
-            self._opened.append(key)
-            await driver.issue(opening())
+        self._opened.append(key)
         while True:
             step = driver.state.find(key)
             if step is None:
-                await driver.issue(opening())  # overtaken by somebody else: it has to be asked again
+                await driver.issue(opening())
             elif step.closed_seq:
                 return step
             else:
@@ -214,6 +213,15 @@ class BranchContext:
         self._now = choice.at
         return decode(choice.value)
 
+    async def emit(self, key: str, event: Mapping[str, Any]) -> None:
+        choice = self._driver.state.choices.get(key)
+        if choice is None:
+            raw, _ = recorded(event)
+            await self._driver.issue(c.EmitEvent(key=key, event=raw))
+            self._now = self._driver.state.last_at
+        else:
+            self._now = choice.at
+
     async def publish(self, key: str, item: Any) -> None:
         choice = self._driver.state.choices.get(key)
         if choice is None:
@@ -253,14 +261,18 @@ class BranchContext:
         self, key: str, winner: str, task: asyncio.Task[Any], losers: list["BranchContext"]
     ) -> RaceResult:
         """Put the outcome of a race on record; what the losers have open is cancelled with it."""
+        await self._driver.ready()  # what a loser opens until then is cancelled too
         fault = task.exception()
         keys = tuple(open_key for loser in losers for open_key in loser.open_keys())
         raw, value = NULL, None
         error: Problem | None = None
         forget: tuple[str, ...] = ()
         if fault is None:
-            raw, value = recorded(task.result())
-        else:
+            try:
+                raw, value = recorded(task.result())
+            except ProgramError as not_json:
+                fault = not_json
+        if fault is not None:
             error = problem_of(fault)
             named = fault.forget if isinstance(fault, ProgramError) else ()
             state = self._driver.state
@@ -298,11 +310,13 @@ class _Field:
         self._live = len(branches)
         driver.begin_branches(self._live)
         for name, task in self._tasks.items():
-            task.add_done_callback(lambda _, name=name: self._ended(name))
+            task.add_done_callback(partial(self._ended, name))
 
-    def _ended(self, name: str) -> None:
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
         self._done.append(name)
         self._news.set()
+        if not task.cancelled():
+            task.exception()  # seen: a branch may fail after its race was decided
         if self._live:
             self._live -= 1
             self._driver.end_branch()
@@ -320,8 +334,5 @@ class _Field:
         for _ in range(live):
             self._driver.end_branch()
         for task in self._tasks.values():
-            if not task.done():
-                task.cancel()
-            elif not task.cancelled():
-                task.exception()  # seen: a branch may fail after its race was decided
+            task.cancel()
         self._driver.join_branches()

@@ -22,6 +22,8 @@ from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
 
 Future = asyncio.Future
+REPORTS = (c.CompleteStep, c.FailAttempt)
+"""What is still taken on record when the run is to be driven anew: attempts in flight are not repeated."""
 
 
 class Release(Enum):
@@ -45,6 +47,7 @@ class RunDriver:
         self.blocked = 0
         """Branches that wait for something durable, are held, or wait for branches of their own."""
         self.branches = 1
+        self._generation = journal.state.generation
         self._idle_s = idle_s
         self._released: Future[Release] = self.loop.create_future()
         self._running: Future[None] | None = None
@@ -98,7 +101,7 @@ class RunDriver:
     async def issue(self, command: c.ProgramCommand) -> None:
         """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
         while True:
-            if self._overtaken or self._released.done():
+            if self._released.done() or (self._overtaken and not isinstance(command, REPORTS)):
                 await self.block(self.loop.create_future())
             decision = self.journal.perform(command)
             if isinstance(decision, list):
@@ -108,6 +111,13 @@ class RunDriver:
                     raise Suspended
                 raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
             assert isinstance(decision, Hold)
+            await self._until_running()
+
+    async def ready(self) -> None:
+        """Wait until a verb would be accepted."""
+        while self._overtaken or self.state.phase is not Status.RUNNING:
+            if self._overtaken or self.state.terminal:
+                await self.block(self.loop.create_future())
             await self._until_running()
 
     async def block(self, awaitable: Awaitable[Any]) -> None:
@@ -163,7 +173,9 @@ class RunDriver:
         self._arm(keys)
         if state.phase is Status.RUNNING and self._running is not None and not self._running.done():
             self._running.set_result(None)
-        if state.terminal and self._program is not None and self._program is not asyncio.current_task():
+        anew = state.generation != self._generation  # a retry or a roll-back: this pass of the program is void
+        self._overtaken = self._overtaken or anew
+        if (state.terminal or anew) and self._program is not None and self._program is not asyncio.current_task():
             self._program.cancel()
         self._look_idle()
 
@@ -171,11 +183,16 @@ class RunDriver:
         journal = self.journal
         if self.blocked >= self.branches:
             self._look_idle()
-        if journal.state.ended_seq:
-            if journal.settled_down:
-                self._release(Release.ENDED)
-        elif journal.settled_down and (journal.parking or (self._program is None and self.state.at_rest)):
+        if not journal.settled_down:
+            return
+        if journal.state.generation != self._generation:
+            self._release(Release.OVERTAKEN)
+        elif journal.state.ended_seq:
+            self._release(Release.ENDED)
+        elif journal.parked:
             self._release(Release.PARKED)
+        elif self._program is None:  # it stood still when it was taken up
+            self._release(Release.PARKED if self.state.at_rest else Release.OVERTAKEN)
 
     def lost(self, fault: StorageError | None) -> None:
         self.fault = fault

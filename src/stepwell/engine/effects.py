@@ -11,7 +11,7 @@ from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.errors import Problem, RefusedError, RunNotFoundError, WorkflowNotFoundError, problem
 from stepwell.engine.duties.outbox import Deliver
-from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, START_CHILD
+from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, SEND_EVENT, START_CHILD
 from stepwell.store.port import OutboxItem
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ class Effects:
 
     @property
     def handlers(self) -> Mapping[str, Deliver]:
-        return {START_CHILD: self.start_child, CANCEL_CHILD: self.cancel_child, CHILD_ENDED: self.child_ended}
+        return {
+            START_CHILD: self.start_child,
+            CANCEL_CHILD: self.cancel_child,
+            CHILD_ENDED: self.child_ended,
+            SEND_EVENT: self.send_event,
+        }
 
     async def start_child(self, item: OutboxItem) -> None:
         data = item.data
@@ -56,6 +61,9 @@ class Effects:
         error = msgspec.convert(data["error"], Problem) if data["error"] else None
         parent = h.Parent(run_id=item.run_id, key=data["key"])
         await self._tell_parent(parent, data["child"], error=error, output=Raw(msgspec.json.encode(data["output"])))
+
+    async def send_event(self, item: OutboxItem) -> None:
+        await self._engine.events.deliver(item.data["event"])
 
     async def _tell_parent(
         self, parent: h.Parent, child_id: str, *, error: Problem | None = None, output: Raw = h.NULL

@@ -22,7 +22,7 @@ from stepwell.core.errors import (
     StepwellError,
     StorageError,
 )
-from stepwell.core.program import Programs
+from stepwell.core.program import Programs, Timing
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.core.status import Status
@@ -40,9 +40,10 @@ from stepwell.engine.duties.outside import SeeOutsideChanges
 from stepwell.engine.duties.retention import PruneEnded
 from stepwell.engine.duties.timers import WakeRuns
 from stepwell.engine.effects import Effects
+from stepwell.engine.events import TRIGGER, Events, check_event
 from stepwell.engine.ids import new_id
 from stepwell.engine.journal import Journal, encode_state
-from stepwell.engine.projections import ended_badly
+from stepwell.engine.projections import SEND_EVENT, ended_badly
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
@@ -50,6 +51,9 @@ from stepwell.store.port import (
     ApprovalQuery,
     ApprovalRow,
     CountQuery,
+    Definition,
+    OutboxItem,
+    Record,
     RunQuery,
     RunRow,
     Store,
@@ -112,6 +116,7 @@ class Engine:
         self.workflows = Workflows(store, programs)
         self.options = options if options is not None else EngineOptions()
         self.watchers = Watchers(store)
+        self.events = Events(self)
         self._dispatch = dispatch
         self._desk = Desk(store, self._new_journal)
         self._results: dict[str, list[asyncio.Future[None]]] = {}
@@ -138,7 +143,10 @@ class Engine:
     def _add_driving_duties(self) -> None:
         self._wake = WakeRuns(self.store, self._dispatch)
         effects = Effects(self)
-        duties: list[Duty] = [self._wake, FireSchedules(self.store, self._fire_schedule)]
+        duties: list[Duty] = [
+            self._wake,
+            FireSchedules(self.store, start=self._fire_schedule, ended_at=self._ended_at),
+        ]
         if self.options.keep_ended_s is not None:
             duties.append(PruneEnded(self.store, self.options.keep_ended_s))
         outbox = DutyLoop(DeliverOutbox(self.store, effects.handlers), self.clock)
@@ -177,6 +185,7 @@ class Engine:
         Raises `WorkflowNotFoundError`, `InvalidInputError`.
         """
         definition = await self.workflows.find(workflow, version)
+        compiled = await self.workflows.compiled(definition.digest)
         now = self.clock.now()
         created = h.RunCreated(
             at=now,
@@ -191,6 +200,7 @@ class Engine:
             labels=labels or {},
             parent=parent,
             start_at=start_at,
+            listens=compiled.listens,
         )
         return await self._create([created], start_key)
 
@@ -220,12 +230,24 @@ class Engine:
 
     async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
         """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
-        async with asyncio.timeout(timeout_s), self._desk.borrow(run_id) as journal:
-            while not (journal.state.terminal and journal.settled_down):
-                ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._results.setdefault(run_id, []).append(ended)
-                await ended
-            return _result(journal.state)
+        async with asyncio.timeout(timeout_s):
+            while True:  # a journal whose store failed is worth nothing: look at the one that took its place
+                async with self._desk.borrow(run_id) as journal:
+                    if journal.state.terminal and journal.settled_down:
+                        return _result(journal.state)
+                    await self._end_of(run_id)
+
+    async def _end_of(self, run_id: str) -> None:
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._results.setdefault(run_id, [])
+        waiting.append(ended)
+        try:
+            await ended
+        finally:
+            if ended in waiting:
+                waiting.remove(ended)
+            if not waiting and self._results.get(run_id) is waiting:
+                del self._results[run_id]
 
     async def fork(
         self, run_id: str, *, at_seq: int = 0, actor: h.Actor = h.SYSTEM, input: Any = msgspec.UNSET
@@ -243,12 +265,53 @@ class Engine:
             forking.fork(events, at_seq, new_id=new_id(now), now=now, actor=actor, input=raw), None
         )
 
+    # --- workflows, and the events that start them ------------------------------------------------------------------
+
+    async def save(self, *, kind: str, name: str, version: str, text: str) -> Definition:
+        """Keep a definition and make it the newest of its name; what it says about starting by itself holds now.
+
+        Raises `InvalidDefinitionError` with every fault found.
+        """
+        now = self.clock.now()
+        definition = await self.workflows.save(kind=kind, name=name, version=version, text=text, now=now)
+        compiled = await self.workflows.compiled(definition.digest)
+        await self._set_timing(name, compiled.timing)
+        await self._set_trigger(name, wanted=compiled.trigger is not None)
+        return definition
+
+    async def _set_timing(self, name: str, timing: Timing | None) -> None:
+        id = f"workflow:{name}"
+        old = await self.store.get_records(schedules.KIND, id=id)
+        if timing is None:
+            if old:
+                await self.store.drop_record(schedules.KIND, id)
+        elif not old or not schedules.has_timing(schedules.from_record(old[0]), timing):
+            await self.schedule(name, id=id, cron=timing.cron, every_s=timing.every_s, after_s=timing.after_s)
+
+    async def _set_trigger(self, name: str, *, wanted: bool) -> None:
+        old = await self.store.get_records(TRIGGER, id=name)
+        if wanted and not old:
+            await self.store.put_record(Record(kind=TRIGGER, id=name, data={}))
+        elif old and not wanted:
+            await self.store.drop_record(TRIGGER, name)
+
+    async def send_event(self, event: Any) -> None:
+        """Accept a CloudEvent (JSON form): on disk on return, taken to all who listen soon after.
+
+        Raises `InvalidInputError` that names the attribute.
+        """
+        _, value = recorded(check_event(event))
+        item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data={"event": value})
+        await self.store.put_outbox([item])
+        if self.committer.on_outbox is not None:
+            self.committer.on_outbox()
+
     # --- commands ---------------------------------------------------------------------------------------------------
 
     async def signal(
         self, run_id: str, signal: str, data: Any = None, *, id: str | None = None, actor: h.Actor = h.SYSTEM
     ) -> None:
-        """Send a signal; it is kept until a wait takes it. The same `id` twice is one signal while it is kept."""
+        """Send a signal; it is kept until a wait takes it. The same `id` twice is one signal."""
         signal_id = id or new_id(self.clock.now())
         await self.tell(run_id, c.SendSignal(id=signal_id, signal=signal, data=_as_input(data), actor=actor))
 
@@ -372,13 +435,15 @@ class Engine:
         cron: str | None = None,
         timezone: str = "UTC",
         every_s: float | None = None,
+        after_s: float | None = None,
         at: float | None = None,
         id: str | None = None,
         version: str = "",
         owner: str = "",
         labels: dict[str, str] | None = None,
     ) -> Schedule:
-        """Start runs at times: by `cron` in a time zone, every so many seconds, or once `at` an instant.
+        """Start runs at times: by `cron` in a time zone, every so many seconds, so long after the end of the
+        last run, or once `at` an instant.
 
         The same `id` again replaces the schedule. Raises `InvalidInputError`, `WorkflowNotFoundError`.
         """
@@ -394,6 +459,7 @@ class Engine:
             cron=cron,
             timezone=timezone,
             every_s=every_s,
+            after_s=after_s,
             at=at,
             labels=labels or {},
             created_at=now,
@@ -435,6 +501,12 @@ class Engine:
         )
         return started.run_id
 
+    async def _ended_at(self, run_id: str) -> float | None:
+        try:
+            return (await self.state(run_id)).ended_at
+        except RunNotFoundError:
+            return 0.0  # pruned: it ended long ago
+
     # --- driving ----------------------------------------------------------------------------------------------------
 
     def _new_journal(self) -> Journal:
@@ -458,11 +530,14 @@ class Engine:
 
     async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
         if journal.state.terminal or journal.state.phase is Status.PAUSED:
-            return Release.ENDED
-        program = await self.workflows.program(journal.state.definition)
+            for key in list(journal.state.timers):  # people's deadlines go on while a run is paused
+                journal.perform(c.FireTimer(key=key))
+            await journal.durable()
+            return Release.PARKED
+        compiled = await self.workflows.compiled(journal.state.definition)
         driver = self._drivers[run_id] = RunDriver(journal, clock=self.clock, idle_s=self.options.idle_s)
         try:
-            why = await driver.drive(program)
+            why = await driver.drive(compiled.program)
         finally:
             del self._drivers[run_id]
         if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:

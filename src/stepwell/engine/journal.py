@@ -7,6 +7,7 @@ the store fails, it drops what it holds.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -83,11 +84,15 @@ class Journal:
         """The seq of the last event on disk."""
         self._shown: Shown | None = None
         self._counted: Status | None = None
+        self._hears = False
+        """Whether what the run listens for is in the store: from its creation to its end."""
         self._commands: list[c.AnyCommand] = []
         self._events: list[h.AnyEvent] = []
         self._items: list[StreamItem] = []
-        self._refused: dict[int, Refusal] = {}
+        self._told: dict[int, Refusal | None] = {}
+        """Commands from outside whose callers wait, by identity; and the refusal, should they lose their place."""
         self._rebasing = False
+        self._rebased = 0
         self._touched: set[str] = set()
         self._announced = False
         self._landing: Future[None] | None = None
@@ -103,6 +108,7 @@ class Journal:
         self._next_item = loaded.next_item
         self.saved_seq = state.seq
         self._shown, self._counted = shown(state), state.status
+        self._hears = not state.terminal
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -133,14 +139,24 @@ class Journal:
 
         Raises `RefusedError`, or the store's fault. Decided again, should somebody else have appended first.
         """
-        decision = self.perform(command)
-        if isinstance(decision, Refusal):
-            raise refused(decision, self.state.run_id)
-        await self.durable()  # also when nothing changed: what that rests on may not be on disk yet
-        refusal = self._refused.pop(id(command), None)
-        if refusal is not None:
-            raise refused(refusal, self.state.run_id)
-        return bool(decision)
+        while True:
+            decision, rebased = self.perform(command), self._rebased
+            if isinstance(decision, Refusal):
+                raise refused(decision, self.state.run_id)
+            refusal = await self._accepted(command)
+            if refusal is not None:
+                raise refused(refusal, self.state.run_id)
+            if decision or rebased == self._rebased:
+                return bool(decision)
+
+    async def _accepted(self, command: c.OutsideCommand) -> Refusal | None:
+        """Wait for the disk, also when nothing changed: what that rests on may not be there yet."""
+        self._told[id(command)] = None
+        try:
+            await self.durable()
+            return self._told[id(command)]
+        finally:
+            del self._told[id(command)]
 
     def publish(self, item: StreamItem) -> None:
         """Put an item on the stream, with the next commit."""
@@ -156,6 +172,11 @@ class Journal:
     def settled_down(self) -> bool:
         """Whether everything decided is on disk."""
         return not (self._events or self._items or self._flight is not None)
+
+    @property
+    def parked(self) -> bool:
+        """Whether the disk says that the run needs no driver, and nothing else is to be written."""
+        return self.parking and self._live is False and self.settled_down
 
     def durable(self) -> Awaitable[None]:
         """Comes true when all that was decided so far is on disk; raises the store's fault."""
@@ -181,7 +202,7 @@ class Journal:
         """All that was decided since the last batch (`commits.Source`)."""
         self._announced = False
         state, events, items = self.state, self._events, self._items
-        if self._flight is not None or not (events or items or self.parking):
+        if self._flight is not None or self._rebasing or not (events or items or self.parking):
             return None
         batch = Batch(
             run=self.run,
@@ -214,6 +235,9 @@ class Journal:
         if look != self._shown:
             batch.row, batch.was = run_row(state), self._counted
             self._shown, self._counted = look, state.status
+            if state.listens and self._hears is state.terminal:
+                self._hears = not state.terminal
+                batch.listens = state.listens if self._hears else ()
         if self.run == 0:
             batch.start_key, batch.definition = self.start_key, state.definition
 
@@ -251,7 +275,7 @@ class Journal:
         self._next_item += flight.batch.item_count
         if not flight.landed.done():
             flight.landed.set_result(None)
-        if self._events or self._items:
+        if self._events or self._items or (self.parking and self._live is not False):
             self._announce()
         self._observe(self, flight.events, flight.items)
         if self.listener is not None:
@@ -276,7 +300,10 @@ class Journal:
     # --- somebody else was first ------------------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Look at what others appended, if anything; what is in flight finds out by itself."""
+        """Look at what others appended, if anything; events in flight find out by themselves."""
+        while self._flight is not None and not self._flight.events:
+            with suppress(StorageError):
+                await asyncio.shield(self._flight.landed)
         if self._flight is None and self.run and not self._rebasing:
             await self._decide_again([])
 
@@ -293,6 +320,7 @@ class Journal:
         if not loaded:
             self.failed(StorageError(f"the run {self.state.run_id} is not in the store any more"))
             return
+        self._rebased += 1
         commands, before = [*commands, *self._commands], self.state
         self._touched.update(key for key, step in before.steps.items() if not step.closed)
         self._commands, self._events, self._flight = [], [], None
@@ -304,17 +332,19 @@ class Journal:
             self.listener.changed(list(self._touched))
             if not all(accepted) or self.state.generation != before.generation:
                 self.listener.overtaken()
-        if self._items:
+        if self._events or self._items or self.parking:
             self._announce()
-        elif self._landing is not None and not self._events:
+        elif self._landing is not None:
             self._landing.set_result(None)
             self._landing = None
+        if self.settled_down and self.listener is not None:
+            self.listener.saved()
 
     def _again(self, command: c.AnyCommand) -> bool:
         """Decide a command again; whether it is still accepted."""
         decision = self.perform(command)
-        if isinstance(decision, Refusal):
-            self._refused[id(command)] = decision
+        if isinstance(decision, Refusal) and id(command) in self._told:
+            self._told[id(command)] = decision
         return isinstance(decision, list)
 
 

@@ -11,6 +11,7 @@ from stepwell.store.port import ApprovalRow, OutboxItem, RunRow
 START_CHILD = "start_child"
 CANCEL_CHILD = "cancel_child"
 CHILD_ENDED = "child_ended"
+SEND_EVENT = "send_event"
 
 Shown = tuple[Status, str | None, float | None, int, float | None]
 
@@ -91,6 +92,10 @@ def outbox_items(state: State, events: list[h.AnyEvent], touched: set[str], now:
         match event:
             case h.ChildStarted():
                 items.append(_start_child(state, event, now))
+            case h.EventEmitted():
+                items.append(
+                    OutboxItem(kind=SEND_EVENT, run_id=state.run_id, due_at=now, data={"event": event.event})
+                )
             case h.RunCompleted() | h.RunFailed() | h.RunCancelled() if state.parent and state.parent.key:
                 items.append(_child_ended(state, state.parent, now))
     for key in touched:

@@ -10,13 +10,16 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from stepwell.core.errors import InvalidInputError
+from stepwell.core.program import Timing
 from stepwell.store.port import Record
 
 KIND = "schedule"
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When to start runs of a workflow: exactly one of `cron` (with `timezone`), `every_s` and `at`.
+    """When to start runs of a workflow: exactly one of `cron` (with `timezone`), `every_s`, `after_s` and `at`.
+
+    `after_s` counts from the end of the run before; the first run starts at once.
 
     Instants in seconds since the epoch, UTC. `next_at` is None when it will not fire again.
     """
@@ -29,6 +32,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     cron: str | None = None
     timezone: str = "UTC"
     every_s: float | None = None
+    after_s: float | None = None
     at: float | None = None
     labels: dict[str, str] = {}
     paused: bool = False
@@ -41,9 +45,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 def check(schedule: Schedule) -> None:
     """Raises `InvalidInputError` that names what is wrong."""
-    given = [name for name in ("cron", "every_s", "at") if getattr(schedule, name) is not None]
+    given = [name for name in ("cron", "every_s", "after_s", "at") if getattr(schedule, name) is not None]
     if len(given) != 1:
-        raise InvalidInputError(f"expected exactly one of cron, every_s and at; found {', '.join(given) or 'none'}")
+        raise InvalidInputError(
+            f"expected exactly one of cron, every_s, after_s and at; found {', '.join(given) or 'none'}"
+        )
     if schedule.every_s is not None and schedule.every_s <= 0:
         raise InvalidInputError(f"every_s: expected a number of seconds above 0, found {schedule.every_s:g}")
     if schedule.timezone:
@@ -69,7 +75,14 @@ def next_after(schedule: Schedule, now: float) -> float | None:
     if schedule.every_s is not None:
         start = schedule.created_at
         return start + (int((now - start) // schedule.every_s) + 1) * schedule.every_s
+    if schedule.after_s is not None:
+        return now  # until its last run has ended the duty puts it off
     return schedule.at if schedule.at is not None and schedule.at > now else None
+
+
+def has_timing(schedule: Schedule, timing: Timing) -> bool:
+    """Whether a schedule already says what a definition asks for."""
+    return (schedule.cron, schedule.every_s, schedule.after_s) == (timing.cron, timing.every_s, timing.after_s)
 
 
 def to_record(schedule: Schedule, version: int) -> Record:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from stepwell.core.errors import StepwellError, WorkflowNotFoundError
-from stepwell.core.program import Program, Programs
+from stepwell.core.program import Compiled, Programs
 from stepwell.store.port import Definition, Documents
 
 
@@ -14,7 +14,7 @@ class Workflows:
     def __init__(self, store: Documents, kinds: Sequence[Programs]) -> None:
         self._store = store
         self._kinds = {programs.kind: programs for programs in kinds}
-        self._programs: dict[str, Program] = {}
+        self._compiled: dict[str, Compiled] = {}
         self._known: dict[tuple[str, str], Definition] = {}
 
     async def save(self, *, kind: str, name: str, version: str, text: str, now: float) -> Definition:
@@ -41,23 +41,23 @@ class Workflows:
             raise WorkflowNotFoundError(name, version or None)
         return found
 
-    async def program(self, digest: str) -> Program:
-        """The program of a stored definition."""
-        program = self._programs.get(digest)
-        if program is not None:
-            return program
+    async def compiled(self, digest: str) -> Compiled:
+        """A stored definition, ready to run."""
+        compiled = self._compiled.get(digest)
+        if compiled is not None:
+            return compiled
         definition = await self._store.find_definition(digest=digest)
         if definition is None:
             raise StepwellError(f"the store has no definition {digest}")
         return self._compile(definition)
 
-    def _compile(self, definition: Definition) -> Program:
-        program = self._programs.get(definition.digest)
-        if program is None:
+    def _compile(self, definition: Definition) -> Compiled:
+        compiled = self._compiled.get(definition.digest)
+        if compiled is None:
             kind = self._kinds.get(definition.kind)
             if kind is None:
                 raise StepwellError(
                     f"{definition.name} is a {definition.kind} workflow, which this server cannot run"
                 )
-            program = self._programs[definition.digest] = kind.compile(definition.text)
-        return program
+            compiled = self._compiled[definition.digest] = kind.compile(definition.text)
+        return compiled

@@ -4,7 +4,7 @@ The definition's text is the name under which the function was registered; the c
 """
 
 from stepwell.core.definitions import Fault, InvalidDefinitionError
-from stepwell.core.program import Program
+from stepwell.core.program import Compiled, Program
 
 
 class NativePrograms:
@@ -18,7 +18,7 @@ class NativePrograms:
     def add(self, name: str, program: Program) -> None:
         self._programs[name] = program
 
-    def compile(self, document: str) -> Program:
+    def compile(self, document: str) -> Compiled:
         program = self._programs.get(document)
         if program is None:
             known = ", ".join(sorted(self._programs)) or "none"
@@ -26,4 +26,4 @@ class NativePrograms:
                 pointer="", line=0, message=f"no Python program {document!r} is registered (known: {known})"
             )
             raise InvalidDefinitionError([fault])
-        return program
+        return Compiled(program=program)

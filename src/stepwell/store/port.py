@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from stepwell.core.history import AnyEvent
+from stepwell.core.history import AnyEvent, Listen
 from stepwell.core.status import Status
 
 
@@ -79,7 +79,8 @@ class Batch(msgspec.Struct, kw_only=True):
     `run` is the store's own number of the run, 0 to create it (then `row` is required). `events` is the encoded
     history row of `count` events that follow `base_seq`. `row` is the whole new row, None when only `seq`, `step`
     and `attempts` change. `was` is the status the run was counted under. `timers`: key to due instant, None drops
-    it. `live` says whether the run needs a driver from now on (None: as before). `items` is the encoded stream row
+    it. `listens` is what the run hears from now on (None: as before). `live`
+    says whether the run needs a driver from now on (None: as before). `items` is the encoded stream row
     of `item_count` items from number `first_item`.
     """
 
@@ -99,6 +100,7 @@ class Batch(msgspec.Struct, kw_only=True):
     timers: dict[str, float | None] = {}
     approvals: Sequence[ApprovalRow] = ()
     outbox: Sequence[OutboxItem] = ()
+    listens: Sequence[Listen] | None = None
     first_item: int = 0
     item_count: int = 0
     items: bytes = b""
@@ -246,6 +248,12 @@ class RunStore(Protocol):
 
     async def take_outbox(self, now: float, limit: int) -> list[OutboxItem]:
         """Outbox items that are due, oldest first; they stay until settled."""
+
+    async def put_outbox(self, items: Sequence[OutboxItem]) -> None:
+        """Write items that follow from no run's commit."""
+
+    async def listeners(self, type: str, source: str, after: int, limit: int) -> list[tuple[int, str, str]]:
+        """Number, id and signal of the runs (numbers above `after`, ascending) that hear such an event."""
 
     async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
         """Drop the done items; put off the others until the given instants."""

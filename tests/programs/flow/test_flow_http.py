@@ -34,7 +34,7 @@ OK = HttpResponse(status=200, headers=JSON, content=b'{"id": 1}')
 
 
 def flow(arguments: str, client: FakeClient, *, around: str = "do: [{call: {call: http, with: {%s}}}]") -> Program:
-    return FlowPrograms(http=client).compile(HEAD + around % arguments)
+    return FlowPrograms(http=client).compile(HEAD + around % arguments).program
 
 
 async def request_of(arguments: str, value: Any = None) -> HttpRequest:

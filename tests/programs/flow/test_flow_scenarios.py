@@ -67,7 +67,7 @@ async def test_scenario_ends_as_the_standard_says(scenario: Scenario) -> None:
     definition = scenario.text_of("a workflow with definition")
     assert definition is not None
     try:
-        program = FlowPrograms(http=PetStore()).compile(definition)
+        program = FlowPrograms(http=PetStore()).compile(definition).program
     except InvalidDefinitionError as error:
         pytest.skip(str(error).splitlines()[0])
     given = scenario.text_of("given the workflow input")

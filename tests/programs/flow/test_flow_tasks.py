@@ -41,7 +41,7 @@ async def fail_twice(step: StepContext) -> str:
 
 
 def flow(body: str) -> Program:
-    return FlowPrograms(functions=functions).compile(HEAD + body)
+    return FlowPrograms(functions=functions).compile(HEAD + body).program
 
 
 async def output_of(body: str, value: Any = None) -> Any:
@@ -269,7 +269,7 @@ async def test_step_carries_the_options_of_its_function() -> None:
     registry = Functions()
     registry.function(name="named", retry=RetryPolicy(max_attempts=5), timeout_s=3.0)(noop)
     memory = MemoryRun()
-    await memory.play(FlowPrograms(functions=registry).compile(HEAD + "do: [{a: {call: named}}]"))
+    await memory.play(FlowPrograms(functions=registry).compile(HEAD + "do: [{a: {call: named}}]").program)
     assert memory.options == [{"name": "a", "retry": RetryPolicy(max_attempts=5), "timeout_s": 3.0,
                                "heartbeat_timeout_s": None}]
 
@@ -331,14 +331,14 @@ async def test_function_cannot_change_what_the_flow_holds() -> None:
 
     program = FlowPrograms(functions=registry).compile(
         HEAD + "do: [{a: {call: spoil, with: {values: '${ .v }', more: {k: []}}, output: {as: $input}}}, "
-               "{b: {call: spoil, with: {values: '${ .v }', more: {k: []}}}}]")
+               "{b: {call: spoil, with: {values: '${ .v }', more: {k: []}}}}]").program
     value = {"v": [1]}
     assert (await run_through(program, value)).output == 2
     assert value == {"v": [1]}
 
 
 async def test_function_that_is_unknown_is_a_fault_only_with_a_registry() -> None:
-    program = FlowPrograms().compile(HEAD + "do: [{a: {call: anything}}]")
+    program = FlowPrograms().compile(HEAD + "do: [{a: {call: anything}}]").program
     found = await run_through(program)
     assert found.failure is not None
     assert found.failure.type == ERROR_BASE + "configuration"

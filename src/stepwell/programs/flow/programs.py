@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stepwell.core.program import Program, RunContext
+from stepwell.core.program import Compiled, RunContext
 from stepwell.programs.flow import shapes
 from stepwell.programs.flow.checking import Definition, check_definition
 from stepwell.programs.flow.compiling import Compiler
@@ -38,11 +38,11 @@ class FlowPrograms:
         """The typed model of a definition. Raises `InvalidDefinitionError` with all its faults."""
         return check_definition(document, functions=self._functions, expressions=self._expressions)
 
-    def compile(self, document: str) -> Program:
+    def compile(self, document: str) -> Compiled:
         """The program of a definition's text. Raises `InvalidDefinitionError` with all its faults."""
         definition = self.check(document)
         body = Compiler(definition, functions=self._functions, http=self._http).sequence(definition.workflow.do)
-        return _Flow(body, _frame(definition)).run
+        return Compiled(program=_Flow(body, _frame(definition)).run)
 
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):

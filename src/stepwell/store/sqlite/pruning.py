@@ -13,6 +13,7 @@ _TABLES = (
     ("stream", "run"),
     ("snapshot", "run"),
     ("timer", "run"),
+    ("listener", "run"),
     ("run_text", "rowid"),
     ("run", "id"),
 )

@@ -137,6 +137,10 @@ class SqliteStore:
         if again:
             await self._write("put_off_outbox", [(due_at, number) for number, due_at in again])
 
+    async def put_outbox(self, items: Sequence[OutboxItem]) -> None:
+        rows = [(item.kind, item.run_id, _encode(item.data).decode(), item.due_at) for item in items]
+        await self._write("insert_outbox", rows)
+
     async def prune(self, ended_before: float, limit: int) -> int:
         return await self._on_writer(
             self._in_transaction, lambda connection: pruning.prune(connection, ended_before, limit)
@@ -201,6 +205,9 @@ class SqliteStore:
     async def next_due(self) -> float | None:
         due_at: float | None = self._read("next_due")[0][0]
         return due_at
+
+    async def listeners(self, type: str, source: str, after: int, limit: int) -> list[tuple[int, str, str]]:
+        return self._read("find_listeners", type, source, after, limit)
 
     async def take_outbox(self, now: float, limit: int) -> list[OutboxItem]:
         return [

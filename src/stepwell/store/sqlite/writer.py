@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from stepwell.core.history import Listen
 from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
 from stepwell.store.sql import statements
 
@@ -169,6 +170,8 @@ class Writer:
                     self._sql["insert_outbox"],
                     (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at),
                 )
+            if batch.listens is not None:
+                self._write_listeners(run, batch.listens)
             if batch.row is not None:
                 _count(counts, batch, batch.row)
         changed = [(*key, runs) for key, runs in counts.items() if runs]
@@ -181,6 +184,11 @@ class Writer:
                 self._connection.execute(self._sql["drop_timer"], (run, key))
             else:
                 self._connection.execute(self._sql["put_timer"], (run, key, due_at))
+
+    def _write_listeners(self, run: int, listens: Sequence[Listen]) -> None:
+        self._connection.execute(self._sql["drop_listeners"], (run,))
+        for listen in listens:
+            self._connection.execute(self._sql["insert_listener"], (listen.type, listen.source, run, listen.signal))
 
     def _write_approval(self, run: int, row: ApprovalRow) -> None:
         shown = self._encode(row).decode()

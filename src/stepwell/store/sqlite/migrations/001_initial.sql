@@ -80,6 +80,16 @@ CREATE TABLE decider (
 ) WITHOUT ROWID;
 CREATE INDEX decider_by_approval ON decider (approval);
 
+-- What runs that have not ended want to hear; '' is any.
+CREATE TABLE listener (
+  type   TEXT NOT NULL,
+  source TEXT NOT NULL,
+  run    INTEGER NOT NULL,
+  signal TEXT NOT NULL,
+  PRIMARY KEY (type, source, run, signal)
+) WITHOUT ROWID;
+CREATE INDEX listener_by_run ON listener (run);
+
 CREATE TABLE outbox (
   id     INTEGER PRIMARY KEY AUTOINCREMENT,
   kind   TEXT NOT NULL,

@@ -1,0 +1,268 @@
+"""Listings, totals and searches over a million runs of one owner: `python -m bench.queries [--data FILE] [--quick]`.
+
+Each case asks many times, with other values each time, through the engine. The goal is p99 under 50 ms.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench import bulk, report
+from bench.gauge import machine, percentile
+from bench.house import open_engine
+from stepwell.core.status import Status
+from stepwell.engine import Engine
+from stepwell.store.port import CountQuery, Definition, RunQuery
+from stepwell.store.sqlite import SqliteStore
+
+OWNER: Final = "ann"
+GOAL_MS: Final = 50.0
+ASKED: Final = 100
+DAY_S: Final = 86_400.0
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def the_plan(runs: int, now: float) -> bulk.Plan:
+    """Sixty days, two hundred workflows, every status, four doors, labels from frequent to unique."""
+    workflows = [
+        Definition(digest=f"{number:032x}", kind="python", name=f"workflow-{number:03d}", version="1", text="work")
+        for number in range(200)
+    ]
+    return bulk.Plan(
+        runs=runs, first_at=now - 60 * DAY_S, last_at=now, workflows=workflows, shares=bulk.MIXED, owner=OWNER,
+        doors=("flows", "agents", "runs", "llama"), labelled=True,
+    )  # fmt: skip
+
+
+class Case(msgspec.Struct, frozen=True):
+    """`ask` is called again and again."""
+
+    name: str
+    ask: Callable[[], Awaitable[Any]]
+
+
+class Cases:
+    """What doors and console ask for."""
+
+    def __init__(self, engine: Engine, plan: bulk.Plan, some_ids: list[str]) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._ids = some_ids
+        self._chance = random.Random(7)
+
+    def all(self) -> list[Case]:
+        return [*self._totals(), *self._pages(), *self._filters(), *self._searches(), *self._found()]
+
+    # --- kinds of cases ---------------------------------------------------------------------------------------------
+
+    def _totals(self) -> list[Case]:
+        return [
+            self._counts("total of the owner", lambda: CountQuery(owner=OWNER)),
+            self._counts("total of a workflow", lambda: CountQuery(owner=OWNER, workflow=self._workflow())),
+            self._counts("dashboard: last 7 days", lambda: CountQuery(owner=OWNER, from_day=self._day(7))),
+            self._counts("dashboard: last 30 days", lambda: CountQuery(owner=OWNER, from_day=self._day(30))),
+            self._counts("total of everybody", CountQuery),
+        ]
+
+    def _pages(self) -> list[Case]:
+        def offset(limit: int) -> Callable[[], RunQuery]:
+            return lambda: RunQuery(owner=OWNER, limit=limit, offset=limit * self._chance.randrange(100))
+
+        return [
+            self._lists("first page", RunQuery, limit=20),
+            self._lists("a page by key", lambda: RunQuery(before=self._id()), limit=20),
+            self._lists("a page by key, 100 rows", lambda: RunQuery(before=self._id()), limit=100),
+            self._lists("pages 1 to 100 by offset", offset(20), limit=20),
+            self._lists("pages 1 to 100 by offset, 100 rows", offset(100), limit=100),
+            self._lists("a page by key of everybody", lambda: RunQuery(before=self._id()), owner=None),
+        ]
+
+    def _filters(self) -> list[Case]:
+        cases = [
+            self._lists(f"status {status}", lambda status=status: RunQuery(statuses=(status,)))
+            for status in (Status.COMPLETED, Status.FAILED, Status.WAITING, Status.STOPPING)
+        ]
+        open_ones = (Status.RUNNING, Status.WAITING, Status.PAUSED)
+        return [
+            *cases,
+            self._lists("three statuses", lambda: RunQuery(statuses=open_ones, before=self._id())),
+            self._lists("workflow", lambda: RunQuery(workflows=(self._workflow(),))),
+            self._lists("workflow, by key", lambda: RunQuery(workflows=(self._workflow(),), before=self._id())),
+            self._lists("workflow and status", lambda: RunQuery(workflows=(self._workflow(),), statuses=open_ones)),
+            self._lists("fifty workflows", lambda: RunQuery(workflows=tuple(self._workflow() for _ in range(50)))),
+            self._lists("door", lambda: RunQuery(door="agents", before=self._id())),
+            self._lists("door nobody used", lambda: RunQuery(door="devset")),
+            self._lists("door and rare status", lambda: RunQuery(door="agents", statuses=(Status.STOPPING,))),
+            self._lists("door and workflow", lambda: RunQuery(door="agents", workflows=(self._workflow(),))),
+            self._lists("unused door and workflow", lambda: RunQuery(door="devset", workflows=(self._workflow(),))),
+            self._lists("an hour", lambda: self._between(3_600)),
+            self._lists("a day", lambda: self._between(DAY_S)),
+            self._lists("a day, status failed", lambda: self._between(DAY_S, statuses=(Status.FAILED,))),
+            self._lists("an hour, workflow", lambda: self._between(3_600, workflows=(self._workflow(),))),
+            self._lists("a time before all", lambda: RunQuery(created_to=self._plan.first_at)),
+            self._lists("children of a run", lambda: RunQuery(parent_id=self._id())),
+        ]
+
+    def _searches(self) -> list[Case]:
+        stopping = (Status.STOPPING,)
+        texts: list[tuple[str, Callable[[], str]]] = [
+            ("in half of the runs", lambda: "production"),
+            ("in half, odd case", lambda: "PRODUCTION"),
+            ("in a quarter", lambda: "north"),
+            ("in all", lambda: "customer"),
+            ("in 100 runs", lambda: f"customer {self._chance.randrange(10_000):04d}"),
+            ("in 1 run", lambda: f"order-{self._chance.randrange(self._plan.runs):07d}"),
+            ("in 20 runs", lambda: "zebra"),
+            ("in none, rare letters", lambda: "xylophone"),
+            ("in none, frequent letters", lambda: "productive north customer"),
+            ("in none, frequent trigrams", lambda: "north customer 0000 production"),
+            ("an id", self._id),
+            ("start of an id", lambda: self._id()[:13]),
+            ("end of an id", lambda: self._id()[-12:]),
+            ("6 digits of an id", lambda: self._id()[-6:]),
+            ("3 letters", lambda: self._id()[-3:]),
+            ("2 letters", lambda: "no"),
+            ("1 letter", lambda: "w"),
+            ("a workflow", self._workflow),
+            ("all workflows", lambda: "workflow"),
+        ]
+        cases = []
+        for name, text in texts:
+            cases += [
+                self._lists(f"search {name}", lambda text=text: RunQuery(search=text())),
+                self._lists(f"search {name}, by key", lambda text=text: RunQuery(search=text(), before=self._id())),
+                self._lists(
+                    f"search {name}, rare status", lambda text=text: RunQuery(search=text(), statuses=stopping)
+                ),
+                self._lists(
+                    f"search {name}, workflow",
+                    lambda text=text: RunQuery(search=text(), workflows=(self._workflow(),)),
+                ),
+                self._lists(f"search {name}, unused door", lambda text=text: RunQuery(search=text(), door="devset")),
+                self._lists(f"search {name}, a day", lambda text=text: self._between(DAY_S, search=text())),
+            ]
+        return cases
+
+    def _found(self) -> list[Case]:
+        def found(name: str, query: Callable[[], RunQuery]) -> Case:
+            return Case(
+                f"count up to 1,000: {name}",
+                lambda: self._engine.store.count_found(msgspec.structs.replace(query(), owner=OWNER), 1_000),
+            )
+
+        return [
+            found("all", RunQuery),
+            found("failed", lambda: RunQuery(statuses=(Status.FAILED,))),
+            found("door", lambda: RunQuery(door="agents")),
+            found("search in half", lambda: RunQuery(search="production")),
+            found("search in 100", lambda: RunQuery(search=f"customer {self._chance.randrange(10_000):04d}")),
+            found("a day", lambda: self._between(DAY_S)),
+        ]
+
+    # --- making queries ---------------------------------------------------------------------------------------------
+
+    def _lists(self, name: str, query: Callable[[], RunQuery], **more: Any) -> Case:
+        more = {"owner": OWNER, **more}
+        return Case(name, lambda: self._engine.list_runs(msgspec.structs.replace(query(), **more)))
+
+    def _counts(self, name: str, query: Callable[[], CountQuery]) -> Case:
+        return Case(name, lambda: self._engine.count_runs(query()))
+
+    def _between(self, seconds: float, **more: Any) -> RunQuery:
+        start = self._chance.uniform(self._plan.first_at, self._plan.last_at - seconds)
+        return RunQuery(created_from=start, created_to=start + seconds, **more)
+
+    def _workflow(self) -> str:
+        return self._chance.choice(self._plan.workflows).name
+
+    def _id(self) -> str:
+        return self._chance.choice(self._ids)
+
+    def _day(self, ago: int) -> str:
+        return time.strftime("%Y-%m-%d", time.gmtime(self._plan.last_at - ago * DAY_S))
+
+
+async def ask(case: Case, times: int) -> list[float]:
+    """How long each answer took, in ms; a case that is far from the goal is not asked for long."""
+    took_ms: list[float] = []
+    deadline = time.perf_counter() + 1.0
+    while len(took_ms) < times and (len(took_ms) < 3 or time.perf_counter() < deadline):
+        started = time.perf_counter()
+        try:
+            await case.ask()
+        except Exception as e:
+            print(case.name, type(e), str(e)[:80]); return [9e9]
+        took_ms.append((time.perf_counter() - started) * 1e3)
+    return took_ms
+
+
+async def ids_of(engine: Engine, plan: bulk.Plan) -> list[str]:
+    """Ids from all over the time."""
+    ids = []
+    for part in range(200):
+        until = plan.first_at + (plan.last_at - plan.first_at) * (part + 1) / 200
+        ids += [row.run_id for row in await engine.list_runs(RunQuery(owner=OWNER, created_to=until, limit=5))]
+    return ids
+
+
+async def measure(database: Path, runs: int, only: str) -> dict[str, tuple[float, float]]:
+    """Case to p50 and p99, in ms."""
+    async with open_engine(database, drive=False) as engine:
+        newest = (await engine.list_runs(RunQuery(limit=1)))[0]
+        plan = the_plan(runs, newest.created_at)
+        cases = Cases(engine, plan, await ids_of(engine, plan)).all()
+        wanted = [case for case in cases if only in case.name]
+        figures = {}
+        for case in wanted:
+            took_ms = await ask(case, ASKED)
+            figures[case.name] = (percentile(took_ms, 50), percentile(took_ms, 99))
+        return figures
+
+
+async def make(database: Path, plan: bulk.Plan) -> None:
+    store = SqliteStore(str(database))
+    await store.open()
+    await bulk.write(store, plan)
+    await bulk.check(store, plan)
+    await store.close()
+
+
+def show(figures: dict[str, tuple[float, float]]) -> None:
+    table = Table("query", "p50 ms", "p99 ms", "", title="Queries")
+    for name, (p50_ms, p99_ms) in figures.items():
+        table.add_row(name, f"{p50_ms:.2f}", f"{p99_ms:.2f}", "" if p99_ms < GOAL_MS else "misses the goal")
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure listings, totals and searches over a million runs.")
+    parser.add_argument("--data", type=Path, help="keep the database here, and use it if it is there")
+    parser.add_argument("--quick", action="store_true", help="20,000 runs, to see that it works")
+    parser.add_argument("--only", default="", help="only cases whose name holds this text")
+    options = parser.parse_args()
+    runs = 20_000 if options.quick else 1_000_000
+    with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as scratch:
+        database = options.data or Path(scratch) / "queries.db"
+        if not database.exists():
+            asyncio.run(make(database, the_plan(runs, time.time())))
+        figures = asyncio.run(measure(database, runs, options.only))
+    show(figures)
+    worst = max(p99_ms for _, p99_ms in figures.values())
+    print(f"slowest p99: {worst:.1f} ms; goal: {GOAL_MS:.0f} ms")
+    if not options.only:
+        queries = {name: {"p50_ms": p50_ms, "p99_ms": p99_ms} for name, (p50_ms, p99_ms) in figures.items()}
+        result = {"runs": runs, "slowest_p99_ms": worst, **machine(), "queries": queries}
+        print(report.save(RESULTS, result, kind="queries-partial" if options.quick else "queries"))
+
+
+if __name__ == "__main__":
+    main()

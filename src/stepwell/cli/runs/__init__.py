@@ -1,0 +1,1 @@
+"""`stepwell runs`: everything that can be done with runs beside starting them."""

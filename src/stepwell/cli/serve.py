@@ -1,0 +1,123 @@
+"""`stepwell serve`: the server, until it is told to stop."""
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import uvicorn
+from cyclopts import Parameter
+
+from stepwell.app import App
+from stepwell.cli.opening import hosted_app
+from stepwell.cli.options import HERE, AppName, Where
+from stepwell.core.errors import StepwellError
+from stepwell.doors.hosts import is_loopback
+from stepwell.settings import Settings, SettingsError
+
+
+class CannotListenError(StepwellError):
+    """The address is taken, or not this machine's."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends quietly: by itself it dies of the signal it was stopped with, which looks like a crash."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.handle_exit(number, frame)
+
+
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
+    app: AppName = None,
+    flows: Annotated[str | None, Parameter(help="Flow document, or folder of them, to load.")] = None,
+    where: Where = HERE,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    loaded = where.settings(host=host, port=port, app=app, flows=flows)
+    refuse_strangers(loaded.settings.host)
+    hosted, settings = hosted_app(loaded, drive=True)
+    if settings.flows:
+        hosted.load(settings.flows)
+    with listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve_until_stopped(hosted, settings, listener))
+
+
+def refuse_strangers(host: str) -> None:
+    """Without authentication only this machine may call. Raises `SettingsError`."""
+    if not is_loopback(host):
+        raise SettingsError(
+            f"--host {host}: everybody who reaches this address could run workflows, since there is no "
+            "authentication yet: listen on 127.0.0.1"
+        )
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """The listening socket: made here, so that a taken port is known before anything else happens."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as fault:
+        raise CannotListenError(
+            f"cannot listen on {settings.host} port {settings.port} ({fault.strerror}): "
+            "end the program that does, or choose another with --port"
+        ) from None
+    with listener:
+        yield listener
+
+
+async def serve_until_stopped(app: App, settings: Settings, listener: socket.socket) -> None:
+    """Open the engine, answer requests until a signal, close everything."""
+    async with app:  # before uvicorn starts: its lifespan would print a traceback when the database cannot be opened
+        config = uvicorn.Config(
+            app.asgi(),
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+        )
+        _tune_collection()
+        _announce(listener)
+        await Server(config).serve(sockets=[listener])
+
+
+def _announce(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    print(f"stepwell serves http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+
+def _tune_collection() -> None:
+    """A server holds many long-lived records (runs in memory) and makes many short-lived ones per step.
+
+    With Python's defaults (700, 10, 10) the collector walks all of the former again and again for the sake of the
+    latter, which free themselves: nearly nothing of ours is cyclic. What was imported is never garbage: it is frozen.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.Loop

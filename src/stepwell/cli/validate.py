@@ -1,0 +1,36 @@
+"""`stepwell validate`: what is wrong with flow documents, as `file:line: pointer: message`. Uses no network."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stepwell.app import App
+from stepwell.cli.faults import REFUSED, ExitError
+from stepwell.cli.opening import import_app
+from stepwell.cli.options import AppName
+from stepwell.cli.output import say
+from stepwell.documents import FileFault, InvalidDocumentsError, check_document, find_documents
+
+
+def validate(
+    *files: Annotated[Path, Parameter(required=True, help="Flow documents, or folders of them.")], app: AppName = None
+) -> None:
+    """Check flow documents; exits with 2 when there is a fault."""
+    flows = (import_app(app) if app else App()).flows
+    paths = [path for file in files for path in find_documents(file)]
+    faults: list[FileFault] = []
+    for path in paths:
+        try:
+            check_document(path, flows)
+        except InvalidDocumentsError as error:
+            faults += error.faults
+    for fault in faults:
+        print(fault)
+    say(f"{_count(len(paths), 'document')}, {_count(len(faults), 'fault')}")
+    if faults:
+        raise ExitError(REFUSED)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

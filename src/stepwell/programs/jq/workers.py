@@ -1,0 +1,163 @@
+"""jq for flows: `JqWorkers` is the `Expressions` that a server hands to its flows."""
+
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Any
+
+import asyncio
+import json
+import msgspec
+
+from stepwell.programs.flow.expressions.expression import NO_VARIABLES, Variables
+from stepwell.programs.jq import source, wire
+from stepwell.programs.jq.checker import Checker
+from stepwell.programs.jq.errors import JqClosedError, JqError
+from stepwell.programs.jq.limits import Limits
+from stepwell.programs.jq.pool import Pool
+
+_DEFAULT_LIMITS = Limits()
+_LARGEST = 1.7976931348623157e308
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+
+class JqWorkers:
+    """Evaluates any jq expression in worker processes that can do no harm and be stopped.
+
+    A result is the first output of the expression, or None when it has none. `now` is the value of the variable
+    `source.NOW`, and refused without it. Integers keep their digits as long as the expression does not calculate
+    with them; what is larger than a double is the largest double, as everywhere in jq; NaN is null.
+
+    Belongs to one event loop at a time. The workers start with the first evaluation, or with `open`.
+    """
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self._checker = Checker(limits)
+        self._pool: Pool | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Start the workers before they are needed. Raises `JqUnavailableError`."""
+        self._closed = False
+        await self._started().open()
+
+    async def close(self) -> None:
+        """End all workers. Evaluations that are under way are cancelled, later ones raise `JqClosedError`."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+        await asyncio.to_thread(self._checker.close)
+
+    async def __aenter__(self) -> "JqWorkers":
+        await self.open()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        traceback: TracebackType | None) -> None:
+        await self.close()
+
+    def pids(self) -> list[int]:
+        """The ids of the worker processes that evaluate; for operation and tests."""
+        return self._pool.pids() if self._pool is not None else []
+
+    def check(self, text: str, names: Collection[str]) -> str | None:
+        """What is wrong with an expression that may read these variables, or None.
+
+        Takes 3 to 5 ms for a text that is new, and never more than twice `time_s`.
+        """
+        return self._checker.check(text, {*names, source.NOW})
+
+    async def evaluate(self, text: str, value: Any, variables: Variables = NO_VARIABLES) -> Any:
+        """The result on `value`. Raises `JqError`, which is an `ExpressionError`."""
+        names = tuple(variables)
+        reply = await self._run(self._program(text, names), text, (value, *variables.values()))
+        return self._result(reply, text, names)
+
+    async def evaluate_all(self, texts: Sequence[str], value: Any, variables: Variables = NO_VARIABLES) -> list[Any]:
+        """The results of several expressions on the same value: one request, and one limit, for all of them.
+
+        Raises the error of the first one that has none.
+        """
+        if len(texts) < 2:
+            return [await self.evaluate(text, value, variables) for text in texts]
+        names = tuple(variables)
+        for text in texts:
+            self._program(text, names)  # for what it refuses
+        program = source.program_of_all(tuple(texts), names)
+        reply = await self._run(program, ", ".join(texts), (value, *variables.values()))
+        if reply.kind == wire.VALUE and len(results := self._result(reply, "", names)) == len(texts):
+            return list(results)
+        return [await self.evaluate(text, value, variables) for text in texts]  # one by one, to see which it is
+
+    def _program(self, text: str, names: tuple[str, ...]) -> bytes:
+        try:
+            return source.checked_program(text, names, self.limits.text_characters)
+        except JqError as error:
+            error.text = text
+            raise
+
+    async def _run(self, program: bytes, text: str, values: tuple[Any, ...]) -> wire.Reply:
+        pool = self._pool or self._started()
+        async with pool.room:
+            future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
+            pool.submit(program, self._input(values, text), future)
+            try:
+                return await future
+            except JqError as error:
+                error.text = text
+                raise
+
+    def _started(self) -> Pool:
+        if self._closed:
+            raise JqClosedError
+        self._pool = self._pool or Pool(self.limits)
+        return self._pool
+
+    def _input(self, values: tuple[Any, ...], text: str) -> bytes:
+        try:
+            encoded = _encode(values)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JqError(str(error), text=text, expected="JSON values to evaluate on") from None
+        if len(encoded) > self.limits.input_bytes:
+            raise JqError(f"{len(encoded)}", text=text, expected=f"at most {self.limits.input_bytes} bytes to read")
+        return encoded
+
+    def _result(self, reply: wire.Reply, text: str, names: tuple[str, ...]) -> Any:
+        match reply.kind:
+            case wire.VALUE:
+                return _value(reply.payload, text)
+            case wire.NOTHING:
+                return None
+        raise _error(reply, text, names, self.limits)
+
+
+def _value(payload: bytes, text: str) -> Any:
+    try:
+        return _decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        # Larger than a double: jq keeps such a literal, JSON allows it, msgspec refuses it.
+        return json.loads(payload, parse_float=_float)
+    except (ValueError, RecursionError):
+        raise JqError("one that is nested too deeply", text=text, expected="a result") from None
+
+
+def _float(digits: str) -> float:
+    return max(-_LARGEST, min(_LARGEST, float(digits)))
+
+
+def _error(reply: wire.Reply, text: str, names: tuple[str, ...], limits: Limits) -> JqError:
+    said = reply.payload.decode("utf-8", "replace")
+    match reply.kind:
+        case wire.MALFORMED:
+            return JqError(source.complaint(said, text, names), text=text)
+        case wire.NO_MEMORY:
+            megabytes = limits.memory_bytes // (1024 * 1024)
+            return JqError("that it needs more", text=text, expected=f"to get along with {megabytes} MB of memory")
+        case wire.TOO_LARGE:
+            return JqError(said, text=text, expected=f"a result of at most {limits.result_bytes} bytes")
+    return JqError(said, text=text)

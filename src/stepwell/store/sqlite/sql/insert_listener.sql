@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO listener (type, source, run, signal) VALUES (?, ?, ?, ?)

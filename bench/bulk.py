@@ -98,7 +98,10 @@ def events_of(order: Order) -> Rows:
     first: list[h.AnyEvent] = [created, h.RunStarted(at=at + 0.001)]
     if order.status is Status.WAITING:
         return [[*first, _waits(order)]]
-    first += [h.StepScheduled(at=at + 0.001, key=KEY, name="work"), h.AttemptStarted(at=at + 0.001, key=KEY, attempt=1)]
+    first += [
+        h.StepScheduled(at=at + 0.001, key=KEY, name="work"),
+        h.AttemptStarted(at=at + 0.001, key=KEY, attempt=1),
+    ]
     last = _last(order.status, at + 0.005)
     return [first, last] if last else [first]
 
@@ -170,7 +173,9 @@ def _batch(state: State, events: list[h.AnyEvent], run: int) -> Batch:
     base_seq, was = state.seq, state.status if run else None
     for event in events:
         apply(state, event)
-    approvals = [approval_row(state, key, step) for key, step in state.steps.items() if step.kind is StepKind.APPROVAL]
+    approvals = [
+        approval_row(state, key, step) for key, step in state.steps.items() if step.kind is StepKind.APPROVAL
+    ]
     return Batch(
         run=run, run_id=state.run_id, base_seq=base_seq, epoch=0, count=len(events), events=h.encode_events(events),
         step=state.current, attempts=state.attempts, row=run_row(state), was=was, definition=state.definition,

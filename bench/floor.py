@@ -1,7 +1,7 @@
 """The floor: the records of an engine's run, written by a bare loop under the same one-waits-for-one rule.
 
-Same database settings, rows of the same bytes, the run's row inserted, moved forward and ended as often; each group of
-all runs is one transaction, and the next is made after it is on disk. Left out is what the engine adds for its
+Same database settings, rows of the same bytes, the run's row inserted, moved forward and ended as often; each group
+of all runs is one transaction, and the next is made after it is on disk. Left out is what the engine adds for its
 readers: search text, totals, and the indexes of listings.
 """
 

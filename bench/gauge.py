@@ -19,7 +19,7 @@ class Took(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
-async def timed(work: Callable[[], Awaitable[None]]) -> Took:
+async def timed(work: Callable[[], Awaitable[Any]]) -> Took:
     wall, cpu = time.perf_counter(), time.process_time()
     await work()
     return Took(time.perf_counter() - wall, time.process_time() - cpu)

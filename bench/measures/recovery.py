@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.house import open_engine
+from bench.house import none_live, open_engine
 from bench.size import Size
 
 AT_ONCE = 1_000
@@ -28,8 +28,7 @@ async def measure(folder: Path, size: Size) -> dict[str, float]:
     async with asyncio.timeout(300), open_engine(folder / "engine.db", gate=gate) as engine:
         opened = time.perf_counter()
         await all_resumed.wait()
-        while await engine.store.wanted(engine.clock.now(), 1):
-            await asyncio.sleep(0.01)
+        await none_live(engine)
         ended = time.perf_counter()
     number = f"{size.open_runs}_open"
     return {

@@ -1,26 +1,27 @@
 """Durable steps a second beside the floor, runs of one step a second, and tasks a second that need no commit."""
 
 from pathlib import Path
+from typing import Final
 
 from bench.floor import Floor, shape_of
 from bench.gauge import Took, median, timed
-from bench.house import PURE_TASKS, open_engine, run_at_once
+from bench.house import open_engine, run_at_once
 from bench.size import Size
 from stepwell.engine import Engine
 
-PURE_RUNS = 50
+PURE_RUNS: Final = 50
+NUMBERS: Final = list(range(100))
+PURE_TASKS: Final = 10 * len(NUMBERS)
 
 
 async def measure(folder: Path, size: Size) -> dict[str, float]:
     database = folder / "engine.db"
-    passes: list[dict[str, Took]] = []
     async with open_engine(database) as engine:
         for workflow in ("one", "ten"):
             await run_at_once(engine, workflow, size.runs)
         floor = Floor(folder / "floor.db", shape_of(database, "ten"))
         floor.write(size.runs)
-        for _ in range(size.passes):
-            passes.append(await _one_pass(engine, floor, size))
+        passes = [await _one_pass(engine, floor, size) for _ in range(size.passes)]
         floor.close()
     return _figures(passes, size)
 
@@ -38,7 +39,7 @@ async def _one_pass(engine: Engine, floor: Floor, size: Size) -> dict[str, Took]
         "floor": await timed(write_floor),
         "ten": await timed(lambda: run("ten")),
         "one": await timed(lambda: run("one")),
-        "pure": await timed(lambda: run_at_once(engine, "pure", PURE_RUNS, {"n": 1})),
+        "pure": await timed(lambda: run_at_once(engine, "pure", PURE_RUNS, {"numbers": NUMBERS})),
     }
 
 

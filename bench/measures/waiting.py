@@ -5,7 +5,7 @@ import gc
 from pathlib import Path
 
 from bench.gauge import rss_bytes
-from bench.house import open_engine
+from bench.house import none_live, open_engine
 from bench.size import Size
 from stepwell.engine import Engine
 
@@ -24,9 +24,8 @@ async def measure(folder: Path, size: Size) -> dict[str, float]:
 async def _park(engine: Engine, runs: int) -> None:
     for _ in range(runs // AT_ONCE):
         await asyncio.gather(*(engine.start("waits") for _ in range(AT_ONCE)))
-    while await engine.store.wanted(engine.clock.now(), 1):
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(0.1)
+    await none_live(engine)
+    await asyncio.sleep(0.1)  # what is parked on disk is now let go in memory
 
 
 def _resident() -> int:

@@ -63,6 +63,8 @@ def read_document(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as fault:
         raise DocumentError(f"{path} is not UTF-8 text (byte {fault.start}): save it as UTF-8") from None
+    except FileNotFoundError:
+        raise DocumentError(f"{path} does not exist: name a flow document") from None
     except IsADirectoryError:
         raise DocumentError(f"{path} is a folder: name a file") from None
     except OSError as fault:

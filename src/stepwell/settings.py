@@ -19,7 +19,7 @@ from stepwell.core.errors import StepwellError
 
 FILE: Final = "stepwell.toml"
 PREFIX: Final = "STEPWELL_"
-NOT_SETTINGS: Final = ("CONFIG", "SOAK", "BENCH", "TEST", "FAIL")
+NOT_SETTINGS: Final = ("CONFIG", "TRACEBACK", "SOAK", "BENCH", "TEST", "FAIL")
 """First words of environment variables that are ours and no settings: the path of the file, and tests' own."""
 MASK: Final = "***"
 

@@ -5,6 +5,7 @@ Keys follow the design's rule: the place in the program, with a counter on every
 returns must not depend on a crash, so times are far enough apart for an activity to be repeated once or twice.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from stepwell.engine import Engine
 
 from .harness import Lab
 
-LONG_S = 500.0
+LONG_S = 60.0
 TWICE = RetryPolicy(max_attempts=3, initial_s=0.3, jitter=0.2)
 
 
@@ -67,9 +68,12 @@ def signal(name: str, at: float, data: Any = None) -> Send:
 
 def decision(key: str, at: float, *, approved: bool = True) -> Send:
     async def act(engine: Engine, run_id: str, actor: Actor) -> None:
-        step = (await engine.state(run_id)).find(key)
-        if step is not None and step.approval is not None and not step.closed:
-            await engine.decide_approval(run_id, step.approval.id, approved=approved, comment="ok", actor=actor)
+        while not (state := await engine.state(run_id)).terminal:
+            step = state.find(key)
+            if step is not None and step.approval is not None:
+                await engine.decide_approval(run_id, step.approval.id, approved=approved, comment="ok", actor=actor)
+                return
+            await asyncio.sleep(0.2)
 
     return Send(f"decide {key}", at, act)
 
@@ -185,7 +189,7 @@ def race_within_race(lab: Lab) -> Program:
             return await ctx.step(key, lab.does(key, takes_s=takes_s))
 
         async def inner(name: str, takes_s: float, ctx: RunContext) -> Any:
-            branches = {n: partial(leaf, f"/{name}/{n}", takes_s * m) for n, m in (("x", 1), ("y", 50))}
+            branches = {n: partial(leaf, f"/{name}/{n}", takes_s * m) for n, m in (("x", 1), ("y", 5))}
             won = _race(await ctx.race(f"/{name}", branches))
             return [won.winner, await ctx.step(f"/{name}/then", lab.does(1, takes_s=takes_s))]
 
@@ -353,7 +357,7 @@ def losing_wait_takes_no_signal(lab: Lab) -> Program:
             return await ctx.step("/race/step", lab.does("worked", takes_s=0.2))
 
         won = _race(await ctx.race("/race", {"waiting": waiting, "working": working}))
-        got = await ctx.wait("/wait", "go")
+        got = await ctx.wait("/wait", "go", deadline=ctx.now + 30.0)
         return [won.winner, got.data if got else None]
 
     return program

@@ -6,6 +6,7 @@ whole loop is thrown away and nothing is closed. What activities did is logged o
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeVar
 import apsw
 import structlog
 
-from stepwell.core.errors import Problem, StepFailure
+from stepwell.core.errors import Problem, StepFailure, StorageUnavailableError
 from stepwell.core.history import AnyEvent
 from stepwell.core.program import Program, StepContext, Work
 from stepwell.dispatch.local import LocalDispatch
@@ -64,7 +65,7 @@ class Lab:
     def __init__(self, path: str) -> None:
         self.ran: list[Ran] = []
         self.life = 0
-        self._path = path
+        self.failed: Counter[tuple[str, str]] = Counter()
         self._disk = connect(path)  # also keeps a database in memory alive between lives
 
     def disk_seq(self, run_id: str) -> int:
@@ -80,7 +81,6 @@ class Lab:
         then: Callable[[StepContext], None] | None = None,
     ) -> Work:
         """An activity that returns `value` after `takes_s`; its first `fails` attempts fail (-1: all)."""
-        failed = {"times": 0}
 
         async def work(step: StepContext) -> Any:
             self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life))
@@ -88,8 +88,8 @@ class Lab:
                 await asyncio.sleep(takes_s)
             if then is not None:
                 then(step)
-            if fails < 0 or failed["times"] < fails:
-                failed["times"] += 1
+            if fails < 0 or self.failed[step.run_id, step.key] < fails:
+                self.failed[step.run_id, step.key] += 1
                 raise StepFailure(error or Problem(type="flaky", detail=f"{step.key} fails"))
             return value
 
@@ -109,6 +109,8 @@ class CrashingStore(SqliteStore):
         super().__init__(path)
         self.writes = 0
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.full = False
+        """Whether the disk has no space left: writes fail."""
         self.on_write: Callable[[int], None] | None = None
         self._crash = crash
         self._rng = rng
@@ -137,6 +139,8 @@ class CrashingStore(SqliteStore):
         await self._dawdle()
         if self.dead.done():
             await self._die()
+        if self.full:
+            raise StorageUnavailableError("the disk is full")
         self.writes += 1
         crash = self._crash if self._crash is not None and self._crash.number == self.writes else None
         if crash is not None and not crash.after:
@@ -221,7 +225,8 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None
     ) -> None:
-        self.lab.close()
+        if not __import__("os").environ.get("KEEP"):
+            self.lab.close()
 
     def live(self, scenario: Scenario[T], *, crash: CrashAt | None = None) -> T:
         """One life: what the scenario returned; raises `Crashed` if the crash point was reached first."""
@@ -247,10 +252,10 @@ class World:
             return living.result()
         finally:
             here = asyncio.current_task()
-            others = [task for task in asyncio.all_tasks() if task is not here]
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            while others := [task for task in asyncio.all_tasks() if task is not here]:
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
             store.drop()
             beside_store.drop()
 

@@ -24,7 +24,7 @@ from .harness import CrashAt, Crashed, Life, World
 
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 RUN_ID = "01900000-0000-7000-8000-000000000001"
-PATIENCE_S = 3_000.0
+PATIENCE_S = 1_000.0
 
 
 class Outcome:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
-from stepwell.cli.faults import INTERRUPTED, REFUSED, ExitError, sentence
+from stepwell.cli.faults import INTERRUPTED, REFUSED, SHOW_TRACEBACK, ExitError, sentence, unexpected
 from stepwell.core.errors import StepwellError
 
 app = App(
@@ -74,4 +74,9 @@ def execute(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has enough of it (`| head`). Python would complain at exit without this.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as bug:
+        if os.environ.get(SHOW_TRACEBACK):
+            raise
+        print(unexpected(bug), file=sys.stderr)
+        return REFUSED
     return 0

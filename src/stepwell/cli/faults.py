@@ -1,5 +1,6 @@
 """Exit codes, and faults as sentences."""
 
+import traceback
 from typing import Final
 
 from cyclopts import CycloptsError
@@ -10,6 +11,8 @@ REFUSED: Final = 2
 CANCELLED: Final = 3
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells expect."""
+SHOW_TRACEBACK: Final = "STEPWELL_TRACEBACK"
+"""Set in the environment, it shows where an unexpected fault comes from."""
 
 
 class ExitError(Exception):
@@ -27,3 +30,14 @@ def sentence(fault: Exception) -> str:
         command = " ".join(["stepwell", *(fault.command_chain or ())])
         return f"{command}: {' '.join(text.split())} (see {command} --help)"
     return text if getattr(fault, "faults", None) else f"stepwell: {text}"
+
+
+def unexpected(fault: Exception) -> str:
+    """A fault that nobody foresaw: the system's own sentence, or else the place in our code to report."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"stepwell: {fault.filename or 'the system'}: {fault.strerror}"
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return (
+        f"stepwell: this is a bug, please report it: {type(fault).__name__}: {fault} "
+        f"({last.filename}:{last.lineno}; {SHOW_TRACEBACK}=1 shows more)"
+    )

@@ -78,8 +78,10 @@ class Session:
         self._exists = resume is not None
 
     async def run(self, input: Any) -> RunResult:
+        task = asyncio.current_task()
+        assert task is not None
         # A stop by the system is like one by the person at the terminal: the run is kept.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         await self._app.open(only=self._run_id)
         try:
             await (self._start(input) if self._resume is None else self._take_up())

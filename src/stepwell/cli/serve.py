@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -75,8 +76,9 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as fault:
+        reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
         raise CannotListenError(
-            f"cannot listen on {settings.host} port {settings.port} ({fault.strerror}): "
+            f"cannot listen on {settings.host} port {settings.port} ({reason}): "
             "end the program that does, or choose another with --port"
         ) from None
     with listener:

@@ -179,6 +179,7 @@ def _attempt_started(state: State, event: h.AttemptStarted) -> None:
     step = state.steps[event.key]
     _begin_attempt(state, step, event.attempt, event.at)
     step.status = StepStatus.RUNNING
+    step.started_seq = state.seq
     state.current = event.key
     if step.due_at is not None:
         step.due_at = None

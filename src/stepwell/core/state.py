@@ -80,6 +80,7 @@ class Step(msgspec.Struct, kw_only=True):
     failures: int = 0
     started_at: float | None = None
     """When the current attempt began."""
+    started_seq: int = 0
     attempt_ended_at: float | None = None
     attempt_error: Problem | None = None
     closed_at: float = 0.0

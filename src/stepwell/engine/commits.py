@@ -72,7 +72,7 @@ class Committer:
                 self._wake.clear()
                 self._idle.set()
                 continue
-            await self._commit([(source, batch) for source in sources if (batch := source.take_batch()) is not None])
+            await self._commit([(source, batch) for source in sources if (batch := _batch_of(source)) is not None])
 
     async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
         if not group:
@@ -89,3 +89,12 @@ class Committer:
             source.settled(result)
         if self.on_outbox is not None and any(batch.outbox for _, batch in group):
             self.on_outbox()
+
+
+def _batch_of(source: Source) -> Batch | None:
+    """The source's batch. What cannot be written as JSON (a lone surrogate, say) fails its own run only."""
+    try:
+        return source.take_batch()
+    except (TypeError, ValueError, RecursionError) as fault:
+        source.failed(StorageError(f"this cannot be put on record: {fault}"))
+        return None

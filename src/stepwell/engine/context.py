@@ -73,23 +73,22 @@ class BranchContext:
         heartbeat_timeout_s: float | None = None,
     ) -> Any:
         driver, journal = self._driver, self._driver.journal
-        mine = False  # whether this pass started the attempt, or finds one that a crash cut off
         self._opened.append(key)
+        cut_off = 0  # the attempt that an earlier pass began and did not end
+        step = journal.state.find(key)
+        if step is not None and step.status is StepStatus.RUNNING and key not in driver.fired:
+            cut_off = step.attempt
         while True:
             step = journal.state.find(key)
             if step is None:
                 await driver.issue(c.ScheduleStep(key=key, name=name))
-                mine = True
-                await journal.durable()
             elif step.closed_seq:
                 return self._outcome(key, step)
             elif step.status is StepStatus.RETRYING:
-                mine = True
                 await driver.changed_key(key)
-                await journal.durable()
-            elif not mine:
+            elif step.attempt == cut_off:
                 await driver.issue(c.StartAttempt(key=key))
-                mine = True
+            elif step.started_seq > journal.saved_seq:
                 await journal.durable()
             else:
                 value = await self._attempt(key, step.attempt, work, retry, timeout_s, heartbeat_timeout_s)
@@ -249,6 +248,7 @@ class BranchContext:
                 if isinstance(fault, Suspended):
                     raise fault
                 if fault is not None or until == "first":
+                    field.join()  # from here it waits for itself, not for its branches
                     losers = [context for other, context in contexts.items() if other != name]
                     return await self._decide(key, name, task, losers)
                 values[name] = task.result()
@@ -308,6 +308,7 @@ class _Field:
         self._news = asyncio.Event()
         self._tasks = {name: asyncio.ensure_future(branch) for name, branch in branches.items()}
         self._live = len(branches)
+        self._joined = False
         driver.begin_branches(self._live)
         for name, task in self._tasks.items():
             task.add_done_callback(partial(self._ended, name))
@@ -328,6 +329,12 @@ class _Field:
         name = self._done.popleft()
         return name, self._tasks[name]
 
+    def join(self) -> None:
+        """The branch that runs the race goes on, and counts for itself again."""
+        if not self._joined:
+            self._joined = True
+            self._driver.join_branches()
+
     def leave(self) -> None:
         """The race is decided or given up: the branches still running are cancelled, not waited for."""
         live, self._live = self._live, 0
@@ -335,4 +342,4 @@ class _Field:
             self._driver.end_branch()
         for task in self._tasks.values():
             task.cancel()
-        self._driver.join_branches()
+        self.join()

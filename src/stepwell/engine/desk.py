@@ -53,6 +53,11 @@ class Desk:
             if not entry.users and self._entries.get(run_id) is entry:
                 del self._entries[run_id]
 
+    def holds(self, run_id: str) -> bool:
+        """Whether somebody uses the run's journal, or is loading it."""
+        entry = self._entries.get(run_id)
+        return entry is not None and not _worthless(entry)
+
     def at_hand(self, run_id: str) -> Journal | None:
         """The journal if it is in memory."""
         entry = self._entries.get(run_id)

@@ -47,6 +47,8 @@ class RunDriver:
         self.blocked = 0
         """Branches that wait for something durable, are held, or wait for branches of their own."""
         self.branches = 1
+        self.fired: set[str] = set()
+        """Keys of timers that fired on this pass: a retry may begin before the program has come to its step."""
         self._generation = journal.state.generation
         self._idle_s = idle_s
         self._released: Future[Release] = self.loop.create_future()
@@ -223,6 +225,7 @@ class RunDriver:
         if due_at is not None and due_at > self.clock.now():
             self._arm([key])  # the loop's clock and ours differ a little
             return
+        self.fired.add(key)
         self.journal.perform(c.FireTimer(key=key))
 
     def _look_idle(self) -> None:

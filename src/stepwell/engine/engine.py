@@ -6,6 +6,7 @@ is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableE
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -207,19 +208,27 @@ class Engine:
     async def _create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
         created = events[0]
         assert isinstance(created, h.RunCreated)
+        try:
+            if self._desk.holds(created.run_id):  # its caller chose the id, and not for the first time
+                with suppress(RunNotFoundError):
+                    async with self._desk.borrow(created.run_id) as journal:
+                        await journal.durable()
+                    return Started(run_id=created.run_id, created=False)
+            await self._create_new(created, events, start_key)
+        except RefusedError as refusal:
+            if refusal.code != "exists":
+                raise
+            return Started(run_id=refusal.run_id, created=False)
+        return Started(run_id=created.run_id)
+
+    async def _create_new(self, created: h.RunCreated, events: list[h.AnyEvent], start_key: str | None) -> None:
         journal = self._new_journal()
         journal.start_key = start_key
         async with self._desk.lend_new(created.run_id, journal):
             journal.append(events)
             if self.driving and not journal.state.at_rest:
                 self._dispatch.submit(created.run_id)
-            try:
-                await journal.durable()
-            except RefusedError as refusal:
-                if refusal.code != "exists":
-                    raise
-                return Started(run_id=refusal.run_id, created=False)
-        return Started(run_id=created.run_id)
+            await journal.durable()
 
     async def run(
         self, workflow: str, input: Any = None, *, timeout_s: float | None = None, **options: Any

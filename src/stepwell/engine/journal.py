@@ -89,8 +89,8 @@ class Journal:
         self._commands: list[c.AnyCommand] = []
         self._events: list[h.AnyEvent] = []
         self._items: list[StreamItem] = []
-        self._told: dict[int, Refusal | None] = {}
-        """Commands from outside whose callers wait, by identity; and the refusal, should they lose their place."""
+        self._told: dict[int, Decision] = {}
+        """What was decided on commands from outside whose callers wait, by the command's identity."""
         self._rebasing = False
         self._rebased = 0
         self._touched: set[str] = set()
@@ -140,18 +140,18 @@ class Journal:
         Raises `RefusedError`, or the store's fault. Decided again, should somebody else have appended first.
         """
         while True:
-            decision, rebased = self.perform(command), self._rebased
+            rebased = self._rebased
+            decision = self.perform(command)
+            if not isinstance(decision, Refusal):
+                decision = await self._lasting(command, decision)
             if isinstance(decision, Refusal):
                 raise refused(decision, self.state.run_id)
-            refusal = await self._accepted(command)
-            if refusal is not None:
-                raise refused(refusal, self.state.run_id)
             if decision or rebased == self._rebased:
                 return bool(decision)
 
-    async def _accepted(self, command: c.OutsideCommand) -> Refusal | None:
-        """Wait for the disk, also when nothing changed: what that rests on may not be there yet."""
-        self._told[id(command)] = None
+    async def _lasting(self, command: c.OutsideCommand, decision: Decision) -> Decision:
+        """What stands on disk in the end; also when nothing changed: what that rests on may not be there yet."""
+        self._told[id(command)] = decision
         try:
             await self.durable()
             return self._told[id(command)]
@@ -179,12 +179,15 @@ class Journal:
         return self.parking and self._live is False and self.settled_down
 
     def durable(self) -> Awaitable[None]:
-        """Comes true when all that was decided so far is on disk; raises the store's fault."""
+        """Comes true when all that was decided so far is on disk; raises the store's fault.
+
+        Shielded: many wait for one landing, and one of them who is cancelled must not take the others along.
+        """
         if self._events or self._items:
             if self._landing is None:
                 self._landing = asyncio.get_running_loop().create_future()
-            return self._landing
-        return self._flight.landed if self._flight is not None else _nothing()
+            return asyncio.shield(self._landing)
+        return asyncio.shield(self._flight.landed) if self._flight is not None else _nothing()
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class Journal:
     def _again(self, command: c.AnyCommand) -> bool:
         """Decide a command again; whether it is still accepted."""
         decision = self.perform(command)
-        if isinstance(decision, Refusal) and id(command) in self._told:
+        if id(command) in self._told:
             self._told[id(command)] = decision
         return isinstance(decision, list)
 

@@ -113,7 +113,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Exists(msgspec.Struct, frozen=True):
-    """Nothing was written: the start key is taken by this run."""
+    """Nothing was written: the start key, or the id, is taken by this run."""
 
     run_id: str
 

@@ -15,10 +15,15 @@ import msgspec
 
 from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
 from stepwell.core.errors import Problem, ProgramError, StepFailure, Suspended
+from stepwell.core.history import Listen
 from stepwell.core.program import Branch, Program, RaceResult, RunInfo, SignalValue, StepContext, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
+from stepwell.engine.events import hears
 
 Decide = Callable[[ApprovalRequest], ApprovalOutcome]
+
+Child = Callable[[str, Any], Any]
+"""The output of a child run, by workflow and input; raises `ProgramError`."""
 
 STARTED_AT = 1_700_000_000.0
 
@@ -53,8 +58,16 @@ class Attempt:
 class MemoryRun:
     """The record of one run; `play` makes a pass over it."""
 
-    def __init__(self, *, decide: Decide | None = None) -> None:
+    def __init__(self, *, decide: Decide | None = None, child: Child | None = None) -> None:
         self.record: dict[str, Outcome] = {}
+        self.child = child or (lambda _workflow, given: given)
+        self.sent: list[Mapping[str, Any]] = []
+        """The events emitted, over all passes."""
+        self.awaited: list[str] = []
+        """The signals waited for, over all passes."""
+        self._inbox: list[SignalValue] = []
+        self._taken: set[str] = set()
+        self._reserved: set[str] = set()
         self.decide = decide or (lambda _request: ApprovalOutcome(decision="approved"))
         self.now = STARTED_AT
         self.worked: list[str] = []
@@ -67,10 +80,42 @@ class MemoryRun:
         self.crash_after: int | None = None
         self._timers: list[tuple[float, int, asyncio.Future[None]]] = []
 
+    def hear(self, listens: Sequence[Listen], events: Sequence[tuple[float, Mapping[str, Any]]]) -> "MemoryRun":
+        """Let events come, each so many seconds after the start, as the engine delivers them."""
+        for after_s, event in events:
+            for listen in listens:
+                id = f"{listen.signal}#{event['source']}#{event['id']}"
+                if hears(listen, event) and all(known.id != id for known in self._inbox):
+                    self.signal(listen.signal, event, id=id, after_s=after_s)
+        return self
+
+    def signal(self, name: str, data: Any, *, id: str = "1", after_s: float = 0.0) -> None:
+        self._inbox.append(SignalValue(id=id, name=name, data=data, at=STARTED_AT + after_s))
+
+    async def take(self, name: str, deadline: float | None) -> SignalValue | None:
+        """The next signal of a name that nobody took; waits for it, or until the deadline."""
+        while True:
+            coming = [signal for signal in self._inbox if signal.name == name and signal.id not in self._reserved]
+            first = min(coming, key=lambda signal: signal.at, default=None)
+            if first is not None and first.at <= self.now:
+                self._reserved.add(first.id)
+                return first
+            if deadline is not None and deadline <= self.now:
+                return None
+            times = [at for at in (first.at if first else None, deadline) if at is not None]
+            assert times, f"nothing wakes the wait for {name}"
+            await self.timer(min(times))
+
+    def took(self, signal: SignalValue) -> None:
+        """The taking is on record."""
+        self._taken.add(signal.id)
+        self._reserved.add(signal.id)
+
     async def play(self, program: Program, value: Any = None, *, crash_after: int | None = None) -> Any:
         """One pass from the start. Raises what the program raises; `Suspended` after a crash."""
         self.used = []
         self._timers = []
+        self._reserved = set(self._taken)
         self.crash_after = crash_after
         task = asyncio.ensure_future(program(MemoryContext(self, STARTED_AT), value))
         try:
@@ -140,8 +185,17 @@ class MemoryContext:
         await self._once(key, do)
 
     async def wait(self, key: str, signal: str, *, deadline: float | None = None, name: str = "",
-                   reason: Any = "event") -> SignalValue | None:
-        raise NotImplementedError
+                   reason: Any = "event") -> SignalValue | None:  # noqa: ARG002
+        async def do() -> Any:
+            self._memory.awaited.append(signal)
+            return await self._memory.take(signal, deadline)
+
+        found = await self._once(key, do)
+        if found is None:
+            return None
+        value = msgspec.convert(found, SignalValue)
+        self._memory.took(value)
+        return value
 
     async def approve(self, key: str, request: ApprovalRequest, *,
                       name: str = "") -> ApprovalOutcome:  # noqa: ARG002
@@ -152,8 +206,21 @@ class MemoryContext:
         return msgspec.convert(await self._once(key, do), ApprovalOutcome)
 
     async def child(self, key: str, workflow: str, input: Any = None, *, version: str | None = None,
-                    wait: bool = True, name: str = "") -> Any:
-        raise NotImplementedError
+                    wait: bool = True, name: str = "") -> Any:  # noqa: ARG002
+        async def do() -> Any:
+            try:
+                output = self._memory.child(workflow, input)
+            except ProgramError as error:
+                raise ProgramError(error.problem, (key,)) from None
+            return output if wait else {"id": "child-1"}
+
+        return await self._once(key, do)
+
+    async def emit(self, key: str, event: Mapping[str, Any]) -> None:
+        async def do() -> None:
+            self._memory.sent.append(event)
+
+        await self._once(key, do)
 
     async def publish(self, key: str, item: Any) -> None:
         raise NotImplementedError
@@ -227,15 +294,17 @@ async def ending_of(memory: MemoryRun, program: Program, value: Any, *, crash_af
         return Ending(failure=error.problem)
 
 
-async def run_through(program: Program, value: Any = None, *, decide: Decide | None = None) -> Ending:
+async def run_through(program: Program, value: Any = None, *, decide: Decide | None = None,
+                      new: Callable[[], MemoryRun] | None = None) -> Ending:
     """Run a program to its end; then again from its record, and from every place where it could have died."""
-    memory = MemoryRun(decide=decide)
+    new = new or (lambda: MemoryRun(decide=decide))
+    memory = new()
     ending = await ending_of(memory, program, value)
     keys, worked = set(memory.record), list(memory.worked)
     assert await ending_of(memory, program, value) == ending, "a second pass ends as the first"
     assert memory.worked == worked, "a second pass does no work"
     for place in range(len(keys)):
-        again = MemoryRun(decide=decide)
+        again = new()
         with suppress(Suspended, ProgramError):
             await again.play(program, value, crash_after=place)
         assert await ending_of(again, program, value) == ending, f"recovery after {place} records ends the same"

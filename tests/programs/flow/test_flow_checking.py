@@ -108,10 +108,50 @@ def faults_of(text: str) -> tuple[Fault, ...]:
     ("do:\n  - a: {for: {each: itm, in: .x}, do: [], output: {as: $itm}}", 7, "/do/0/a/output/as", "found $itm"),
     ("do:\n  - a: {for: {each: input, in: .x}, do: []}", 7, "/do/0/a/for/each", "expected a name other than"),
     ("do:\n  - a: {for: {each: 'a b', in: .x}, do: []}", 7, "/do/0/a/for/each", "the name of a variable"),
+    ("do:\n  - a: {set: {x: '${ $secrets.s }'}}", 7, "/do/0/a/set/x", "one of use.secrets, found 's'"),
+    ("do:\n  - a: {set: {x: '${ $secrets[\"s\"].t }'}}", 7, "/do/0/a/set/x", "one of use.secrets, found 's'"),
+    # authentication
+    ("do:\n  - a: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {bearer: {}}}}}", 7,
+     "/do/0/a/with/endpoint/authentication/bearer", "exactly one of 'token' or 'use'"),
+    ("do: []\nuse: {authentications: {a: {basic: {username: x}}}}", 7, "/use/authentications/a/basic/password",
+     "found no 'password'"),
+    ("do:\n  - a: {call: openapi, with: {document: {endpoint: 'file:///x'}, operationId: o}}", 7,
+     "/do/0/a/with/document/endpoint", "http or https"),
     # schemas
     ("input: {schema: {document: {type: strin}}}\ndo: []", 6, "/input/schema/document/type", "expected a JSON Schema"),
     ("input: {schema: {document: 5}}\ndo: []", 6, "/input/schema/document", "expected a JSON Schema"),
     ("input: {schema: {}}\ndo: []", 6, "/input/schema", "exactly one of 'document' or 'resource'"),
+    # events
+    ("do:\n  - a: {emit: {event: {with: {type: t}}}}", 7, "/do/0/a/emit/event/with/source", "'source'"),
+    ("do:\n  - a: {emit: {event: {with: {type: t, source: s, roomId: 1}}}}", 7, "/do/0/a/emit/event/with/roomId",
+     "lower-case letters and digits"),
+    ("do:\n  - a: {emit: {event: {with: {type: t, source: s, subject: {}}}}}", 7, "/do/0/a/emit/event/with/subject",
+     "expected text"),
+    ("do:\n  - a: {emit: {event: {with: {type: t, source: s, specversion: '0.3'}}}}", 7,
+     "/do/0/a/emit/event/with/specversion", "expected '1.0'"),
+    ("do:\n  - a: {listen: {to: {one: {with: {}}}}}", 7, "/do/0/a/listen/to/one/with", "at least one attribute"),
+    ("do:\n  - a: {listen: {to: {one: {with: {data: {x: ['${ .a == }']}}}}}}", 7,
+     "/do/0/a/listen/to/one/with/data/x/0", "found the end"),
+    ("do:\n  - a: {listen: {to: {one: {with: {type: t}}, any: []}}}", 7, "/do/0/a/listen/to/one", "exactly one of"),
+    ("do:\n  - a: {listen: {to: {one: {with: {type: t}}, until: .x}}}", 7, "/do/0/a/listen/to/until",
+     "beside 'any' only"),
+    ("do:\n  - a: {listen: {to: {any: [], until: {any: [], until: .x}}}}", 7, "/do/0/a/listen/to/until/until",
+     "one 'until'"),
+    ("do:\n  - a: {listen: {to: {any: []}, read: all}}", 7, "/do/0/a/listen/read", "'envelope'"),
+    ("do:\n  - a: {listen: {to: {one: {with: {type: t}, correlate: {c: {expect: x}}}}}}", 7,
+     "/do/0/a/listen/to/one/correlate/c/from", "'from'"),
+    ("do:\n  - a: {listen: {to: {any: []}}, foreach: {item: e, output: {as: $x}}}", 7, "/do/0/a/foreach/output/as",
+     "found $x"),
+    ("do:\n  - a: {call: callback, with: {url: x}}", 7, "/do/0/a/with/url", "a URI with its scheme"),
+    ("do:\n  - a: {call: callback, with: {timeout_seconds: 0}}", 7, "/do/0/a/with/timeout_seconds", "above 0"),
+    # schedules
+    ("do: []\nschedule: {cron: '* * *'}", 7, "/schedule/cron", "expected a cron expression"),
+    ("do: []\nschedule: {cron: '61 * * * *'}", 7, "/schedule/cron", "expected a cron expression"),
+    ("do: []\nschedule: {cron: '0 0 30 2 *'}", 7, "/schedule/cron", "expected a cron expression"),
+    ("do: []\nschedule: {every: PT0S}", 7, "/schedule/every", "above 0"),
+    ("do: []\nschedule: {after: '${ .x }'}", 7, "/schedule/after", "no expression"),
+    ("do: []\nschedule: {on: {all: []}}", 7, "/schedule/on/all", "at least one filter"),
+    ("do: []\nschedule: {every: PT1S, cron: '* * * * *'}", 7, "/schedule/cron", "exactly one of"),
     # loops
     ("do:\n  - a: {set: {x: 1}}\n  - b: {set: {x: 2}, then: a}", 8, "/do/1/b/then", "found only a -> b"),
     ("do:\n  - a: {do: [{x: {set: {x: 1}}}], then: a}", 7, "/do/0/a/then", "found only a"),
@@ -126,20 +166,20 @@ def test_fault_names_its_place_and_what_was_expected(body: str, line: int, point
 
 
 @pytest.mark.parametrize(("body", "pointer"), [
-    ("do: [{a: {emit: {event: {with: {source: 'http://x', type: t}}}}}]", "/do/0/a/emit"),
-    ("do: [{a: {listen: {to: {one: {with: {type: t}}}}}}]", "/do/0/a/listen"),
-    ("do: [{a: {run: {workflow: {namespace: n, name: m, version: '1.0.0'}}}}]", "/do/0/a/run/workflow"),
     ("do: [{a: {run: {shell: {command: ls}}}}]", "/do/0/a/run/shell"),
-    ("do: [{a: {call: openapi, with: {document: {endpoint: 'http://x'}, operationId: o}}}]", "/do/0/a/call"),
-    ("do: [{a: {call: callback}}]", "/do/0/a/call"),
+    ("do: [{a: {run: {script: {language: js, code: x}}}}]", "/do/0/a/run/script"),
+    ("do: [{a: {run: {container: {image: x}}}}]", "/do/0/a/run/container"),
+    ("do: []\nschedule: {on: {any: [], until: .x}}", "/schedule/on/until"),
+    ("do: []\nschedule: {on: {all: [{with: {type: t}, correlate: {c: {from: .x}}}]}}", "/schedule/on/all/0/correlate/c"),
     ("do: [{a: {call: 'https://x.y/f.yaml'}}]", "/do/0/a/call"),
     ("do: [{a: {call: 'log:1.0.0@default'}}]", "/do/0/a/call"),
-    ("do: []\nschedule: {cron: '* * * * *'}", "/schedule"),
-    ("do: []\nuse: {extensions: [{e: {extend: all}}]}", "/use/extensions"),
     ("do: [{a: {set: {x: '${ .a + 1 }'}}}]", "/do/0/a/set/x"),
-    ("do: [{a: {set: {x: '${ $secrets.s }'}}}]", "/do/0/a/set/x"),
-    ("do: [{a: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {bearer: {token: t}}}}}}]",
-     "/do/0/a/with/endpoint/authentication"),
+    ("do: [{a: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {oauth2: {}}}}}}]",
+     "/do/0/a/with/endpoint/authentication/oauth2"),
+    ("do: []\nuse: {authentications: {a: {oidc: {}}}}", "/use/authentications/a/oidc"),
+    ("do: []\nuse: {authentications: {a: {certificate: {}}}}", "/use/authentications/a/certificate"),
+    ("do: []\ninput: {schema: {resource: {endpoint: 'http://x'}}}", "/input/schema/resource"),
+    ("do: []\ninput: {schema: {document: {pattern: '(a*)*'}}}", "/input/schema/document/pattern"),
     ("do: []\ninput: {schema: {format: avro, document: {}}}", "/input/schema/format"),
     ("do: []\ninput: {schema: {document: {$ref: 'http://x'}}}", "/input/schema/document/$ref"),
 ])
@@ -155,11 +195,11 @@ def test_all_faults_come_at_once_in_document_order() -> None:
   - b:
       call: nope
       then: nowhere
-  - c: {emit: {event: {with: {source: 'http://x', type: t}}}}
+  - c: {call: grpc, with: {proto: {endpoint: 'http://x'}, service: {name: s, host: h}, method: m}}
   - d: {set: {x: '${ .a ==  }'}}
 """)
     assert [(fault.line, fault.pointer) for fault in found] == [
-        (8, "/do/0/a/wait"), (9, "/do/0/a/colour"), (11, "/do/1/b/call"), (12, "/do/1/b/then"), (13, "/do/2/c/emit"),
+        (8, "/do/0/a/wait"), (9, "/do/0/a/colour"), (11, "/do/1/b/call"), (12, "/do/1/b/then"), (13, "/do/2/c/call"),
         (14, "/do/3/d/set/x")]
 
 

@@ -4,6 +4,7 @@ Faults are collected, never raised one by one. A reader that cannot make a value
 readers around it; a document without faults holds no broken value.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,11 +14,13 @@ from stepwell.core.definitions import Fault
 from stepwell.programs.flow import expressions as jq
 from stepwell.programs.flow.source import Source
 
-BASE_NAMES = frozenset({"context", "input", "task", "workflow", "runtime"})
+BASE_NAMES = frozenset({"context", "input", "task", "workflow", "runtime", "secrets", "authorization"})
 """Variables that every expression may read. `output` comes with `export`, others with `for` and `catch`."""
 
-NOT_SUPPORTED_NAMES = frozenset({"secrets", "authorization"})
-RESERVED_NAMES = BASE_NAMES | NOT_SUPPORTED_NAMES | {"output"}
+RESERVED_NAMES = BASE_NAMES | {"output"}
+
+_NOW = re.compile(r"\bnow\b")
+_SECRET = re.compile(r"""\$secrets\s*(?:\.\s*([A-Za-z_]\w*)|\.?\s*(?:\[\s*)?"([^"\\]*)")""")
 
 
 class Broken:
@@ -34,13 +37,15 @@ class KnownFunctions(Protocol):
 
 
 class Check:
-    """Collects the faults of one document. `functions` None means: any function name may exist."""
+    """Collects the faults of one document. `functions` None means: any function name may exist.
+    `processes` says whether local processes may be run."""
 
     def __init__(self, source: Source, *, functions: KnownFunctions | None = None,
-                 expressions: jq.Expressions | None = None) -> None:
+                 expressions: jq.Expressions | None = None, processes: bool = False) -> None:
         self.source = source
         self.functions = functions
         self.expressions = expressions
+        self.processes = processes
         self._faults: list[Fault] = []
         self._names: frozenset[str] | None = BASE_NAMES
 
@@ -75,26 +80,35 @@ class Check:
             return self.fault(at, f"expected an expression, found {describe(text)}: {error}")
         except jq.BeyondPythonError as error:
             return self._remote_expression(text, at, error.found)
-        return expression if self._check_names(expression.names, at) else BROKEN
+        whole = self._check_names(expression.names, at) and self._check_secrets(text, at)
+        return expression if whole else BROKEN
 
     def _remote_expression(self, text: str, at: str, found: str) -> Any:
         if self.expressions is None:
             return self.fault(at, f"the expression {describe(text)} is not supported: expected paths, literals, "
                                   f"comparisons, and, or, not, //; found {found!r}")
-        names = jq.names_in(text)
+        # Names that are unknown here may be the expression's own (`. as $x`): jq itself tells the two apart.
+        names = jq.names_in(text) if self._names is None else jq.names_in(text) & self._names
         if problem := self.expressions.check(text, sorted(names)):
             return self.fault(at, f"expected an expression, found {describe(text)}: {problem}")
-        return jq.remote(text, names, self.expressions)
+        if not self._check_secrets(text, at):
+            return BROKEN
+        return jq.remote(text, names | {jq.NOW} if _NOW.search(text) else names, self.expressions)
 
     def _check_names(self, names: Iterable[str], at: str) -> bool:
         known = self._names
         unknown = [name for name in sorted(names) if known is not None and name not in known]
         for name in unknown:
-            if name in NOT_SUPPORTED_NAMES:
-                self.unsupported(at, f"the variable ${name}")
-            else:
-                self.fault(at, f"expected a variable that is known here, found ${name}{hint(name, known or ())}")
+            self.fault(at, f"expected a variable that is known here, found ${name}{hint(name, known or ())}")
         return not unknown
+
+    def _check_secrets(self, text: str, at: str) -> bool:
+        """Whether the secrets that an expression names are declared; those that it computes show when it runs."""
+        known = self.used("secrets")
+        found = {name for match in _SECRET.finditer(text) if (name := match[1] or match[2])}
+        for name in sorted(found.difference(known)):
+            self.fault(at, f"expected the name of one of use.secrets, found {name!r}{hint(name, known)}")
+        return found.issubset(known)
 
     def reference(self, section: str, name: str, at: str) -> None:
         """Check that `use.<section>` has this name."""

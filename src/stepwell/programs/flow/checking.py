@@ -1,5 +1,7 @@
 """From text to a checked workflow: all faults of a definition at once."""
 
+from typing import Any
+
 import msgspec
 
 from stepwell.core.definitions import InvalidDefinitionError
@@ -17,20 +19,22 @@ class Definition(msgspec.Struct, frozen=True):
 
     workflow: Workflow
     source: Source
+    expressions: Any = None  # the Expressions that it was checked with
 
 
 def check_definition(text: str, *, functions: KnownFunctions | None = None,
-                     expressions: Expressions | None = None) -> Definition:
+                     expressions: Expressions | None = None, processes: bool = False) -> Definition:
     """Read and check a definition. Raises `InvalidDefinitionError` with everything that is wrong.
 
     Without `functions` any function name may be called; without `expressions` only those that Python evaluates.
+    `processes` says whether local processes may be run.
     """
     source = read(text)
-    check = Check(source, functions=functions, expressions=expressions)
+    check = Check(source, functions=functions, expressions=expressions, processes=processes)
     workflow = reader_of(Workflow)(source.value, "", check)
     if isinstance(workflow, Workflow):
         check_recursion(workflow, check)
     if check.faults:
         raise InvalidDefinitionError(check.faults)
     assert isinstance(workflow, Workflow), "a workflow without faults is whole"
-    return Definition(workflow, source)
+    return Definition(workflow, source, expressions)

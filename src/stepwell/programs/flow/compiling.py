@@ -3,19 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stepwell.programs.flow import shapes
+from stepwell.programs.flow import outside, shapes
 from stepwell.programs.flow.checking import Definition
+from stepwell.programs.flow.expressions import Expression, together
 from stepwell.programs.flow.expressions.templates import escape
 from stepwell.programs.flow.model import tasks
+from stepwell.programs.flow.model.calls import OpenApiArguments
 from stepwell.programs.flow.model.data import ErrorDefinition, RetryPolicy
+from stepwell.programs.flow.model.kinds import kind_of_task
+from stepwell.programs.flow.model.security import Authentication
+from stepwell.programs.flow.model.walking import parts_in
+from stepwell.programs.flow.model.workflow import Extension as ExtensionPart
 from stepwell.programs.flow.model.workflow import Use
 from stepwell.programs.flow.nodes import calls, plain
 from stepwell.programs.flow.nodes.approvals import ApprovalNode
 from stepwell.programs.flow.nodes.attempts import Handler, Retry, TryNode
+from stepwell.programs.flow.nodes.authentication import Authorizer
 from stepwell.programs.flow.nodes.durations import Length
+from stepwell.programs.flow.nodes.emit import EmitNode
+from stepwell.programs.flow.nodes.extended import ExtendedNode, Extension
 from stepwell.programs.flow.nodes.fork import ForkNode
 from stepwell.programs.flow.nodes.http_call import HttpCall, HttpNode
-from stepwell.programs.flow.nodes.scope import END, Node
+from stepwell.programs.flow.nodes.openapi import Documents, OpenApiCall, OpenApiNode
+from stepwell.programs.flow.nodes.scope import END, EXIT, Node
 from stepwell.programs.flow.nodes.sequence import Entry, Sequence
 from stepwell.programs.http import HttpClient
 
@@ -26,32 +36,61 @@ class Compiler:
     """Compiles one definition. A definition that was checked always compiles."""
 
     def __init__(self, definition: Definition, *, functions: calls.FlowFunctions | None,
-                 http: HttpClient | None) -> None:
+                 http: HttpClient | None, outside: outside.Outside = outside.NOTHING_OUTSIDE) -> None:
         self._definition = definition
         self._use = definition.workflow.use or Use(at="/use")
         self._functions = functions
         self._http = http
-        self._reusable: dict[str, Node] = {}
+        self._outside = outside
+        self._reusable: dict[tuple[str, bool], Node] = {}
+        self._documents: Documents | None = None
+        self._extensions: dict[str, Extension] = {}
+        self._in_extension = False
 
-    def sequence(self, listed: tuple[tasks.Task, ...]) -> Sequence:
-        """A list of tasks that lead to each other."""
+    def sequence(self, listed: tuple[tasks.Task, ...], *, exit_to: int | None = None) -> Sequence:
+        """A list of tasks that lead to each other; `exit` leads behind the last one, or where it is told to."""
         positions = {task.name: position for position, task in enumerate(listed)}
-        entries = [self._entry(task, position, positions, size=len(listed)) for position, task in enumerate(listed)]
+        exit_to = len(listed) if exit_to is None else exit_to
+        entries = [self._entry(task, position, positions, exit_to) for position, task in enumerate(listed)]
         return Sequence(entries, loops=_goes_back(listed, positions))
 
-    def _entry(self, task: tasks.Task, position: int, positions: Positions, *, size: int) -> Entry:
-        node = self._task(task, position, positions, size)
-        follow = _position(task.then, position, positions, size)
+    def _entry(self, task: tasks.Task, position: int, positions: Positions, exit_to: int) -> Entry:
+        node = self._task(task, position, positions, exit_to)
+        follow = _position(task.then, position, positions, exit_to)
         return Entry(node, f"/{position}/{escape(task.name)}", task.at, follow)
 
-    def _task(self, task: tasks.Task, position: int, positions: Positions, size: int) -> Node:
+    def _task(self, task: tasks.Task, position: int, positions: Positions, exit_to: int) -> Node:
         if isinstance(task, tasks.SwitchTask):
             node: Node = plain.SwitchNode([
-                plain.SwitchCase(case.when, _position(case.then, position, positions, size), case.at)
+                plain.SwitchCase(case.when, _position(case.then, position, positions, exit_to), case.at)
                 for case in task.switch])
         else:
             node = self._node(task)
-        return shapes.shaped(node, task, self._definition, skip_to=position + 1)
+        authorizer = self._authorizer(authentication_of(task))
+        extended_by = [] if self._in_extension else self._extensions_of(task)
+        if extended_by:
+            node = ExtendedNode(node, [self._extension(given) for given in extended_by])
+        return shapes.shaped(node, task, self._definition, skip_to=position + 1, authorizer=authorizer,
+                             extended_by=extended_by)
+
+    def _extensions_of(self, task: tasks.Task) -> list[ExtensionPart]:
+        kind = kind_of_task(task)
+        return [given for given in self._use.extensions if given.extend in (kind, "all")]
+
+    def _extension(self, given: ExtensionPart) -> Extension:
+        """Compiled once for all the tasks that it extends."""
+        if given.at not in self._extensions:
+            self._in_extension = True
+            key = f"extensions/{given.at.split('/')[3]}"
+            self._extensions[given.at] = Extension(at=given.at, key=key, when=given.when,
+                                                   before=self._extension_list(given.before),
+                                                   after=self._extension_list(given.after))
+            self._in_extension = False
+        return self._extensions[given.at]
+
+    def _extension_list(self, listed: tuple[tasks.Task, ...] | None) -> Sequence | None:
+        """As `sequence`, but `exit` leaves the extended task too."""
+        return None if listed is None else self.sequence(listed, exit_to=EXIT)
 
     def _branch(self, task: tasks.Task, position: int) -> Sequence:
         """A branch of a fork: a list of its own with one task, which keeps its place in the key."""
@@ -77,12 +116,23 @@ class Compiler:
                 return self._raise(task)
             case tasks.WaitTask():
                 return plain.WaitNode(Length(task.wait), task.name)
+            case tasks.EmitTask():
+                return EmitNode(task.emit.event.with_, task.at)
+            case tasks.ListenTask():
+                return outside.listen_node(task, self._definition, self.sequence)
+            case tasks.RunTask():
+                return outside.run_node(task, self._outside)
         return self._call(task)
 
     def _call(self, task: tasks.Task) -> Node:
         match task:
             case tasks.CallHttp():
-                return HttpNode(_http_call(task), self._http, name=task.name, at=task.at)
+                return HttpNode(self._http_call(task), self._http, name=task.name, at=task.at)
+            case tasks.CallOpenApi():
+                return OpenApiNode(self._openapi_call(task), self._http, self._api_documents(), name=task.name,
+                                   at=task.at)
+            case tasks.CallCallback():
+                return outside.callback_node(task, self._http, self._outside)
             case tasks.CallApproval():
                 return _approval(task)
             case tasks.CallFunction():
@@ -99,16 +149,48 @@ class Compiler:
 
     def _reusable_body(self, name: str) -> Node:
         """Compiled once for all its calls; that functions do not call themselves is checked before."""
-        if name not in self._reusable:
-            self._reusable[name] = self._task(self._use.functions[name], 0, {}, 1)
-        return self._reusable[name]
+        known = name, self._in_extension
+        if known not in self._reusable:
+            self._reusable[known] = self._task(self._use.functions[name], 0, {}, 1)
+        return self._reusable[known]
+
+    def _http_call(self, task: tasks.CallHttp) -> HttpCall:
+        given, uri = task.with_, task.with_.endpoint.uri
+        authorizer = self._authorizer(given.endpoint.authentication)
+        arguments = _together(endpoint=uri, headers=given.headers, body=given.body, query=given.query,
+                              authentication=authorizer.expression if authorizer else None)
+        return HttpCall(method=given.method, arguments=arguments, is_template=uri.constant, output=given.output,
+                        redirect=given.redirect, authorizer=authorizer)
+
+    def _openapi_call(self, task: tasks.CallOpenApi) -> OpenApiCall:
+        given, endpoint = task.with_, task.with_.document.endpoint
+        authorizer, document_authorizer = (self._authorizer(given.authentication),
+                                           self._authorizer(endpoint.authentication))
+        arguments = _together(document=endpoint.uri, parameters=given.parameters,
+                              authentication=authorizer.expression if authorizer else None,
+                              documentAuthentication=document_authorizer.expression if document_authorizer else None)
+        return OpenApiCall(operation_id=given.operation_id, arguments=arguments, is_template=endpoint.uri.constant,
+                           output=given.output, redirect=given.redirect, authorizer=authorizer,
+                           document_authorizer=document_authorizer)
+
+    def _api_documents(self) -> Documents | None:
+        """One for the definition: each document is read once for all operations that are called."""
+        if self._documents is None and self._http is not None:
+            wanted = {part.operation_id for part in parts_in(self._definition.workflow)
+                      if isinstance(part, OpenApiArguments)}
+            self._documents = Documents(self._http, wanted)
+        return self._documents
+
+    def _authorizer(self, given: Authentication | None) -> Authorizer | None:
+        if given is None:
+            return None
+        return Authorizer(given if given.use is None else self._use.authentications[given.use])
 
     def _raise(self, task: tasks.RaiseTask) -> Node:
         error = task.raise_.error
         error = error if isinstance(error, ErrorDefinition) else self._use.errors[error]
         parts = {"type": error.type, "instance": error.instance, "title": error.title, "detail": error.detail}
-        given = {name: part for name, part in parts.items() if part is not None}
-        return plain.RaiseNode(error.status, given, task.at)
+        return plain.RaiseNode(error.status, _together(**parts), task.at)
 
     def _handler(self, catch: tasks.Catch) -> Handler:
         wanted = catch.errors.with_ if catch.errors else None
@@ -129,13 +211,13 @@ def _goes_back(listed: tuple[tasks.Task, ...], positions: Positions) -> bool:
     return False
 
 
-def _position(then: str, position: int, positions: Positions, size: int) -> int:
-    """Where a directive leads in a list of `size` tasks."""
+def _position(then: str, position: int, positions: Positions, exit_to: int) -> int:
+    """Where a directive leads."""
     match then:
         case "continue":
             return position + 1
         case "exit":
-            return size
+            return exit_to
         case "end":
             return END
     return positions[then]
@@ -156,14 +238,22 @@ def _retry(policy: RetryPolicy) -> Retry:
                  limit=_length(limit.duration if limit else None), **options)
 
 
+def _together(**parts: Expression | None) -> Expression:
+    """The expressions that are there as one."""
+    return together({name: part for name, part in parts.items() if part is not None})
+
+
+def authentication_of(task: tasks.Task) -> Authentication | None:
+    match task:
+        case tasks.CallHttp():
+            return task.with_.endpoint.authentication
+        case tasks.CallOpenApi():
+            return task.with_.authentication
+    return None
+
+
 def _length(duration: Any) -> Length | None:
     return None if duration is None else Length(duration)
-
-
-def _http_call(task: tasks.CallHttp) -> HttpCall:
-    given = task.with_
-    return HttpCall(method=given.method, uri=given.endpoint.uri, headers=given.headers, body=given.body,
-                    query=given.query, output=given.output, redirect=given.redirect)
 
 
 def _approval(task: tasks.CallApproval) -> Node:
@@ -171,4 +261,5 @@ def _approval(task: tasks.CallApproval) -> Node:
     names = ("prompt", "title", "schema", "context", "approvers", "required", "timeout_seconds",
              "allow_self_approval", "escalate_to")
     arguments = {name: part for name in names if (part := getattr(given, name, None)) is not None}
-    return ApprovalNode(arguments, on_timeout=given.on_timeout if given else "fail", name=task.name, at=task.at)
+    on_timeout = given.on_timeout if given else "fail"
+    return ApprovalNode(together(arguments), on_timeout=on_timeout, name=task.name, at=task.at)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from stepwell.core.program import Compiled, RunContext
+from stepwell.programs.callbacks import CallbackTokens
 from stepwell.programs.flow import shapes
 from stepwell.programs.flow.checking import Definition, check_definition
 from stepwell.programs.flow.compiling import Compiler
@@ -13,36 +14,64 @@ from stepwell.programs.flow.expressions import Expression, Expressions
 from stepwell.programs.flow.nodes.calls import FlowFunctions
 from stepwell.programs.flow.nodes.durations import Length
 from stepwell.programs.flow.nodes.scope import Ended, Facts, Scope, Strand, evaluate
+from stepwell.programs.flow.nodes.secret_values import SecretValues
 from stepwell.programs.flow.nodes.sequence import Sequence
 from stepwell.programs.flow.nodes.strands import within
 from stepwell.programs.flow.nodes.validation import DataCheck
+from stepwell.programs.flow.outside import Outside
+from stepwell.programs.flow.starting import listens_of, timing_of, trigger_of
 from stepwell.programs.http import HttpClient
+from stepwell.programs.processes import Processes
+from stepwell.programs.secrets import Secrets
 
 
 class FlowPrograms:
     """`Programs` of the kind `flow`. What a flow needs from outside is handed in:
 
-    `functions` by the names that `call` uses, `http` for `call: http`, `expressions` for all of jq that is not
-    evaluated in Python.
+    `functions` by the names that `call` uses, `http` for `call: http` and `call: openapi`, `expressions` for all of
+    jq that is not evaluated in Python, `secrets` for `$secrets` and authentication, `processes` for `run: shell` and
+    `run: script` (without them these are refused), `callbacks` for the tokens of `call: callback`.
     """
 
     kind = "flow"
 
     def __init__(self, *, functions: FlowFunctions | None = None, http: HttpClient | None = None,
-                 expressions: Expressions | None = None) -> None:
+                 expressions: Expressions | None = None, secrets: Secrets | None = None,
+                 processes: Processes | None = None, callbacks: CallbackTokens | None = None) -> None:
+        self._secrets = secrets
         self._functions = functions
         self._http = http
         self._expressions = expressions
+        self._outside = Outside(processes=processes, callbacks=callbacks)
 
     def check(self, document: str) -> Definition:
         """The typed model of a definition. Raises `InvalidDefinitionError` with all its faults."""
-        return check_definition(document, functions=self._functions, expressions=self._expressions)
+        return check_definition(document, functions=self._functions, expressions=self._expressions,
+                                processes=self._outside.processes is not None)
 
     def compile(self, document: str) -> Compiled:
         """The program of a definition's text. Raises `InvalidDefinitionError` with all its faults."""
         definition = self.check(document)
-        body = Compiler(definition, functions=self._functions, http=self._http).sequence(definition.workflow.do)
-        return Compiled(program=_Flow(body, _frame(definition)).run)
+        compiler = Compiler(definition, functions=self._functions, http=self._http, outside=self._outside)
+        program = _Flow(compiler.sequence(definition.workflow.do), self._frame(definition)).run
+        workflow = definition.workflow
+        schema = workflow.input.schema if workflow.input else None
+        return Compiled(program=program, listens=listens_of(workflow), timing=timing_of(workflow),
+                        trigger=trigger_of(definition), input_schema=schema.document if schema else None)
+
+    def _frame(self, definition: Definition) -> "_Frame":
+        workflow = definition.workflow
+        source, result = workflow.input, workflow.output
+        input_schema, output_schema = (part.schema if part else None for part in (source, result))
+        secrets = workflow.use.secrets if workflow.use else ()
+        return _Frame(definition=definition.source.value,
+                      input_schema=shapes.data_check(input_schema, "input of the workflow", definition),
+                      input_from=source.from_ if source else None,
+                      output_as=result.as_ if result else None,
+                      output_schema=shapes.data_check(output_schema, "output of the workflow", definition),
+                      timeout=shapes.length_of(workflow.timeout, definition),
+                      reads_runtime="runtime" in set(shapes.names_read(workflow, deep=True)),
+                      secrets=SecretValues(secrets, self._secrets))
 
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,18 +84,7 @@ class _Frame(msgspec.Struct, frozen=True, kw_only=True):
     output_schema: DataCheck | None
     timeout: Length | None
     reads_runtime: bool
-
-
-def _frame(definition: Definition) -> _Frame:
-    workflow = definition.workflow
-    source, result = workflow.input, workflow.output
-    return _Frame(definition=definition.source.value,
-                  input_schema=shapes.data_check(source.schema if source else None, "input of the workflow"),
-                  input_from=source.from_ if source else None,
-                  output_as=result.as_ if result else None,
-                  output_schema=shapes.data_check(result.schema if result else None, "output of the workflow"),
-                  timeout=shapes.length_of(workflow.timeout, definition),
-                  reads_runtime="runtime" in set(shapes.names_read(workflow, deep=True)))
+    secrets: Any  # SecretValues
 
 
 class _Flow:
@@ -78,7 +96,8 @@ class _Flow:
 
     async def run(self, ctx: RunContext, input: Any) -> Any:
         frame = self._frame
-        scope = Scope(Strand(ctx, Facts(frame.definition, input), None), "/do", {"task": None})
+        scope = Scope(Strand(ctx, Facts(frame.definition, input, frame.secrets), None), "/do",
+                      {"task": None, "authorization": None})
         if frame.reads_runtime:
             # A fact of this run: after an upgrade the version would be another one.
             scope.strand.facts.runtime = await ctx.record("/runtime", _runtime())
@@ -95,7 +114,7 @@ class _Flow:
     async def _taken_in(self, scope: Scope, value: Any) -> Any:
         frame = self._frame
         if frame.input_schema is not None:
-            frame.input_schema.check(value, "/input/schema")
+            await frame.input_schema.check(value, "/input/schema")
         if frame.input_from is None:
             return value
         return await evaluate(frame.input_from, value, scope.variables(frame.input_from, value), "/input/from")
@@ -111,7 +130,7 @@ class _Flow:
         if frame.output_as is not None:
             output = await evaluate(frame.output_as, output, scope.variables(frame.output_as, output), "/output/as")
         if frame.output_schema is not None:
-            frame.output_schema.check(output, "/output/schema")
+            await frame.output_schema.check(output, "/output/schema")
         return output
 
 

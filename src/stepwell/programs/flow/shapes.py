@@ -1,6 +1,6 @@
 """What surrounds a task, from the model: nothing at all when the task has none of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stepwell.programs.flow.binding import Part
@@ -11,33 +11,38 @@ from stepwell.programs.flow.model.data import Timeout
 from stepwell.programs.flow.model.durations import Duration
 from stepwell.programs.flow.model.schemas import Schema
 from stepwell.programs.flow.model.tasks import Task
+from stepwell.programs.flow.nodes.authentication import Authorizer
 from stepwell.programs.flow.nodes.durations import Length
 from stepwell.programs.flow.nodes.scope import Node
 from stepwell.programs.flow.nodes.shaped import Shape, Shaped
 from stepwell.programs.flow.nodes.validation import DataCheck
 
 
-def shaped(node: Node, task: Task, definition: Definition, *, skip_to: int) -> Node:
+def shaped(node: Node, task: Task, definition: Definition, *, skip_to: int, authorizer: Authorizer | None = None,
+           extended_by: Iterable[Part] = ()) -> Node:
     """The node, within a shape when the task has one."""
-    needs_descriptor = "task" in set(names_read(task))
-    if not needs_descriptor and all(
+    names = {name for part in (task, *extended_by) for name in names_read(part, deep=part is not task)}
+    needs_descriptor = "task" in names
+    needs_authorization = "authorization" in names and authorizer is not None
+    if not needs_descriptor and not needs_authorization and all(
             part is None for part in (task.if_, task.input, task.output, task.export, task.timeout)):
         return node
     source, result, export = task.input, task.output, task.export
     descriptor = _descriptor(task, definition) if needs_descriptor else None
     return Shaped(node, Shape(
         at=task.at, skip_to=skip_to, condition=task.if_, descriptor=descriptor,
-        input_schema=data_check(source.schema if source else None, "input"),
+        input_schema=data_check(source.schema if source else None, "input", definition),
         input_from=source.from_ if source else None,
         output_as=result.as_ if result else None,
-        output_schema=data_check(result.schema if result else None, "output"),
+        output_schema=data_check(result.schema if result else None, "output", definition),
         export_as=export.as_ if export else None,
-        export_schema=data_check(export.schema if export else None, "context"),
-        timeout=length_of(task.timeout, definition)))
+        export_schema=data_check(export.schema if export else None, "context", definition),
+        timeout=length_of(task.timeout, definition),
+        authorizer=authorizer if needs_authorization else None))
 
 
-def data_check(schema: Schema | None, what: str) -> DataCheck | None:
-    return None if schema is None else DataCheck(schema.document, what)
+def data_check(schema: Schema | None, what: str, definition: Definition) -> DataCheck | None:
+    return None if schema is None else DataCheck(schema.document, what, definition.expressions)
 
 
 def length_of(timeout: Timeout | str | None, definition: Definition) -> Length | None:
@@ -69,8 +74,9 @@ def _names_inside(value: Any, *, deep: bool) -> Iterator[str]:
 
 
 def _descriptor(task: Task, definition: Definition) -> dict[str, Any]:
-    """The constant part of the standard's task descriptor."""
+    """The constant part of the standard's task descriptor. The task's own properties are beside it: the standard's
+    examples of extensions read `$task.with` and `$task.call`."""
     written = definition.source.value
     for segment in task.at.split("/")[1:]:
         written = written[int(segment)] if isinstance(written, list) else written[unescape(segment)]
-    return {"name": task.name, "reference": task.at, "definition": written}
+    return {**written, "name": task.name, "reference": task.at, "definition": written}

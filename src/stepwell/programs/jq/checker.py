@@ -11,7 +11,7 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from stepwell.programs.jq import source, wire
-from stepwell.programs.jq.errors import JqError, JqUnavailableError
+from stepwell.programs.jq.errors import JqUnavailableError
 from stepwell.programs.jq.limits import Limits
 from stepwell.programs.jq.process import WorkerProcess
 
@@ -19,11 +19,12 @@ _READ_BYTES = 65536
 
 
 class _DiedError(Exception):
-    """The worker ended or was stopped; `found` says how."""
+    """The worker ended or was stopped; `found` says how. `late`: it was stopped, being asked again cannot help."""
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, found: str, *, late: bool = False) -> None:
         super().__init__(found)
         self.found = found
+        self.late = late
 
 
 class Checker:
@@ -32,14 +33,19 @@ class Checker:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()  # one stream: two callers would read each other's replies
-        self._process: WorkerProcess | None = None
+        self.process: WorkerProcess | None = None
         self._replies = wire.Replies()
         self._known = lru_cache(maxsize=1024)(self._check)
 
     def check(self, text: str, names: Collection[str]) -> str | None:
         """What is wrong with a text, or None. Raises `JqUnavailableError`."""
-        with self._lock:
-            return self._known(text, tuple(sorted(names)))
+        if problem := source.fault(text, names, self._limits.text_characters):
+            return problem
+        try:
+            with self._lock:
+                return self._known(text, tuple(sorted(names)))
+        except _DiedError as died:  # not remembered, unlike jq's own word
+            return f"expected an expression that can be compiled, found {died.found}"
 
     def close(self) -> None:
         """End the worker, if there is one. The next check starts another."""
@@ -47,29 +53,21 @@ class Checker:
             self._stop()
 
     def _check(self, text: str, names: tuple[str, ...]) -> str | None:
-        if problem := source.fault(text, self._limits.text_characters):
-            return problem
-        try:
-            programs = [source.program(text, names), source.balance(text, names)]
-            replies = map(self._compile, programs)
-            return next((problem for reply in replies if (problem := _problem(reply, text, names))), None)
-        except _DiedError as died:
-            return f"expected an expression that can be compiled, found {died.found}"
-        except JqError as error:
-            return str(error)
+        programs = (source.program(text, names), source.balance(text, names))
+        replies = map(self._compile, programs)
+        return next((problem for reply in replies if (problem := _problem(reply, text, names))), None)
 
     def _compile(self, program: bytes) -> wire.Reply:
         """A worker's word on a program. A second worker is asked when the first one dies of it (or before it)."""
-        for last in (False, True):
-            try:
-                return self._ask(program)
-            except _DiedError:
-                if last:
-                    raise
-        raise AssertionError
+        try:
+            return self._ask(program)
+        except _DiedError as died:
+            if died.late:
+                raise
+        return self._ask(program)
 
     def _ask(self, program: bytes) -> wire.Reply:
-        process = self._process or self._begin()
+        process = self.process or self._begin()
         try:
             process.stream.settimeout(self._limits.time_s)
             process.stream.sendall(wire.request(1, program, b""))
@@ -81,7 +79,7 @@ class Checker:
         return reply
 
     def _begin(self) -> WorkerProcess:
-        process = self._process = WorkerProcess(self._limits)
+        process = self.process = WorkerProcess(self._limits)
         self._replies = wire.Replies()
         try:
             self._read(process, 10 * self._limits.time_s)
@@ -105,10 +103,10 @@ class Checker:
             if replies := list(self._replies.feed(data)):
                 return replies[0]
         self._stop()
-        raise _DiedError(f"that it takes longer than {limit_s:g} s")
+        raise _DiedError(f"that it takes longer than {limit_s:g} s", late=True)
 
     def _stop(self) -> str:
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is None:
             return "nothing"
         process.stream.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, cast
 
 from stepwell.programs.jq import wire
 from stepwell.programs.jq.process import WorkerProcess
@@ -65,6 +65,10 @@ class Link(asyncio.Protocol):
         self.in_flight.clear()
         return requests
 
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more for what it was sent."""
+        return bool(self.in_flight) and all(request.future.done() for request in self.in_flight.values())
+
     def time_on(self, now: float) -> tuple[float, float]:
         """Seconds on the clock and of the processor since the running request was first seen here.
 
@@ -81,14 +85,11 @@ class Link(asyncio.Protocol):
         self.process.kill()
         if self._transport is not None:
             self._transport.abort()
-        else:
-            self.process.stream.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)
         if self.lost:  # stopped while it was connecting
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:

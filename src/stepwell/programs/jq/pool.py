@@ -70,7 +70,7 @@ class Pool:
     async def open(self) -> None:
         """Start the workers now, and wait for the first. Raises `JqUnavailableError`."""
         ready: asyncio.Future[Reply] = self._loop.create_future()
-        self.submit(b"null", b"null", ready)
+        self.submit(b'"ready"', b"null", ready)
         await ready
 
     def submit(self, source: bytes, text: bytes, future: "asyncio.Future[Reply]") -> None:
@@ -86,6 +86,8 @@ class Pool:
             return
         else:
             self._waiting.append(request)
+            if self._links:
+                return  # all of them are busy or starting, and will ask for more
         self._dispatch()
 
     async def close(self) -> None:
@@ -120,12 +122,11 @@ class Pool:
 
     def lost(self, link: Link) -> None:
         """A worker died, not by our hand."""
-        if not link.ready:
-            self._failed_starts += 1
         unanswered = link.give_back()
         self._waiting.extendleft(reversed(unanswered[1:]))
         self._end(link, guilty=unanswered[0] if unanswered else None)
-        self._dispatch()
+        if link.ready:  # else it is replaced when it is known how it ended
+            self._dispatch()
 
     # Who runs what
 
@@ -154,32 +155,32 @@ class Pool:
         """Start what is missing. Slow workers only when something waits for them."""
         slow = sum(link.slow for link in self._links) + self._starting[True]
         fast = sum(not link.slow for link in self._links) + self._starting[False]
+        if self._failed_starts >= MAX_FAILED_STARTS and not self._waiting and not self._waiting_slow:
+            return  # no endless attempts: the next request makes one
         for _ in range(fast, self._limits.workers + SPARE):
             self._start(slow=False)
-        wanted = min(len(self._waiting_slow), self._limits.slow_workers - slow)
-        for _ in range(wanted - len([link for link in self._links if link.slow and not link.ready])):
+        for _ in range(slow, min(slow + len(self._waiting_slow), self._limits.slow_workers)):
             self._start(slow=True)
 
     def _start(self, *, slow: bool) -> None:
-        if self._failed_starts < MAX_FAILED_STARTS:
-            self._starting[slow] += 1
-            self._background(self._connect(slow=slow))
+        self._starting[slow] += 1
+        self._background(self._connect(slow=slow))
 
     async def _connect(self, *, slow: bool) -> None:
         """Start a worker. It is idle when it says that it is ready."""
+        self._starting[slow] -= 1
+        if self._closed:
+            return
         try:
             link = Link(WorkerProcess(self._limits), self, slow=slow, now=self._loop.time())
         except JqUnavailableError as error:
-            self._failed_starts += 1
-            self._give_up(str(error.reason))
+            self._start_failed(error.reason)
             return
-        finally:
-            self._starting[slow] -= 1
         self._links.add(link)
         if slow:
             link.process.step_back()
         self._watch()
-        await self._loop.create_connection(lambda: link, sock=link.process.stream)
+        await self._loop.create_unix_connection(lambda: link, sock=link.process.stream)
 
     def _is_slow(self, source: bytes) -> bool:
         until = self._slow_until.get(source)
@@ -208,7 +209,7 @@ class Pool:
                 link.process.kill()
             return
         seconds, cpu_s = link.time_on(now)
-        if link.slow and _is_over(seconds, cpu_s, self._limits.time_s):
+        if (link.slow and link.abandoned()) or (link.slow and _is_over(seconds, cpu_s, self._limits.time_s)):
             self._cut(link)
         elif not link.slow and _is_over(seconds, cpu_s, self._limits.slow_after_s):
             self._move(link, now)
@@ -221,8 +222,11 @@ class Pool:
         self._slow_until.move_to_end(slow.source)
         if len(self._slow_until) > REMEMBERED:
             self._slow_until.popitem(last=False)
-        self._waiting_slow.append(slow)
         self._waiting.extendleft(reversed(innocent))
+        # All that run the same program go along: else each of them would cost a worker before it is known.
+        alike = [request for request in self._waiting if request.source == slow.source]
+        self._waiting = deque(request for request in self._waiting if request.source != slow.source)
+        self._waiting_slow.extend((slow, *alike))
         self._dispatch()
 
     def _cut(self, link: Link) -> None:
@@ -246,15 +250,18 @@ class Pool:
 
     async def _bury(self, link: Link, guilty: Request | None) -> None:
         ending = await asyncio.to_thread(link.process.reap)
-        if not link.ready:
-            self._give_up(f"it ended with {ending}")
+        if not link.ready and not self._closed:
+            self._start_failed(f"it ended with {ending}")
         if guilty is not None:
             self._try_again(guilty, ending)
 
     def _try_again(self, request: Request, ending: str) -> None:
         """Once more after the first death, and before all others: it has waited long enough."""
         request.deaths += 1
-        if request.deaths > 1 or self._closed:
+        if self._closed:
+            request.future.cancel()
+            return
+        if request.deaths > 1:
             megabytes = self._limits.memory_bytes // (1024 * 1024)
             _fail(request, JqError(f"that its worker ended by {ending}",
                                    expected=f"to get along with {megabytes} MB of memory"))
@@ -262,16 +269,17 @@ class Pool:
         self._waiting.appendleft(request)
         self._dispatch()
 
-    def _give_up(self, reason: str) -> None:
-        """When no worker can be started, say so to all that wait. The next request tries again."""
-        if self._failed_starts < MAX_FAILED_STARTS or self._starting[False] or self._starting[True]:
+    def _start_failed(self, reason: str) -> None:
+        """Try again; after some failures in a row, say so to those that wait for nothing else."""
+        self._failed_starts += 1
+        if self._failed_starts < MAX_FAILED_STARTS:
+            self._dispatch()
             return
-        waiting = [*self._waiting, *self._waiting_slow]
-        self._waiting.clear()
-        self._waiting_slow.clear()
-        self._failed_starts = 0
-        for request in waiting:
-            _fail(request, JqUnavailableError(reason))
+        for slow, waiting in ((False, self._waiting), (True, self._waiting_slow)):
+            if not any(link.ready for link in self._links if link.slow is slow):
+                for request in waiting:
+                    _fail(request, JqUnavailableError(reason))
+                waiting.clear()
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

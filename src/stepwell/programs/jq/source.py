@@ -49,21 +49,21 @@ _ENV = re.compile(r"\$ENV\b")
 _COMPLAINT = re.compile(r"jq: error: (.*?) at <top-level>, line (\d+), column (\d+):", re.DOTALL)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def program(text: str, names: tuple[str, ...]) -> bytes:
     """The program of one expression. Its output is the first output of the expression."""
     return f"{_prefix(names)}({_safe(text)}{_END_OF_TEXT})|tojson".encode()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def checked_program(text: str, names: tuple[str, ...], limit: int) -> bytes:
     """`program`, for a text that nobody has checked. Raises `JqError`."""
-    if problem := fault(text, limit):
+    if problem := fault(text, names, limit):
         raise JqError(problem, text=text)
     return program(text, names)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def program_of_all(texts: tuple[str, ...], names: tuple[str, ...]) -> bytes:
     """One program for several expressions on the same value: an array with the first output of each, or null."""
     parts = ",".join(f"first(({_safe(text)}{_END_OF_TEXT}),null)" for text in texts)
@@ -76,8 +76,11 @@ def balance(text: str, names: tuple[str, ...]) -> bytes:
     return f"{_prefix(names)}[{_safe(text)}{_END_OF_TEXT}]|tojson".encode()
 
 
-def fault(text: str, limit: int) -> str | None:
+def fault(text: str, names: Collection[str], limit: int) -> str | None:
     """What is wrong with a text before jq sees it."""
+    for name in names:
+        if name != NOW and not _NAME.fullmatch(name):
+            return f"expected variables with names of letters, digits and _, found {name!r}"
     if len(text) > limit:
         return f"expected at most {limit} characters, found {len(text)}"
     if "\0" in text:
@@ -100,7 +103,7 @@ def complaint(said: str, text: str, names: Collection[str] = ()) -> str:
     lines = text.split("\n")
     column -= len(_prefix(tuple(names))) + 1 if line == 1 else 0
     if line > len(lines):  # it is our own parenthesis behind the text that jq did not expect
-        return f"{words.partition(',')[0]}, the expression ends too early"
+        return f"{words.partition(',')[0]}, the expression ends too early or closes too much"
     return f"{words}, at line {line}, column {max(column, 1)}"
 
 
@@ -128,8 +131,6 @@ def _prefix(names: Sequence[str]) -> str:
 def _binding(name: str, position: int) -> str:
     if name == NOW:
         return f".[{position}] as $__stepwell_now|def now: $__stepwell_now;"
-    if not _NAME.fullmatch(name):
-        raise JqError(f"the variable {name!r}", expected="variables with names of letters, digits and _")
     return f".[{position}] as ${name}|"
 
 

@@ -19,9 +19,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
-
 from struct import Struct
+from typing import Any, Final
 
 REQUEST: Final = Struct("<III")
 REPLY: Final = Struct("<IBI")
@@ -31,7 +30,7 @@ RETIRES: Final = 0x80
 """Added to the kind of a worker's last reply: it starts nothing more."""
 
 STREAM: Final = 0
-CHUNK_BYTES: Final = 1 << 18
+CHUNK_BYTES: Final = 1 << 16
 MESSAGE_CHARACTERS: Final = 2_000
 """Of an error's text: `error(...)` can raise any amount of it."""
 SHORT_S: Final = 0.002
@@ -75,14 +74,14 @@ class Evaluator:
         return program
 
     def _first(self, results: Any) -> tuple[int, bytes]:
-        result = next(iter(results), False)
+        result: Any = next(iter(results), False)
         if result is False:
             return NOTHING, b""
         if result is None:
             # Every program ends in `tojson`, which makes text. The binding answers None instead when it had no
             # memory for that text: its converter cannot raise (Cython `noexcept`).
             return NO_MEMORY, b""
-        payload = result.encode()
+        payload: bytes = result.encode()
         return (VALUE, payload) if len(payload) <= self._result_bytes else (TOO_LARGE, b"%d" % len(payload))
 
 
@@ -122,7 +121,7 @@ def confine(memory_bytes: int) -> None:
     os.environ.clear()  # CPython itself sets LC_CTYPE when it finds none (PEP 538)
     for descriptor in (1, 2):
         os.close(descriptor)
-    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdout = sys.stderr = None
     limits = {
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CORE: 0,
@@ -144,7 +143,7 @@ def measure(memory_bytes: int) -> Callable[[], bool]:
 def load(folder: str) -> Compile:
     """jq's `compile`, from the folder where the server found the package; no other package becomes importable."""
     sys.path.append(folder)
-    import jq  # type: ignore[import-not-found, unused-ignore]
+    import jq  # type: ignore[import-not-found]
 
     sys.path.remove(folder)
     compile_source: Compile = jq.compile

@@ -1,11 +1,11 @@
 """jq for flows: `JqWorkers` is the `Expressions` that a server hands to its flows."""
 
+import asyncio
+import json
 from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-import asyncio
-import json
 import msgspec
 
 from stepwell.programs.flow.expressions.expression import NO_VARIABLES, Variables
@@ -85,7 +85,7 @@ class JqWorkers:
             return [await self.evaluate(text, value, variables) for text in texts]
         names = tuple(variables)
         for text in texts:
-            self._program(text, names)  # for what it refuses
+            self._program(text, names)  # raises for what must not be part of a program
         program = source.program_of_all(tuple(texts), names)
         reply = await self._run(program, ", ".join(texts), (value, *variables.values()))
         if reply.kind == wire.VALUE and len(results := self._result(reply, "", names)) == len(texts):
@@ -93,11 +93,7 @@ class JqWorkers:
         return [await self.evaluate(text, value, variables) for text in texts]  # one by one, to see which it is
 
     def _program(self, text: str, names: tuple[str, ...]) -> bytes:
-        try:
-            return source.checked_program(text, names, self.limits.text_characters)
-        except JqError as error:
-            error.text = text
-            raise
+        return source.checked_program(text, names, self.limits.text_characters)
 
     async def _run(self, program: bytes, text: str, values: tuple[Any, ...]) -> wire.Reply:
         pool = self._pool or self._started()

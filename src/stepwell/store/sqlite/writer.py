@@ -57,11 +57,14 @@ class Writer:
             return [result for batch in batches for result in self.write([batch])]
 
     def _why(self, batch: Batch) -> CommitResult:
-        """Why a single batch could not be written: its start key is taken, or somebody else was first."""
-        if batch.run == 0 and batch.start_key is not None and batch.row is not None:
-            found = self._connection.execute(self._sql["find_start_key"], (batch.row.owner, batch.start_key)).get
+        """Why a single batch could not be written: its start key or id is taken, or somebody else was first."""
+        if batch.run == 0 and batch.row is not None:
+            execute = self._connection.execute
+            found = execute(self._sql["find_start_key"], (batch.row.owner, batch.start_key)).get
             if found is not None:
                 return Exists(found)
+            if execute(self._sql["find_run"], (batch.run_id,)).get is not None:
+                return Exists(batch.run_id)
         return CONFLICT
 
     def _in_transaction(self, batches: Sequence[Batch]) -> list[CommitResult]:

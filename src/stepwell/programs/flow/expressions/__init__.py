@@ -2,18 +2,20 @@
 
 from stepwell.programs.flow.expressions.expression import (
     NO_VARIABLES,
+    NOW,
     Expression,
     Expressions,
     Variables,
     constant,
     evaluate,
+    failing_text,
     remote,
 )
 from stepwell.programs.flow.expressions.parser import BeyondPythonError, parse
-from stepwell.programs.flow.expressions.templates import build, expression_text
+from stepwell.programs.flow.expressions.templates import build, expression_text, in_order, together
 from stepwell.programs.flow.expressions.tokens import MalformedError, names_in
 from stepwell.programs.flow.expressions.values import ExpressionError, is_true, kind_of
 
-__all__ = ["NO_VARIABLES", "BeyondPythonError", "Expression", "ExpressionError", "Expressions", "MalformedError",
-           "Variables", "build", "constant", "evaluate", "expression_text", "is_true", "kind_of", "names_in", "parse",
-           "remote"]
+__all__ = ["NOW", "NO_VARIABLES", "BeyondPythonError", "Expression", "ExpressionError", "Expressions",
+           "MalformedError", "Variables", "build", "constant", "evaluate", "expression_text", "failing_text",
+           "in_order", "is_true", "kind_of", "names_in", "parse", "remote", "together"]

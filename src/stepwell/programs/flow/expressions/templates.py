@@ -4,10 +4,10 @@ Interpolation is of whole strings only, as the standard has it: `"a ${ .b }"` is
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stepwell.programs.flow.expressions.expression import Expression, Variables, constant, evaluate
+from stepwell.programs.flow.expressions.expression import Expression, constant, names_of, structure
 
 _STRICT = re.compile(r"\s*\$\{(.+)\}\s*", re.DOTALL)
 
@@ -45,31 +45,28 @@ def unescape(segment: str) -> str:
     return segment.replace("~1", "/").replace("~0", "~")
 
 
+def together(parts: Mapping[str, Expression]) -> Expression:
+    """Several expressions as one that gives an object of their values."""
+    return _object(list(parts.items()))
+
+
+def in_order(parts: Sequence[Expression]) -> Expression:
+    """Several expressions as one that gives a list of their values."""
+    return _array(list(parts))
+
+
 def _object(parts: list[tuple[str, Expression]]) -> Expression:
-    names = _names([part for _, part in parts])
-    if any(part.remote for _, part in parts):
-
-        async def run_remote(value: Any, variables: Variables) -> Any:
-            return {key: await evaluate(part, value, variables) for key, part in parts}
-
-        return Expression(text="", run=run_remote, names=names, remote=True)
+    keys, inner = tuple(key for key, _ in parts), tuple(part for _, part in parts)
+    if any(part.remote for part in inner):
+        return structure(inner, lambda values: dict(zip(keys, values, strict=True)))
     runs = [(key, part.run) for key, part in parts]
-    return Expression(text="", names=names,
+    return Expression(text="", names=names_of(inner), parts=inner,
                       run=lambda value, variables: {key: run(value, variables) for key, run in runs})
 
 
 def _array(items: list[Expression]) -> Expression:
-    names = _names(items)
     if any(item.remote for item in items):
-
-        async def run_remote(value: Any, variables: Variables) -> Any:
-            return [await evaluate(item, value, variables) for item in items]
-
-        return Expression(text="", run=run_remote, names=names, remote=True)
+        return structure(items, list)
     runs = [item.run for item in items]
-    return Expression(text="", names=names,
+    return Expression(text="", names=names_of(items), parts=tuple(items),
                       run=lambda value, variables: [run(value, variables) for run in runs])
-
-
-def _names(parts: list[Expression]) -> frozenset[str]:
-    return frozenset().union(*(part.names for part in parts))

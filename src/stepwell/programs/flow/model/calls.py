@@ -9,8 +9,14 @@ from stepwell.programs.flow import expressions as jq
 from stepwell.programs.flow.binding import Part, Reader, reader_of, text
 from stepwell.programs.flow.check import BROKEN, Check, describe
 from stepwell.programs.flow.expressions import Expression
-from stepwell.programs.flow.model.data import AnyEndpoint, ExternalResource, HttpEndpoint, read_http_endpoint
-from stepwell.programs.flow.model.durations import TimeSpan
+from stepwell.programs.flow.model.data import (
+    AnyEndpoint,
+    ExternalResource,
+    HttpEndpoint,
+    read_http_endpoint,
+    read_http_uri,
+)
+from stepwell.programs.flow.model.durations import MAX_S, TimeSpan
 from stepwell.programs.flow.model.security import Authentication
 from stepwell.programs.flow.model.text import Condition, Fields, Text, Value, read_fields, read_value
 
@@ -64,6 +70,21 @@ class ApprovalArguments(Part, frozen=True, kw_only=True):
     escalate_to: Annotated[Expression, valued(tuple[str, ...])] | None = None
 
 
+def read_seconds(value: Any, at: str, check: Check) -> Any:
+    """A number above 0, or an expression in `${ }` that gives one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value <= MAX_S:
+        return check.fault(at, f"expected a number of seconds above 0, at most 100 years, found {describe(value)}")
+    return valued(float)(value, at, check)
+
+
+class CallbackArguments(Part, frozen=True, kw_only=True):
+    """`call: callback`: waits until somebody completes the task. Without `url` the token is only issued."""
+
+    url: Annotated[Expression, read_http_uri] | None = None
+    payload: Value | None = None
+    timeout_seconds: Annotated[Expression, read_seconds] | None = None
+
+
 class GrpcService(Part, frozen=True, kw_only=True):
     name: str
     host: str
@@ -78,8 +99,17 @@ class GrpcArguments(Part, frozen=True, kw_only=True):
     arguments: Fields | None = None
 
 
+class ApiDocument(Part, frozen=True, kw_only=True):
+    """An OpenAPI or Swagger document, which is fetched."""
+
+    endpoint: Annotated[HttpEndpoint, read_http_endpoint]
+    name: str | None = None
+
+
 class OpenApiArguments(Part, frozen=True, kw_only=True):
-    document: ExternalResource
+    """`call: openapi`. `parameters` are by name, wherever the operation wants them; the body is `body`."""
+
+    document: ApiDocument
     operation_id: str = field(name="operationId")
     parameters: Fields | None = None
     authentication: Authentication | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import field
 
 from stepwell.programs.flow import expressions as jq
-from stepwell.programs.flow.binding import Names, Part, Unsupported, reader_of
+from stepwell.programs.flow.binding import Names, Part, reader_of
 from stepwell.programs.flow.check import Check, describe
 from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.model.durations import TimeSpan
@@ -71,7 +71,7 @@ class HttpEndpoint(Part, frozen=True, kw_only=True):
     """An endpoint that is called. Its `uri` may be a template: `{name}` is a property of the task's input."""
 
     uri: Annotated[Expression, read_http_uri]
-    authentication: Annotated[Authentication, Unsupported("authentication")] | None = None
+    authentication: Authentication | None = None
 
 
 def read_endpoint(value: Any, at: str, check: Check) -> Any:

@@ -25,7 +25,7 @@ CALLS: dict[str, type[tasks.Task]] = {
     "agent": tasks.CallLater,
     "approval": tasks.CallApproval,
     "asyncapi": tasks.CallAsyncApi,
-    "callback": tasks.CallLater,
+    "callback": tasks.CallCallback,
     "grpc": tasks.CallGrpc,
     "http": tasks.CallHttp,
     "mcp": tasks.CallMcp,
@@ -56,6 +56,13 @@ def read_call(value: dict[str, Any], at: str, check: Check) -> Any:
     if kind is tasks.CallFunction:
         _check_function(called, f"{at}/call", check)
     return reader_of(kind)(value, at, check)
+
+
+def kind_of_task(task: tasks.Task) -> str:
+    """The kind of a task as extensions name it."""
+    if isinstance(task, tasks.DoTask | tasks.ForkTask):
+        return "composite"
+    return next((kind for kind, part in KINDS.items() if isinstance(task, part)), "call")
 
 
 def _check_function(called: str, at: str, check: Check) -> None:

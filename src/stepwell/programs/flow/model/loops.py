@@ -7,7 +7,8 @@ from stepwell.programs.flow.model import tasks
 
 _NOT_IDLE = (tasks.SwitchTask, tasks.ForkTask, tasks.RaiseTask, tasks.WaitTask, tasks.EmitTask, tasks.ListenTask,
              tasks.RunTask, tasks.CallFunction, tasks.CallHttp, tasks.CallApproval, tasks.CallGrpc,
-             tasks.CallOpenApi, tasks.CallAsyncApi, tasks.CallMcp, tasks.CallAgent, tasks.CallLater)
+             tasks.CallOpenApi, tasks.CallAsyncApi, tasks.CallMcp, tasks.CallAgent, tasks.CallCallback,
+             tasks.CallLater)
 
 
 def check_loops(listed: tuple[tasks.Task, ...], check: Check) -> None:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from stepwell.programs.flow.binding import Part, reader_of
 from stepwell.programs.flow.check import BROKEN, Check, describe
 from stepwell.programs.flow.expressions.templates import escape
+from stepwell.programs.flow.regexes import is_plain, patterns_in
 
 _JSON_FORMAT = re.compile(r"json(:.*)?")
 _MAX_FAULTS = 10
@@ -53,7 +54,7 @@ def _check_document(document: Any, at: str, check: Check) -> bool:
     errors = [error for _, error in zip(range(_MAX_FAULTS), meta.iter_errors(document), strict=False)]
     for error in errors:
         _fault_of(error, at, check)
-    return not errors and _check_references(document, at, check)
+    return not errors and _check_references(document, at, check) and _check_patterns(document, at, check)
 
 
 def _fault_of(error: Any, at: str, check: Check) -> None:
@@ -61,6 +62,22 @@ def _fault_of(error: Any, at: str, check: Check) -> None:
         error = max(error.context, key=lambda inner: len(inner.absolute_path))
     place = "".join(f"/{escape(str(segment))}" for segment in error.absolute_path)
     check.fault(at + place, f"expected a JSON Schema, found an error in it: {error.message[:200]}")
+
+
+def _check_patterns(document: Any, at: str, check: Check) -> bool:
+    """Patterns that only jq may try must be patterns to it, and there must be a jq."""
+    faults = 0
+    for place, pattern in patterns_in(document):
+        if is_plain(pattern):
+            continue
+        if check.expressions is None:
+            check.unsupported(at + place, f"the pattern {describe(pattern)} (with several repetitions or choices)")
+        elif "unevaluatedProperties" in str(document) and place.endswith("/patternProperties"):
+            check.unsupported(at + place, f"the pattern {describe(pattern)} beside unevaluatedProperties")
+        else:
+            continue
+        faults += 1
+    return not faults
 
 
 def _check_references(document: Any, at: str, check: Check) -> bool:

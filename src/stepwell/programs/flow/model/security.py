@@ -1,9 +1,10 @@
-"""How a call proves who it is. All of it is read; none is supported yet where it is used."""
+"""How a call proves who it is: basic, bearer and digest. The others are read as a whole, and refused."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from stepwell.programs.flow.binding import Part
+from stepwell.programs.flow.binding import Part, Unsupported, reader_of
+from stepwell.programs.flow.check import BROKEN, Check
 from stepwell.programs.flow.model.references import AuthenticationName, SecretName
 from stepwell.programs.flow.model.text import Text
 
@@ -19,6 +20,20 @@ class Credentials(Part, frozen=True, kw_only=True):
     username: Text | None = None
     password: Text | None = None
     use: SecretName | None = None
+
+
+def read_credentials(value: Any, at: str, check: Check) -> Any:
+    credentials = reader_of(Credentials)(value, at, check)
+    if not isinstance(credentials, Credentials):
+        return credentials
+    given = [name for name in ("username", "password") if getattr(credentials, name) is not None]
+    if credentials.use is not None and given:
+        return check.fault(f"{at}/{given[0]}", f"expected 'use' alone or 'username' and 'password', found 'use' and "
+                                               f"{given[0]!r}")
+    missing = [name for name in ("username", "password") if name not in given and credentials.use is None]
+    for name in missing:
+        check.fault(f"{at}/{name}", f"expected 'use' alone or 'username' and 'password', found no {name!r}")
+    return BROKEN if missing else credentials
 
 
 class Bearer(Part, frozen=True, kw_only=True):
@@ -73,12 +88,12 @@ class AuthenticationPolicy(Part, frozen=True, kw_only=True):
 
     EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("basic", "bearer", "certificate", "digest", "oauth2", "oidc")
 
-    basic: Credentials | None = None
+    basic: Annotated[Credentials, read_credentials] | None = None
     bearer: Bearer | None = None
-    certificate: Mapping[str, Any] | None = None
-    digest: Credentials | None = None
-    oauth2: OAuth | None = None
-    oidc: OAuth | None = None
+    certificate: Annotated[Mapping[str, Any], Unsupported("authentication by certificate")] | None = None
+    digest: Annotated[Credentials, read_credentials] | None = None
+    oauth2: Annotated[OAuth, Unsupported("authentication by oauth2")] | None = None
+    oidc: Annotated[OAuth, Unsupported("authentication by oidc")] | None = None
 
 
 class Authentication(AuthenticationPolicy, frozen=True, kw_only=True):

@@ -129,7 +129,7 @@ class WaitTask(Task, frozen=True, kw_only=True):
 
 
 class EmitTask(Task, frozen=True, kw_only=True):
-    emit: Annotated[EmitTarget, Unsupported("the task kind emit")]
+    emit: EmitTarget
 
 
 class SubscriptionIterator(Part, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class SubscriptionIterator(Part, frozen=True, kw_only=True):
 
 
 class ListenTask(Task, frozen=True, kw_only=True):
-    listen: Annotated[ListenTarget, Unsupported("the task kind listen")]
+    listen: ListenTarget
     foreach: SubscriptionIterator | None = None
 
 
@@ -173,13 +173,18 @@ class CallApproval(Task, frozen=True, kw_only=True):
     with_: calls.ApprovalArguments | None = field(name="with", default=None)
 
 
+class CallCallback(Task, frozen=True, kw_only=True):
+    call: str
+    with_: calls.CallbackArguments | None = field(name="with", default=None)
+
+
 class CallGrpc(Task, frozen=True, kw_only=True):
     call: Annotated[str, Unsupported("call: grpc")]
     with_: calls.GrpcArguments = field(name="with")
 
 
 class CallOpenApi(Task, frozen=True, kw_only=True):
-    call: Annotated[str, Unsupported("call: openapi")]
+    call: str
     with_: calls.OpenApiArguments = field(name="with")
 
 

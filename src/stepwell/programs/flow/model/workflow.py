@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from stepwell.programs.flow.binding import Names, Part, Unsupported, reader_of, text
+from stepwell.programs.flow.binding import Names, Part, reader_of, text
 from stepwell.programs.flow.check import BROKEN, Check, describe
 from stepwell.programs.flow.expressions.templates import escape
 from stepwell.programs.flow.model.data import Catalog, ErrorDefinition, Input, Output, RetryPolicy, Timeout
-from stepwell.programs.flow.model.durations import TimeSpan
-from stepwell.programs.flow.model.events import EventStrategy
 from stepwell.programs.flow.model.kinds import read_task
 from stepwell.programs.flow.model.lists import TaskList, check_target
 from stepwell.programs.flow.model.references import TimeoutName
+from stepwell.programs.flow.model.schedules import Schedule
 from stepwell.programs.flow.model.security import AuthenticationPolicy
 from stepwell.programs.flow.model.tasks import Task
 from stepwell.programs.flow.model.text import Condition
@@ -87,7 +86,7 @@ class Use(Part, frozen=True, kw_only=True):
     authentications: Mapping[str, AuthenticationPolicy] = {}
     catalogs: Mapping[str, Catalog] = {}
     errors: Mapping[str, ErrorDefinition] = {}
-    extensions: Annotated[tuple[Extension, ...], read_extensions, Unsupported("use.extensions")] = ()
+    extensions: Annotated[tuple[Extension, ...], read_extensions] = ()
     functions: Annotated[Mapping[str, Task], read_functions] = {}
     retries: Mapping[str, RetryPolicy] = {}
     secrets: tuple[str, ...] = ()
@@ -96,15 +95,6 @@ class Use(Part, frozen=True, kw_only=True):
     @classmethod
     def local_names(cls, value: Mapping[str, Any]) -> Names:
         return dict.fromkeys(value)
-
-
-class Schedule(Part, frozen=True, kw_only=True):
-    EXACTLY_ONE: ClassVar[tuple[str, ...]] = ("every", "cron", "after", "on")
-
-    every: TimeSpan | None = None
-    cron: str | None = None
-    after: TimeSpan | None = None
-    on: EventStrategy | None = None
 
 
 class Evaluate(Part, frozen=True, kw_only=True):
@@ -121,5 +111,5 @@ class Workflow(Part, frozen=True, kw_only=True):
     use: Use | None = None
     timeout: Timeout | TimeoutName | None = None
     output: Output | None = None
-    schedule: Annotated[Schedule, Unsupported("schedule")] | None = None
+    schedule: Schedule | None = None
     evaluate: Evaluate | None = None

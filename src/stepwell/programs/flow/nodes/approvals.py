@@ -1,6 +1,5 @@
 """`call: approval`: asks people to decide. The output is `{decision, comment, data}`; a rejection is an error."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,9 +14,9 @@ _RENAMED = {"timeout_seconds": "timeout_s"}
 
 
 class ApprovalNode:
-    """`arguments` are those given, by the names of the language."""
+    """`arguments` give an object of those that are there, by the names of the language."""
 
-    def __init__(self, arguments: Mapping[str, Expression], *, on_timeout: str, name: str, at: str) -> None:
+    def __init__(self, arguments: Expression, *, on_timeout: str, name: str, at: str) -> None:
         self._arguments = arguments
         self._on_timeout = on_timeout
         self._name = name
@@ -35,8 +34,7 @@ class ApprovalNode:
 
     async def _request(self, scope: Scope, value: Any) -> ApprovalRequest:
         at = f"{self._at}/with"
-        found = {name: await evaluate(part, value, scope.variables(part, value), f"{at}/{name}")
-                 for name, part in self._arguments.items()}
+        found = await evaluate(self._arguments, value, scope.variables(self._arguments, value), at)
         given = {_RENAMED.get(name, name): item for name, item in found.items() if item is not None}
         try:
             return msgspec.convert({**given, "on_timeout": self._on_timeout}, ApprovalRequest)

@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-import msgspec
-
 from stepwell.core.errors import ProgramError
 from stepwell.core.program import Work
 from stepwell.core.retry import RetryPolicy
 from stepwell.programs.flow.check import describe
 from stepwell.programs.flow.expressions import Expression
+from stepwell.programs.flow.nodes.failures import placed
 from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Node, Scope, evaluate, failure
+
+__all__ = ["FlowFunction", "FlowFunctions", "FunctionNode", "MissingFunctionNode", "ReusableNode",
+           "evaluate_arguments", "placed"]
 
 
 class FlowFunction(Protocol):
@@ -94,10 +96,3 @@ async def evaluate_arguments(arguments: Expression | None, scope: Scope, value: 
         raise failure("expression", f"expected an object of arguments, found {describe(found)}", f"{at}/with",
                       status=400)
     return found
-
-
-def placed(error: ProgramError, at: str) -> ProgramError:
-    """The error with its place in the definition, unless it has one."""
-    if error.problem.instance:
-        return error
-    return ProgramError(msgspec.structs.replace(error.problem, instance=at), error.forget)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from stepwell.core.program import RaceResult
 from stepwell.programs.flow.nodes.scope import Jump, Scope
 from stepwell.programs.flow.nodes.sequence import Sequence
-from stepwell.programs.flow.nodes.strands import branch, merged_context, unsealed
+from stepwell.programs.flow.nodes.strands import branch, join, unsealed
 
 
 class ForkNode:
@@ -37,6 +37,6 @@ class ForkNode:
 
     @staticmethod
     def _join(scope: Scope, sealed: list[dict[str, Any]]) -> list[Any]:
-        scope.strand.context = merged_context(scope.strand.context, sealed)
+        join(scope, sealed)
         outputs = [unsealed(outcome) for outcome in sealed]
         return [output.output if type(output) is Jump else output for output in outputs]

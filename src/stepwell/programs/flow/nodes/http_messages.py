@@ -6,6 +6,7 @@ import json
 import re
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -14,6 +15,7 @@ import msgspec
 
 from stepwell.core.errors import Problem, problem
 from stepwell.programs.flow.check import describe
+from stepwell.programs.flow.nodes.hiding import Hidden
 from stepwell.programs.http import HttpRequest, HttpResponse
 
 # Statuses below 500 that can pass by themselves: time-out, conflict, too early, too many requests.
@@ -138,21 +140,22 @@ def base64_text(content: bytes) -> str:
     return b64encode(content).decode()
 
 
-def response_value(request: HttpRequest, response: HttpResponse, content: Any) -> dict[str, Any]:
+def response_value(request: HttpRequest, response: HttpResponse, content: Any, hidden: Hidden) -> dict[str, Any]:
     """The standard's HTTP response. Credentials in headers are masked: outputs are kept and shown."""
-    asked = {"method": request.method, "uri": request.url, "headers": _masked(dict(request.headers))}
-    return {"request": asked, "statusCode": response.status, "headers": _masked(dict(response.headers)),
+    asked = {"method": request.method, "uri": hidden.text(request.url), "headers": _masked(request.headers, hidden)}
+    return {"request": asked, "statusCode": response.status, "headers": _masked(response.headers, hidden),
             "content": content}
 
 
-def _masked(headers: dict[str, str]) -> dict[str, str]:
-    return {name: "***" if name.lower() in _SECRET_HEADERS else value for name, value in headers.items()}
+def _masked(headers: Mapping[str, str], hidden: Hidden) -> dict[str, str]:
+    return {name: "***" if name.lower() in _SECRET_HEADERS else hidden.text(value) for name, value in headers.items()}
 
 
-def refusal(request: HttpRequest, response: HttpResponse, last: int) -> Problem:
+def refusal(request: HttpRequest, response: HttpResponse, last: int, hidden: Hidden) -> Problem:
     """The failure that a status stands for."""
-    detail = f"{words(request)}: expected a status from 200 to {last}, found {response.status}"
-    text = response.content[:MAX_ERROR_CONTENT].decode(errors="replace")
+    detail = hidden.text(f"{words(request)}: expected a status from 200 to {last}, found {response.status}")
+    # Hidden first: half a secret at the end of what is kept would not be found.
+    text = hidden.text(response.content[: 2 * MAX_ERROR_CONTENT].decode(errors="replace"))[:MAX_ERROR_CONTENT]
     return problem("communication", detail, status=response.status, data={"content": text} if text else None,
                    retryable=response.status >= 500 or response.status in RETRYABLE_BELOW_500,
                    retry_after_s=retry_after_s(response))

@@ -8,10 +8,11 @@ import msgspec
 
 from stepwell.core.errors import Problem, ProgramError
 from stepwell.programs.flow.check import describe
-from stepwell.programs.flow.expressions import Expression, is_true
+from stepwell.programs.flow.expressions import Expression, ExpressionError, in_order, is_true
+from stepwell.programs.flow.expressions import evaluate as evaluate_expression
 from stepwell.programs.flow.nodes.durations import Length
 from stepwell.programs.flow.nodes.scope import Jump, Scope, evaluate, failure
-from stepwell.programs.flow.nodes.sequence import Sequence
+from stepwell.programs.flow.nodes.sequence import Sequence, let_others_go_on
 
 
 class SetNode:
@@ -32,31 +33,49 @@ class SwitchCase(msgspec.Struct, frozen=True):
 
 
 class SwitchNode:
-    """The first case that holds decides; without one the default, without that the task's own `then`."""
+    """The first case that holds decides; without one the default, without that the task's own `then`.
+
+    Conditions that are evaluated elsewhere go out together. When one of them fails they are tried one by one: an
+    error behind the case that holds does not matter.
+    """
 
     def __init__(self, cases: Items[SwitchCase]) -> None:
         self._cases = [case for case in cases if case.when is not None]
         self._default = next((case for case in cases if case.when is None), None)
+        conditions = [case.when for case in cases if case.when is not None]
+        self._at_once = in_order(conditions) if sum(one.remote for one in conditions) > 1 else None
 
     async def perform(self, scope: Scope, _key: str, value: Any) -> Any:
+        case = await self._holding(scope, value)
+        return value if case is None else Jump(value, case.target)
+
+    async def _holding(self, scope: Scope, value: Any) -> SwitchCase | None:
+        if self._at_once is not None:
+            try:
+                found = await evaluate_expression(self._at_once, value, scope.variables(self._at_once, value))
+            except ExpressionError:
+                pass
+            else:
+                holding = (case for case, held in zip(self._cases, found, strict=True) if is_true(held))
+                return next(holding, self._default)
         for case in self._cases:
             assert case.when is not None
             if is_true(await evaluate(case.when, value, scope.variables(case.when, value), case.at)):
-                return Jump(value, case.target)
-        return value if self._default is None else Jump(value, self._default.target)
+                return case
+        return self._default
 
 
 class RaiseNode:
     """`at` is the task; the error's own `instance` wins over it."""
 
-    def __init__(self, status: int, parts: dict[str, Expression], at: str) -> None:
+    def __init__(self, status: int, parts: Expression, at: str) -> None:
         self._status = status
         self._parts = parts
         self._at = at
 
     async def perform(self, scope: Scope, _key: str, value: Any) -> Any:
-        texts = {name: _text(await evaluate(part, value, scope.variables(part, value), self._at))
-                 for name, part in self._parts.items()}
+        found = await evaluate(self._parts, value, scope.variables(self._parts, value), self._at)
+        texts = {name: _text(part) for name, part in found.items()}
         raise ProgramError(Problem(type=texts["type"], status=self._status, title=texts.get("title", ""),
                                    detail=texts.get("detail", ""), instance=texts.get("instance") or self._at))
 
@@ -91,6 +110,7 @@ class ForNode:
             if self._while is not None and not await self._holds(self._while, inner, value):
                 break
             value = await self._body.run(inner, value)
+            await let_others_go_on(scope)
         return value
 
     async def _holds(self, condition: Expression, scope: Scope, value: Any) -> bool:

@@ -4,22 +4,34 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from stepwell.core.errors import ERROR_BASE, Problem, ProgramError
 from stepwell.core.program import RunContext
-from stepwell.programs.flow.expressions import NO_VARIABLES, Expression, ExpressionError, Variables
+from stepwell.programs.flow import expressions
+from stepwell.programs.flow.expressions import NO_VARIABLES, Expression, ExpressionError, Variables, failing_text
+from stepwell.programs.flow.nodes.failures import failure
+from stepwell.programs.flow.nodes.hiding import hidden_in
+from stepwell.programs.flow.nodes.secret_values import NO_SECRETS, SecretValues
+
+__all__ = ["END", "EXIT", "Ended", "Exited", "Facts", "Jump", "Node", "Scope", "Strand", "date_time", "evaluate",
+           "failure"]
 
 END = -1
 """The position that ends the run."""
+
+EXIT = -2
+"""The position that leaves the task around an extension's list."""
 
 
 class Facts:
     """What expressions may read about a run; the same all the time."""
 
-    __slots__ = ("_workflow", "definition", "input", "runtime")
+    __slots__ = ("_workflow", "definition", "input", "rounds", "runtime", "secrets")
 
-    def __init__(self, definition: Any, input: Any) -> None:
+    def __init__(self, definition: Any, input: Any, secrets: SecretValues = NO_SECRETS) -> None:
         self.definition = definition
         self.input = input
+        self.secrets = secrets
+        self.rounds = 0
+        """Of loops, all together: a program that never waits lets others go on now and then."""
         self.runtime: Any = None
         self._workflow: dict[str, Any] | None = None
 
@@ -32,14 +44,22 @@ class Facts:
 
 
 class Strand:
-    """One line of execution: its verbs and its own `$context`. A fork makes new ones."""
+    """One line of execution: its verbs and its own `$context`. A fork makes new ones.
 
-    __slots__ = ("context", "ctx", "facts")
+    `known` is what calls looked up on this strand, or before it began, and need not look up again. A branch that is
+    on record is not run again, so what it knew ends with it; nobody changes the mapping, it is replaced. `kept` are
+    events that a `listen` took and did not use, by signal, for its next visit: replaced too.
+    """
 
-    def __init__(self, ctx: RunContext, facts: Facts, context: Any) -> None:
+    __slots__ = ("context", "ctx", "facts", "kept", "known")
+
+    def __init__(self, ctx: RunContext, facts: Facts, context: Any, known: Mapping[str, Any] = NO_VARIABLES,
+                 kept: Mapping[str, Any] = NO_VARIABLES) -> None:
         self.ctx = ctx
         self.facts = facts
         self.context = context
+        self.known = known
+        self.kept = kept
 
 
 class Scope:
@@ -57,7 +77,9 @@ class Scope:
 
     def on(self, ctx: RunContext) -> "Scope":
         """The same place on a new strand, with its own copy of `$context`."""
-        return Scope(Strand(ctx, self.strand.facts, self.strand.context), self.prefix, self.names)
+        strand = self.strand
+        inner = Strand(ctx, strand.facts, strand.context, strand.known, strand.kept)
+        return Scope(inner, self.prefix, self.names)
 
     def variables(self, expression: Expression, value: Any = None, output: Any = None) -> Variables:
         """The variables that an expression reads, where `$input` is `value`."""
@@ -76,6 +98,10 @@ class Scope:
                     found[name] = self.strand.facts.workflow(self.strand.ctx)
                 case "runtime":
                     found[name] = self.strand.facts.runtime
+                case "secrets":
+                    found[name] = self.strand.facts.secrets.read()
+                case expressions.NOW:
+                    found[name] = self.strand.ctx.now
                 case _ if name in self.names:
                     found[name] = self.names[name]
         return found
@@ -99,6 +125,14 @@ class Ended(Exception):
         self.output = output
 
 
+class Exited(Exception):
+    """The list of an extension was left: what it extends is not to run, this is its output."""
+
+    def __init__(self, output: Any) -> None:
+        super().__init__()
+        self.output = output
+
+
 class Node(Protocol):
     """A compiled task. `key` is unique in the run; `value` is the task's raw input."""
 
@@ -112,16 +146,9 @@ async def evaluate(expression: Expression, value: Any, variables: Variables, at:
         result = expression.run(value, variables)
         return await result if expression.remote else result
     except ExpressionError as error:
-        text = f"{expression.text.strip()}: {error}" if expression.text else str(error)
-        raise failure("expression", text, at, status=400) from None
-
-
-def failure(kind: str, detail: str, at: str, *, status: int = 500, title: str = "", data: Any = None,
-            retryable: bool = False, forget: tuple[str, ...] = ()) -> ProgramError:
-    """An error of the program's own making: mostly the same each time, so trying again cannot help."""
-    problem = Problem(type=ERROR_BASE + kind, title=title or f"{kind.replace('_', ' ').capitalize()} error",
-                      status=status, detail=detail, instance=at, data=data, retryable=retryable)
-    return ProgramError(problem, forget)
+        text = failing_text(expression, error, value, variables).strip()
+        said = f"{text}: {error}" if text else str(error)
+        raise failure("expression", hidden_in(variables.get("secrets")).text(said), at, status=400) from None
 
 
 def date_time(at: float) -> dict[str, Any]:

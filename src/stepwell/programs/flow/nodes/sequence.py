@@ -1,12 +1,19 @@
 """A list of tasks, one after the other, as `then` leads. Keys: `^2` is the second visit of a task in its list."""
 
+import asyncio
 from collections.abc import Sequence as Items
 from typing import Any
 
-from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Node, Scope, failure
+from stepwell.core.errors import ProgramError
+from stepwell.programs.flow.nodes.failures import failure, placed
+from stepwell.programs.flow.nodes.scope import END, Ended, Exited, Jump, Node, Scope
 
 MAX_VISITS = 10_000
 """How often a run may come to the same task by `then` before it is stopped."""
+
+
+ROUNDS_AT_ONCE = 200
+"""Rounds of loops after which a run lets others go on, should it have waited for nothing."""
 
 
 class Entry:
@@ -36,13 +43,16 @@ class Sequence:
         entries, prefix, position = self.entries, scope.prefix, 0
         while position < len(entries):
             entry = entries[position]
-            value = await entry.node.perform(scope, prefix + entry.suffix, value)
+            try:
+                value = await entry.node.perform(scope, prefix + entry.suffix, value)
+            except ProgramError as error:
+                raise placed(error, entry.at) from None
             if type(value) is Jump:
                 position, value = value.target, value.output
             else:
                 position = entry.follow
-            if position == END:
-                raise Ended(value)
+            if position < 0:
+                raise Ended(value) if position == END else Exited(value)
         return value
 
     async def _run_loops(self, scope: Scope, value: Any) -> Any:
@@ -53,13 +63,17 @@ class Sequence:
             entry = self.entries[position]
             visits[position] += 1
             key = self._key(scope, entry, visits[position])
-            value = await entry.node.perform(scope, key, value)
+            await let_others_go_on(scope)
+            try:
+                value = await entry.node.perform(scope, key, value)
+            except ProgramError as error:
+                raise placed(error, entry.at) from None
             if type(value) is Jump:
                 position, value = value.target, value.output
             else:
                 position = entry.follow
-            if position == END:
-                raise Ended(value)
+            if position < 0:
+                raise Ended(value) if position == END else Exited(value)
         return value
 
     def _key(self, scope: Scope, entry: Entry, visit: int) -> str:
@@ -67,3 +81,11 @@ class Sequence:
             raise failure("runtime", f"the loop came to the task {entry.at} more often than max_visits "
                                      f"({self.max_visits}) allows", entry.at, title="Too many visits")
         return f"{scope.prefix}{entry.suffix}^{visit}" if visit > 1 else scope.prefix + entry.suffix
+
+
+async def let_others_go_on(scope: Scope) -> None:
+    """Called for each round of a loop."""
+    facts = scope.strand.facts
+    facts.rounds += 1
+    if facts.rounds % ROUNDS_AT_ONCE == 0:
+        await asyncio.sleep(0)

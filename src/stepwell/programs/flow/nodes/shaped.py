@@ -27,6 +27,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Length | None = None
     descriptor: dict[str, Any] | None = None
     """When an expression of the task reads `$task`: its name, reference and definition."""
+    authorizer: Any = None
+    """When an expression of the task reads `$authorization`: what it comes from."""
 
 
 class Shaped:
@@ -55,9 +57,11 @@ class Shaped:
     async def _perform(self, scope: Scope, key: str, value: Any) -> Any:
         shape = self.shape
         if shape.input_schema is not None:
-            shape.input_schema.check(value, shape.at)
+            await shape.input_schema.check(value, shape.at)
         if shape.input_from is not None:
             value = await evaluate(shape.input_from, value, scope.variables(shape.input_from, value), shape.at)
+        if shape.authorizer is not None:
+            scope = scope.inside(scope.prefix, {"authorization": await shape.authorizer.describe(scope, value)})
         outcome = await self.node.perform(scope, key, value)
         if type(outcome) is Jump:
             return Jump(await self._finish(scope, value, outcome.output), outcome.target)
@@ -71,11 +75,11 @@ class Shaped:
         if shape.output_as is not None:
             output = await evaluate(shape.output_as, output, scope.variables(shape.output_as, value), shape.at)
         if shape.output_schema is not None:
-            shape.output_schema.check(output, shape.at)
+            await shape.output_schema.check(output, shape.at)
         if shape.export_as is not None:
             variables = scope.variables(shape.export_as, value, output)
             context = await evaluate(shape.export_as, output, variables, shape.at)
             if shape.export_schema is not None:
-                shape.export_schema.check(context, shape.at)
+                await shape.export_schema.check(context, shape.at)
             scope.strand.context = context
         return output

@@ -22,7 +22,7 @@ def branch(scope: Scope, work: StrandWork) -> Branch:
 
 
 async def _sealed(scope: Scope, work: StrandWork) -> dict[str, Any]:
-    before = scope.strand.context
+    before, kept = scope.strand.context, scope.strand.kept
     try:
         outcome = await work(scope)
     except Ended as ended:
@@ -34,6 +34,8 @@ async def _sealed(scope: Scope, work: StrandWork) -> dict[str, Any]:
     sealed["output"] = outcome
     if scope.strand.context is not before:
         sealed["context"] = scope.strand.context
+    if scope.strand.kept is not kept:
+        sealed["kept"] = scope.strand.kept
     return sealed
 
 
@@ -45,6 +47,17 @@ def unsealed(sealed: dict[str, Any]) -> Any:
     if sealed["target"] == END:
         raise Ended(output)
     return Jump(output, sealed["target"])
+
+
+def join(scope: Scope, sealed: list[dict[str, Any]]) -> None:
+    """Take over what branches left behind: `$context`, and the events that they did not use."""
+    strand = scope.strand
+    if len(sealed) == 1:
+        strand.context = sealed[0].get("context", strand.context)
+    else:
+        strand.context = merged_context(strand.context, sealed)
+    for kept in (outcome["kept"] for outcome in sealed if "kept" in outcome):
+        strand.kept = {**strand.kept, **kept}
 
 
 def merged_context(context: Any, sealed: list[dict[str, Any]]) -> Any:
@@ -78,5 +91,5 @@ async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: s
     if result.winner == "timer":
         raise failure("timeout", f"expected an end within {seconds:g} s, found none", at, status=408,
                       retryable=True, forget=(race, timer))
-    scope.strand.context = result.value.get("context", scope.strand.context)
+    join(scope, [result.value])
     return unsealed(result.value)

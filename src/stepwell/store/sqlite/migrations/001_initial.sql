@@ -18,10 +18,11 @@ CREATE TABLE run (
   shown       TEXT NOT NULL          -- the rest of the row a listing shows, as JSON
 );
 
--- Listings merge one range per status; see queries.py.
+-- The ways to a page of a listing; see finding.py.
 CREATE INDEX run_by_status   ON run (status, id);
 CREATE INDEX run_by_owner    ON run (owner, status, id);
 CREATE INDEX run_by_workflow ON run (workflow, status, id);
+CREATE INDEX run_by_door     ON run (shown ->> 'door', id);
 CREATE INDEX run_live        ON run (id) WHERE live = 1;
 CREATE INDEX run_by_parent   ON run (parent, id) WHERE parent IS NOT NULL;
 CREATE UNIQUE INDEX run_by_start_key ON run (owner, start_key) WHERE start_key IS NOT NULL;
@@ -107,7 +108,7 @@ CREATE TABLE run_count (
   day      TEXT NOT NULL,
   status   TEXT NOT NULL,
   runs     INTEGER NOT NULL,
-  PRIMARY KEY (owner, workflow, day, status)
+  PRIMARY KEY (owner, workflow, status, day)  -- in the order in which totals are grouped
 ) WITHOUT ROWID;
 
 CREATE TABLE definition (

@@ -1,0 +1,5 @@
+"""`python -m stepwell`: the command."""
+
+from stepwell.cli import main
+
+main()

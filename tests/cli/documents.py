@@ -1,0 +1,37 @@
+"""Small flow documents for tests of the command line."""
+
+
+def flow(name: str, tasks: str) -> str:
+    """A document with this name; `tasks` is the list under `do`, from column 0."""
+    head = f"document: {{dsl: '1.0.0', namespace: test, name: {name}, version: '1.0.0'}}\n"
+    return f"{head}do:\n{tasks}"
+
+
+GREET = flow("greet", "- greet: {set: {text: hello}}\n")
+EMPTY = flow("empty", "- first: {set: {x: 1}}\n  \n") + "output: {as: '${ .missing }'}\n"
+FAIL = flow(
+    "fail", "- boom: {raise: {error: {type: https://example.com/boom, status: 418, title: Boom, detail: it broke}}}\n"
+)
+ASK = flow("ask", "- ask: {call: approval, with: {prompt: ship it?}}\n- after: {set: {shipped: true}}\n")
+LONG = flow("long", "- pause: {wait: PT60S}\n")
+SHORT_WAIT = flow("short", "- pause: {wait: PT1S}\n- done: {set: {done: true}}\n")
+UNKNOWN = flow("unknown", "- call:\n    call: nobody\n")
+SLOW = flow("slow", "- work: {call: slow}\n")
+"""For `FUNCTIONS`."""
+FUNCTIONS = '''
+import time
+
+import stepwell
+
+app = stepwell.App()
+
+
+@app.function
+def slow() -> str:
+    """Takes until the file `go` is there."""
+    import pathlib
+
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return "done"
+'''

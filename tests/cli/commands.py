@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +104,12 @@ def until(condition: Callable[[], Any], *, what: str) -> Any:
 def read_until(process: "subprocess.Popen[str]", start: str) -> str:
     """Read stderr up to a line that begins with `start`; that line."""
     assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith(start):
-            return line.rstrip("\n")
+    alarm = threading.Timer(WAIT_S, process.kill)  # a line that never comes must not hold up the tests
+    alarm.start()
+    try:
+        for line in process.stderr:
+            if line.startswith(start):
+                return line.rstrip("\n")
+    finally:
+        alarm.cancel()
     raise AssertionError(f"stderr ended without a line that begins with {start!r}")

@@ -26,7 +26,7 @@ def test_every_fault_of_every_file_is_printed(inside: Shell) -> None:
         ["one.yaml:3", "/do/0/one/wait"],
         ["one.yaml:4", "/do/1/two/call"],
     ]
-    assert lines[2].startswith("two.yaml:1: /: ")
+    assert lines[2].startswith("two.yaml:1: /do: expected YAML")
 
 
 def test_functions_of_the_app_are_known(inside: Shell) -> None:

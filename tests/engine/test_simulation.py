@@ -28,7 +28,7 @@ HISTORIES = 100_000 if os.environ.get("STEPWELL_SOAK") else 2_000
 WORLDS = HISTORIES // RUNS
 SLICES = 8
 CHAOS_S = 6.0
-PATIENCE_S = 600.0
+PATIENCE_S = 120.0
 
 
 class Simulation:
@@ -160,7 +160,9 @@ class Simulation:
             forked = await engine.fork(run.run_id, at_seq=run.seq)
             result = await engine.result(forked.run_id, timeout_s=PATIENCE_S)
             expected = (await engine.get(run.run_id)).output
-            assert (result.status, result.output) == (Status.COMPLETED, expected), f"{run.run_id} forked differs: {result}, {expected}"
+            assert (result.status, result.output) == (Status.COMPLETED, expected), (
+                f"{run.run_id} forked differs: {result}, {expected}"
+            )
         assert len(self.world.lab.ran) == ran, f"a fork worked: {self.world.lab.ran[ran:]}"
 
 

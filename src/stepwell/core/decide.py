@@ -11,7 +11,7 @@ import msgspec
 from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.retry import next_delay_s
-from stepwell.core.run import START_TIMER, held_while_paused
+from stepwell.core.run import START_TIMER
 from stepwell.core.state import Approval, State, Step, StepKind, StepStatus
 from stepwell.core.status import Answer, Status, Trigger, allowed_from, outcome
 
@@ -259,8 +259,6 @@ def _fire_timer(state: State, command: c.FireTimer, now: float) -> Decision:
     if command.key == START_TIMER:
         return [h.RunFellDue(at=now)]
     step = state.steps[command.key]
-    if state.phase is Status.PAUSED and held_while_paused(step):
-        return HOLD
     match step.kind:
         case StepKind.CALL:
             return _start_attempt(state, c.StartAttempt(key=command.key), now)
@@ -270,6 +268,8 @@ def _fire_timer(state: State, command: c.FireTimer, now: float) -> Decision:
             return [_expire_approval(step, command.key, now)]
         case StepKind.SIGNAL | StepKind.CHILD:
             return [h.WaitExpired(at=now, key=command.key)]
+        case _:
+            assert_never(step.kind)
 
 
 def _send_signal(state: State, command: c.SendSignal, now: float) -> Decision:

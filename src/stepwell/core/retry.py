@@ -4,7 +4,7 @@ Pure: the jitter is a hash of the run, the key and the attempt, so the same fail
 """
 
 import hashlib
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -54,6 +54,8 @@ def backoff_s(policy: RetryPolicy, failures: int) -> float:
         case "exponential":
             # Beyond 64 doublings the cap has long been reached; bounding the exponent avoids an overflow.
             return float(policy.initial_s * policy.multiplier ** min(failures - 1, 64))
+        case _:
+            assert_never(policy.backoff)
 
 
 def _is_final(policy: RetryPolicy, problem: Problem) -> bool:

@@ -424,24 +424,29 @@ def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
     open_keys = (*state.active, *state.waits)
     for key in open_keys:
         _close(state, key, StepStatus.CANCELLED, at=event.at)
-    late = [key for key, step in state.steps.items() if step.closed_seq > event.to_seq and not step.forgotten]
+    late = [
+        key
+        for key, step in state.steps.items()
+        if not step.forgotten and (step.closed_seq > event.to_seq or step.closed_seq == state.ended_seq)
+    ]  # what the run's end cut off begins anew, wherever that end lies
     _forget(state, (*late, *(key for key, choice in state.choices.items() if choice.seq > event.to_seq)))
     _begin_again(state, event.generation)
-    for key in list(state.timers):
-        _disarm(state, key)
     state.phase = Status.PAUSED
     state.before_pause = Status.PENDING
 
 
 def _forget(state: State, keys: tuple[str, ...]) -> None:
+    took: list[Step] = []
     for key in keys:
         state.choices.pop(key, None)
         step = state.steps.get(key)
         if step is None or step.forgotten:
             continue
         if step.kind is StepKind.SIGNAL and step.status is StepStatus.COMPLETED and step.output != h.NULL:
-            _give_back(state, step)
+            took.append(step)
         step.forgotten = True
+    for step in sorted(took, key=lambda step: step.closed_seq, reverse=True):
+        _give_back(state, step)  # the latest first, so that they stand in the order in which they came
 
 
 def _give_back(state: State, step: Step) -> None:

@@ -29,10 +29,14 @@ class Source(Protocol):
 
 
 class Committer:
-    """One loop that commits, group after group, while there is news."""
+    """One loop that commits, group after group, while there is news.
 
-    def __init__(self, store: RunStore) -> None:
+    `at_boundary` is called with `before_commit` and `after_commit`: tests let the process die there.
+    """
+
+    def __init__(self, store: RunStore, *, at_boundary: Callable[[str], None] | None = None) -> None:
         self._store = store
+        self._at_boundary = at_boundary
         self._news: list[Source] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -78,7 +82,11 @@ class Committer:
         if not group:
             return
         try:
+            if self._at_boundary is not None:
+                self._at_boundary("before_commit")
             results = await self._store.commit([batch for _, batch in group])
+            if self._at_boundary is not None:
+                self._at_boundary("after_commit")
         except StorageError as fault:
             for source, _ in group:
                 source.failed(fault)

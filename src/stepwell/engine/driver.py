@@ -18,6 +18,7 @@ from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
 from stepwell.engine.clock import Clock
 from stepwell.engine.context import BranchContext
+from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
 
@@ -52,9 +53,9 @@ class RunDriver:
         self._generation = journal.state.generation
         self._idle_s = idle_s
         self._released: Future[Release] = self.loop.create_future()
-        self._running: Future[None] | None = None
+        self._running = Crowd()
         self._program: asyncio.Task[None] | None = None
-        self._waiters: dict[str, Future[None]] = {}
+        self._waiters: dict[str, Crowd] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._overtaken = False
@@ -136,15 +137,10 @@ class RunDriver:
 
     async def changed_key(self, key: str) -> None:
         """Wait until the wait or timer under `key` changes."""
-        waiter = self._waiters.get(key)
-        if waiter is None or waiter.done():
-            waiter = self._waiters[key] = self.loop.create_future()
-        await self.block(asyncio.shield(waiter))
+        await self.block(self._waiters.setdefault(key, Crowd()).wait())
 
     async def _until_running(self) -> None:
-        if self._running is None or self._running.done():
-            self._running = self.loop.create_future()
-        await self.block(asyncio.shield(self._running))
+        await self.block(self._running.wait())
 
     def publish(self, item: StreamItem) -> None:
         """Put an item on the stream, unless the run was let go (then its attempt is not the current one)."""
@@ -169,12 +165,12 @@ class RunDriver:
     def changed(self, keys: list[str]) -> None:
         state = self.state
         for key in keys:
-            waiter = self._waiters.pop(key, None)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+            waiters = self._waiters.pop(key, None)
+            if waiters is not None:
+                waiters.let_go()
         self._arm(keys)
-        if state.phase is Status.RUNNING and self._running is not None and not self._running.done():
-            self._running.set_result(None)
+        if state.phase is Status.RUNNING:
+            self._running.let_go()
         anew = state.generation != self._generation  # a retry or a roll-back: this pass of the program is void
         self._overtaken = self._overtaken or anew
         if (state.terminal or anew) and self._program is not None and self._program is not asyncio.current_task():

@@ -5,7 +5,7 @@ is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableE
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from stepwell.engine import forking, schedules
 from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
+from stepwell.engine.crowd import Crowd
 from stepwell.engine.desk import Desk
 from stepwell.engine.driver import Release, RunDriver
 from stepwell.engine.duties.firing import FireSchedules
@@ -111,8 +112,10 @@ class Engine:
         programs: Sequence[Programs],
         clock: Clock | None = None,
         options: EngineOptions | None = None,
+        at_boundary: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
+        self._at_boundary = at_boundary
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.workflows = Workflows(store, programs)
         self.options = options if options is not None else EngineOptions()
@@ -120,7 +123,7 @@ class Engine:
         self.events = Events(self)
         self._dispatch = dispatch
         self._desk = Desk(store, self._new_journal)
-        self._results: dict[str, list[asyncio.Future[None]]] = {}
+        self._results: dict[str, Crowd] = {}
         self._drivers: dict[str, RunDriver] = {}
         self._duties: list[DutyLoop] = []
         self.driving = False
@@ -130,7 +133,7 @@ class Engine:
     async def open(self, *, drive: bool = True) -> None:
         """Open the store and take up the runs that were being driven when the last process ended."""
         await self.store.open()
-        self.committer = Committer(self.store)
+        self.committer = Committer(self.store, at_boundary=self._at_boundary)
         self.committer.start()
         self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self._changed_outside), self.clock))
         if drive:
@@ -247,16 +250,12 @@ class Engine:
                     await self._end_of(run_id)
 
     async def _end_of(self, run_id: str) -> None:
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._results.setdefault(run_id, [])
-        waiting.append(ended)
+        waiting = self._results.setdefault(run_id, Crowd())
         try:
-            await ended
-        finally:
-            if ended in waiting:
-                waiting.remove(ended)
-            if not waiting and self._results.get(run_id) is waiting:
-                del self._results[run_id]
+            await waiting.wait()
+        except asyncio.CancelledError:
+            waiting.forget_cancelled()  # a client that asks again and again leaves nothing behind
+            raise
 
     async def fork(
         self, run_id: str, *, at_seq: int = 0, actor: h.Actor = h.SYSTEM, input: Any = msgspec.UNSET
@@ -557,9 +556,9 @@ class Engine:
         if journal.state.run_id in self.watchers.channels:
             self.watchers.committed(journal, events, items)
         if journal.state.ended_seq:
-            for ended in self._results.pop(journal.state.run_id, ()):
-                if not ended.done():
-                    ended.set_result(None)
+            waiting = self._results.pop(journal.state.run_id, None)
+            if waiting is not None:
+                waiting.let_go()
 
     async def _changed_outside(self, run_id: str) -> None:
         """Another process appended to the run: whoever holds it looks, and it is driven if it needs to be."""

@@ -27,6 +27,15 @@ _COPIED = (
     | h.RaceDecided
     | h.ValueRecorded
 )
+_BEGINNINGS = (
+    h.StepScheduled
+    | h.TimerSet
+    | h.SignalAwaited
+    | h.ApprovalRequested
+    | h.ChildStarted
+    | h.RaceDecided
+    | h.ValueRecorded
+)
 
 
 def fork(
@@ -39,7 +48,11 @@ def fork(
     first = events[0]
     assert isinstance(first, h.RunCreated)
     state = fold(list(events[:at_seq]))
-    closed = {key for key, step in state.steps.items() if step.closed and not step.forgotten}
+    closed = {
+        key
+        for key, step in state.steps.items()
+        if step.closed and not step.forgotten and step.closed_seq != state.ended_seq
+    }
     created = msgspec.structs.replace(
         first,
         at=now,
@@ -51,12 +64,19 @@ def fork(
         input=first.input if input is None else input,
     )
     copied: list[h.AnyEvent] = [created, h.RunStarted(at=now)]
-    for event in events[:at_seq]:
+    begun = _last_begun(events[:at_seq])
+    for seq, event in enumerate(events[:at_seq], 1):
         if isinstance(event, _COPIED) and (event.key in closed or event.key in state.choices):
-            copied.append(_renamed(event, new_id))
+            if seq >= begun[event.key]:
+                copied.append(_renamed(event, new_id))
         elif isinstance(event, h.SignalReceived) and _was_taken(event, events[:at_seq]):
             copied.append(event)
     return copied
+
+
+def _last_begun(events: Sequence[h.AnyEvent]) -> dict[str, int]:
+    """Key to the seq at which what stands under it began: before that it was forgotten."""
+    return {event.key: seq for seq, event in enumerate(events, 1) if isinstance(event, _BEGINNINGS)}
 
 
 def _renamed(event: h.AnyEvent, run_id: str) -> h.AnyEvent:

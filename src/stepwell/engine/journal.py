@@ -21,14 +21,13 @@ from stepwell.core.state import State, StepKind
 from stepwell.core.status import Status
 from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
+from stepwell.engine.crowd import Crowd
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Exists, Loaded, RunStore, StreamItem
 
 _encode_items = msgspec.json.Encoder().encode
 encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(State).decode
-
-Future = asyncio.Future
 
 
 class Listener(Protocol):
@@ -58,7 +57,7 @@ class Flight(msgspec.Struct):
     commands: list[c.AnyCommand]
     events: list[h.AnyEvent]
     items: list[StreamItem]
-    landed: Any  # a Future[None], which msgspec has no type for
+    landed: Any  # a Crowd, which msgspec has no type for
 
 
 class Journal:
@@ -95,7 +94,7 @@ class Journal:
         self._rebased = 0
         self._touched: set[str] = set()
         self._announced = False
-        self._landing: Future[None] | None = None
+        self._landing = Crowd()
         self._flight: Flight | None = None
 
     def adopt(self, loaded: Loaded) -> None:
@@ -179,15 +178,10 @@ class Journal:
         return self.parking and self._live is False and self.settled_down
 
     def durable(self) -> Awaitable[None]:
-        """Comes true when all that was decided so far is on disk; raises the store's fault.
-
-        Shielded: many wait for one landing, and one of them who is cancelled must not take the others along.
-        """
+        """Comes true when all that was decided so far is on disk; raises the store's fault."""
         if self._events or self._items:
-            if self._landing is None:
-                self._landing = asyncio.get_running_loop().create_future()
-            return asyncio.shield(self._landing)
-        return asyncio.shield(self._flight.landed) if self._flight is not None else _nothing()
+            return self._landing.wait()
+        return self._flight.landed.wait() if self._flight is not None else _nothing()
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
@@ -222,9 +216,8 @@ class Journal:
             batch.first_item, batch.item_count, batch.items = self._next_item, len(items), _encode_items(items)
         if self._touched or state.terminal or self.run == 0:
             self._add_implied(batch)
-        landed = self._landing if self._landing is not None else asyncio.get_running_loop().create_future()
-        self._flight = Flight(batch, self._commands, events, items, landed)
-        self._landing, self._commands, self._events, self._items = None, [], [], []
+        self._flight = Flight(batch, self._commands, events, items, self._landing)
+        self._landing, self._commands, self._events, self._items = Crowd(), [], [], []
         return batch
 
     def _add_row(self, batch: Batch) -> None:
@@ -261,23 +254,21 @@ class Journal:
         flight = self._flight
         assert flight is not None
         if result is CONFLICT:
-            self._landing = self._landing or asyncio.get_running_loop().create_future()
-            _follow(flight.landed, self._landing)
+            flight.landed.join(self._landing)
             self._items = [*flight.items, *self._items]
             self._touched.update(flight.batch.timers)
             self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
             return
         self._flight = None
         if isinstance(result, Exists):
-            _fail(flight.landed, RefusedError("exists", "the start key is taken", run_id=result.run_id))
+            flight.landed.let_go(RefusedError("exists", "the start key is taken", run_id=result.run_id))
             self._void(None)
             return
         assert not isinstance(result, type(CONFLICT))
         self.run = result.run
         self.saved_seq += flight.batch.count
         self._next_item += flight.batch.item_count
-        if not flight.landed.done():
-            flight.landed.set_result(None)
+        flight.landed.let_go()
         if self._events or self._items or (self.parking and self._live is not False):
             self._announce()
         self._observe(self, flight.events, flight.items)
@@ -288,14 +279,12 @@ class Journal:
         """The store failed: drop everything that is not on disk (`commits.Source`)."""
         flight, self._flight = self._flight, None
         if flight is not None:
-            _fail(flight.landed, fault)
+            flight.landed.let_go(fault)
         self._void(fault)
 
     def _void(self, fault: StorageError | None) -> None:
         self.void = True
-        if self._landing is not None:
-            _fail(self._landing, fault or StorageError("the run could not be created"))
-            self._landing = None
+        self._landing.let_go(fault or StorageError("the run could not be created"))
         self._events, self._items, self._commands = [], [], []
         if self.listener is not None:
             self.listener.lost(fault)
@@ -306,7 +295,7 @@ class Journal:
         """Look at what others appended, if anything; events in flight find out by themselves."""
         while self._flight is not None and not self._flight.events:
             with suppress(StorageError):
-                await asyncio.shield(self._flight.landed)
+                await self._flight.landed.wait()
         if self._flight is None and self.run and not self._rebasing:
             await self._decide_again([])
 
@@ -337,9 +326,8 @@ class Journal:
                 self.listener.overtaken()
         if self._events or self._items or self.parking:
             self._announce()
-        elif self._landing is not None:
-            self._landing.set_result(None)
-            self._landing = None
+        else:
+            self._landing.let_go()
         if self.settled_down and self.listener is not None:
             self.listener.saved()
 
@@ -361,25 +349,6 @@ def refused(refusal: Refusal, run_id: str) -> RefusedError:
         allowed_from=refusal.allowed_from,
         standing=refusal.standing,
     )
-
-
-def _fail(future: Future[None], fault: BaseException) -> None:
-    if not future.done():
-        future.set_exception(fault)
-        future.exception()  # seen: often nobody waits for it
-
-
-def _follow(future: Future[None], leader: Future[None]) -> None:
-    """`future` comes true, or fails, with `leader`."""
-
-    def settle(leader: Future[None]) -> None:
-        fault = leader.exception()
-        if fault is not None:
-            _fail(future, fault)
-        elif not future.done():
-            future.set_result(None)
-
-    leader.add_done_callback(settle)
 
 
 async def _nothing() -> None:

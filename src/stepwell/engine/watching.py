@@ -4,7 +4,6 @@ The record is the guarantee; what drivers hand over after a commit only saves re
 last commits of a watched run for all its watchers; one that falls behind reads from the store, at its own pace.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import msgspec
 
 from stepwell.core import history as h
+from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.store.port import RunStore, StreamItem
 
@@ -46,21 +46,16 @@ class _Channel:
         self.commits: deque[_Commit] = deque(maxlen=KEPT)
         self.watchers = 0
         self.version = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting = Crowd()
 
     def notify(self) -> None:
         self.version += 1
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self._waiting.let_go()
 
     async def newer_than(self, version: int) -> None:
         """Wait for a notification after the one that made `version`; at once if there was one."""
         if self.version == version:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            await future
+            await self._waiting.wait()
 
     def after(self, seq: int, item: int) -> list[Seen] | None:
         """What follows a point; None when that is not, or not all, in memory."""

@@ -116,7 +116,7 @@ class LocalProcesses:
             try:
                 return await self._ended(process, request.stdin)
             finally:
-                _kill(process)
+                await asyncio.shield(_end(process))
         except ProcessError as error:
             if started.done():
                 raise
@@ -170,10 +170,13 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
         stream.close()
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """The process and all in its session, also those that outlive it."""
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the process and all in its session, also those that outlive it; let go of its pipes."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    # There is no public way: who has left the session, or wrote more than we read, would keep the pipes open.
+    process._transport.close()  # type: ignore[attr-defined]
+    await process.wait()
 
 
 def _command(request: ProcessRequest, folder: Path) -> list[str]:

@@ -120,15 +120,17 @@ class MemoryRun:
         task = asyncio.ensure_future(program(MemoryContext(self, STARTED_AT), value))
         try:
             while not task.done():
-                await self._turn()
+                await self._turn(task)
             return task.result()
         finally:
             task.cancel()
 
-    async def _turn(self) -> None:
+    async def _turn(self, task: "asyncio.Future[Any]") -> None:
         """Let everything go on that can; then, if nothing did, let time pass to the next timer."""
         for _ in range(60):
             await asyncio.sleep(0)
+        if task.done():
+            return
         if not self._timers:
             await asyncio.sleep(0.001)
             return
@@ -184,7 +186,7 @@ class MemoryContext:
 
         await self._once(key, do)
 
-    async def wait(self, key: str, signal: str, *, deadline: float | None = None, name: str = "",
+    async def wait(self, key: str, signal: str, *, deadline: float | None = None, name: str = "",  # noqa: ARG002
                    reason: Any = "event") -> SignalValue | None:  # noqa: ARG002
         async def do() -> Any:
             self._memory.awaited.append(signal)
@@ -205,7 +207,7 @@ class MemoryContext:
 
         return msgspec.convert(await self._once(key, do), ApprovalOutcome)
 
-    async def child(self, key: str, workflow: str, input: Any = None, *, version: str | None = None,
+    async def child(self, key: str, workflow: str, input: Any = None, *, version: str | None = None,  # noqa: ARG002
                     wait: bool = True, name: str = "") -> Any:  # noqa: ARG002
         async def do() -> Any:
             try:

@@ -24,6 +24,7 @@ from stepwell.programs.flow.nodes.emit import EmitNode
 from stepwell.programs.flow.nodes.extended import ExtendedNode, Extension
 from stepwell.programs.flow.nodes.fork import ForkNode
 from stepwell.programs.flow.nodes.http_call import HttpCall, HttpNode
+from stepwell.programs.flow.nodes.oauth import Tokens
 from stepwell.programs.flow.nodes.openapi import Documents, OpenApiCall, OpenApiNode
 from stepwell.programs.flow.nodes.scope import END, EXIT, Node
 from stepwell.programs.flow.nodes.sequence import Entry, Sequence
@@ -44,6 +45,7 @@ class Compiler:
         self._outside = outside
         self._reusable: dict[tuple[str, bool], Node] = {}
         self._documents: Documents | None = None
+        self._tokens = Tokens()
         self._extensions: dict[str, Extension] = {}
         self._in_extension = False
 
@@ -71,7 +73,7 @@ class Compiler:
         if extended_by:
             node = ExtendedNode(node, [self._extension(given) for given in extended_by])
         return shapes.shaped(node, task, self._definition, skip_to=position + 1, authorizer=authorizer,
-                             extended_by=extended_by)
+                             extended_by=extended_by, described=not self._in_extension)
 
     def _extensions_of(self, task: tasks.Task) -> list[ExtensionPart]:
         kind = kind_of_task(task)
@@ -184,7 +186,8 @@ class Compiler:
     def _authorizer(self, given: Authentication | None) -> Authorizer | None:
         if given is None:
             return None
-        return Authorizer(given if given.use is None else self._use.authentications[given.use])
+        policy = given if given.use is None else self._use.authentications[given.use]
+        return Authorizer(policy, self._tokens)
 
     def _raise(self, task: tasks.RaiseTask) -> Node:
         error = task.raise_.error

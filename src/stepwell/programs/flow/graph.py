@@ -129,9 +129,11 @@ class _Builder:
                 caught = (stop, "on error", f"{task.name}: catch")
                 handled = self._inside(node.id, task.catch.do, caught, members) if task.catch.do else []
                 return node.id, ends + handled
-            case tasks.ListenTask() if task.foreach is not None and task.foreach.do:
-                inside = (stop, "each event", task.name)
-                self.lead(self._inside(node.id, task.foreach.do, inside, members), node.id)
+            case tasks.ListenTask() | tasks.CallAsyncApi():
+                listed = _for_each(task)
+                if listed:
+                    inside = (stop, "each event", task.name)
+                    self.lead(self._inside(node.id, listed, inside, members), node.id)
             case tasks.RaiseTask():
                 return node.id, []
         return node.id, [(node.id, "")]
@@ -152,6 +154,15 @@ class _Builder:
         for branch in task.fork.branches:
             ends += self._inside(source, (branch,), (stop, label, f"{task.name}: {branch.name}"), members)
         return ends or [(source, "")]
+
+
+def _for_each(task: tasks.ListenTask | tasks.CallAsyncApi) -> tuple[tasks.Task, ...]:
+    """What is done with each event."""
+    if isinstance(task, tasks.ListenTask):
+        iterator = task.foreach
+    else:
+        iterator = task.with_.subscription.foreach if task.with_.subscription else None
+    return (iterator.do or ()) if iterator else ()
 
 
 def _kind(task: tasks.Task) -> str:

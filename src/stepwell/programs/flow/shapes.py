@@ -19,10 +19,11 @@ from stepwell.programs.flow.nodes.validation import DataCheck
 
 
 def shaped(node: Node, task: Task, definition: Definition, *, skip_to: int, authorizer: Authorizer | None = None,
-           extended_by: Iterable[Part] = ()) -> Node:
-    """The node, within a shape when the task has one."""
+           extended_by: Iterable[Part] = (), described: bool = True) -> Node:
+    """The node, within a shape when the task has one. `described` is false for the tasks of extensions: `$task` in
+    them is the task that they extend (DSL reference, "Extension", the logging example)."""
     names = {name for part in (task, *extended_by) for name in names_read(part, deep=part is not task)}
-    needs_descriptor = "task" in names
+    needs_descriptor = "task" in names and described
     needs_authorization = "authorization" in names and authorizer is not None
     if not needs_descriptor and not needs_authorization and all(
             part is None for part in (task.if_, task.input, task.output, task.export, task.timeout)):
@@ -74,9 +75,8 @@ def _names_inside(value: Any, *, deep: bool) -> Iterator[str]:
 
 
 def _descriptor(task: Task, definition: Definition) -> dict[str, Any]:
-    """The constant part of the standard's task descriptor. The task's own properties are beside it: the standard's
-    examples of extensions read `$task.with` and `$task.call`."""
+    """The constant part of the standard's task descriptor."""
     written = definition.source.value
     for segment in task.at.split("/")[1:]:
         written = written[int(segment)] if isinstance(written, list) else written[unescape(segment)]
-    return {**written, "name": task.name, "reference": task.at, "definition": written}
+    return {"name": task.name, "reference": task.at, "definition": written}

@@ -20,16 +20,14 @@ _TABLES = (
 
 
 def prune(connection: apsw.Connection, ended_before: float, limit: int) -> int:
-    """Delete up to `limit` runs of each terminal status; how many. Inside the caller's transaction."""
+    """Delete up to `limit` runs, oldest first; how many. Inside the caller's transaction."""
     sql = statements("sqlite")
-    runs: list[tuple[int]] = []
     counts: Counter[CountKey] = Counter()
-    for ended in sorted(TERMINAL):
-        for number, owner, workflow, created_at, status in connection.execute(
-            sql["ended_runs"], (ended, ended_before, limit)
-        ):
-            runs.append((number,))
-            counts[(owner, workflow, day_of(created_at), status)] -= 1
+    found = [row for ended in TERMINAL for row in connection.execute(sql["ended_runs"], (ended, ended_before, limit))]
+    oldest = sorted(found)[:limit]  # by number: the order in which they were created
+    runs = [(number,) for number, *_ in oldest]
+    for _, owner, workflow, created_at, status in oldest:
+        counts[(owner, workflow, day_of(created_at), status)] -= 1
     if runs:
         connection.executemany("DELETE FROM decider WHERE approval IN (SELECT id FROM approval WHERE run = ?)", runs)
         connection.executemany("DELETE FROM approval WHERE run = ?", runs)

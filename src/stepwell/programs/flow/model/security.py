@@ -1,10 +1,10 @@
-"""How a call proves who it is: basic, bearer and digest. The others are read as a whole, and refused."""
+"""How a call proves who it is. Certificates, and grants that need a person or a key, are read and refused."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from stepwell.programs.flow.binding import Part, Unsupported, reader_of
-from stepwell.programs.flow.check import BROKEN, Check
+from stepwell.programs.flow.check import BROKEN, Check, one_of
 from stepwell.programs.flow.model.references import AuthenticationName, SecretName
 from stepwell.programs.flow.model.text import Text
 
@@ -56,6 +56,8 @@ class OAuthClient(Part, frozen=True, kw_only=True):
 
 
 class OAuthEndpoints(Part, frozen=True, kw_only=True):
+    """Relative to the authority. Only the one for tokens is used."""
+
     token: str | None = None
     revocation: str | None = None
     introspection: str | None = None
@@ -83,6 +85,28 @@ class OAuth(Part, frozen=True, kw_only=True):
     use: SecretName | None = None
 
 
+def read_oauth(value: Any, at: str, check: Check) -> Any:
+    oauth = reader_of(OAuth)(value, at, check)
+    if not isinstance(oauth, OAuth):
+        return oauth
+    if oauth.use is None:
+        missing = [name for name in ("authority", "grant") if getattr(oauth, name) is None]
+        for name in missing:
+            check.fault(f"{at}/{name}", f"expected 'use' alone or 'authority' and 'grant', found no {name!r}")
+        if missing:
+            return BROKEN
+    elif len(value) > 1:
+        others = one_of(name for name in value if name != "use")
+        return check.fault(at, f"expected 'use' alone, found it with {others}")
+    if oauth.grant in ("authorization_code", "refresh_token"):
+        check.unsupported(f"{at}/grant", f"the grant {oauth.grant}")
+    if oauth.client is not None and oauth.client.authentication in ("client_secret_jwt", "private_key_jwt"):
+        check.unsupported(f"{at}/client/authentication", f"the client authentication {oauth.client.authentication}")
+    if oauth.issuers:
+        check.unsupported(f"{at}/issuers", "checking the issuer of a token")
+    return oauth
+
+
 class AuthenticationPolicy(Part, frozen=True, kw_only=True):
     """One scheme, as `use.authentications` holds it."""
 
@@ -92,8 +116,8 @@ class AuthenticationPolicy(Part, frozen=True, kw_only=True):
     bearer: Bearer | None = None
     certificate: Annotated[Mapping[str, Any], Unsupported("authentication by certificate")] | None = None
     digest: Annotated[Credentials, read_credentials] | None = None
-    oauth2: Annotated[OAuth, Unsupported("authentication by oauth2")] | None = None
-    oidc: Annotated[OAuth, Unsupported("authentication by oidc")] | None = None
+    oauth2: Annotated[OAuth, read_oauth] | None = None
+    oidc: Annotated[OAuth, read_oauth] | None = None
 
 
 class Authentication(AuthenticationPolicy, frozen=True, kw_only=True):

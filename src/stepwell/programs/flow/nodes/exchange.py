@@ -61,6 +61,8 @@ async def send(client: HttpClient, request: HttpRequest, login: Login | None, hi
         return await _send(client, request, hidden)
     if login.header is not None:
         return await _send(client, _with_header(request, login.header), hidden)
+    if login.grant is not None:
+        return await _send_with_token(client, request, login, hidden)
     response = await _send(client, request, hidden)
     challenge = digest.challenge_in(response.headers.get("www-authenticate", ""))
     if response.status != _UNAUTHORIZED or challenge is None:
@@ -68,6 +70,21 @@ async def send(client: HttpClient, request: HttpRequest, login: Login | None, hi
     proof = digest.answer(challenge, method=request.method, url=request.url, username=login.username,
                           password=login.password, content=request.content or b"")
     return await _send(client, _with_header(request, proof), hidden)
+
+
+async def _send_with_token(client: HttpClient, request: HttpRequest, login: Login, hidden: Hidden) -> HttpResponse:
+    """A token that was kept may have been withdrawn: then a new one is asked for, once."""
+
+    async def ask(question: HttpRequest, hiding: Hidden) -> HttpResponse:
+        return await _send(client, question, hiding)
+
+    assert login.grant is not None, "its caller looked"
+    for fresh in (False, True):
+        token = await login.tokens.token(login.grant, ask, fresh=fresh)
+        response = await _send(client, _with_header(request, f"Bearer {token}"), hidden.with_more([token]))
+        if response.status != _UNAUTHORIZED:
+            break
+    return _without(response, hidden.with_more([token]))
 
 
 async def _send(client: HttpClient, request: HttpRequest, hidden: Hidden) -> HttpResponse:

@@ -61,6 +61,6 @@ class HttpNode:
     def _request(self, found: dict[str, Any], value: Any) -> HttpRequest:
         headers = messages.header_texts(found.get("headers"))
         content, headers = messages.encoded_body(found.get("body"), headers)
-        template = value if self._call.is_template else None
+        template = (value or {}) if self._call.is_template else None
         url = messages.full_url(found["endpoint"], found.get("query"), template)
         return HttpRequest(method=self._call.method, url=url, headers=headers, content=content)

@@ -81,8 +81,7 @@ class DataCheck:
         return found
 
 
-def _with_patterns(dialect: type[Validator], answers: dict[Question, bool],
-                   asked: dict[Question, None]) -> type[Validator]:
+def _with_patterns(dialect: Any, answers: dict[Question, bool], asked: dict[Question, None]) -> Any:
     """The dialect with its pattern keywords answered from `answers`; what is not in there is `asked` for."""
 
     def holds(pattern: str, text: str) -> bool:
@@ -92,17 +91,17 @@ def _with_patterns(dialect: type[Validator], answers: dict[Question, bool],
             asked[pattern, text] = None
         return answers.get((pattern, text), True)
 
-    def pattern_keyword(_validator: Validator, pattern: str, value: Any, _schema: Any) -> Errors:
+    def pattern_keyword(_validator: Any, pattern: str, value: Any, _schema: Any) -> Errors:
         if isinstance(value, str) and not holds(pattern, value):
             yield ValidationError(f"{value!r} does not match {pattern!r}")
 
-    def properties_keyword(validator: Validator, by_pattern: Any, value: Any, _schema: Any) -> Errors:
+    def properties_keyword(validator: Any, by_pattern: Any, value: Any, _schema: Any) -> Errors:
         for pattern, schema in by_pattern.items() if isinstance(value, dict) else ():
             for name, item in value.items():
                 if holds(pattern, name):
                     yield from validator.descend(item, schema, path=name, schema_path=pattern)
 
-    def additional_keyword(validator: Validator, rule: Any, value: Any, schema: Any) -> Errors:
+    def additional_keyword(validator: Any, rule: Any, value: Any, schema: Any) -> Errors:
         named, by_pattern = schema.get("properties", {}), schema.get("patternProperties", {})
         for name, item in value.items() if isinstance(value, dict) else ():
             fitting = [pattern for pattern in by_pattern if holds(pattern, name)]  # all of them: each is asked about
@@ -113,8 +112,9 @@ def _with_patterns(dialect: type[Validator], answers: dict[Question, bool],
             elif rule is False:
                 yield ValidationError(f"{name!r} is no property that may be there")
 
-    return extend(dialect, {"pattern": pattern_keyword, "patternProperties": properties_keyword,
-                            "additionalProperties": additional_keyword})
+    keywords = {"pattern": pattern_keyword, "patternProperties": properties_keyword,
+                "additionalProperties": additional_keyword}
+    return extend(dialect, keywords)  # type: ignore[no-untyped-call]
 
 
 def _record(error: Any) -> dict[str, str]:

@@ -75,7 +75,7 @@ class OpenApiNode:
         found, value, hidden = evaluated
         call, strand, at = self._call, scope.strand, f"{self._at}/with/document"
         try:
-            url = messages.full_url(found["document"], None, value if call.is_template else None)
+            url = messages.full_url(found["document"], None, (value or {}) if call.is_template else None)
         except messages.BadRequestError as error:
             raise failure("expression", hidden.text(str(error)), at, status=400) from None
         known = f"{self._at} {url}"

@@ -99,9 +99,9 @@ class _Reader:
         wanted = operation.get("security", self.document.get("security"))
         for name in {name for one in _list(wanted) for name in _object(one)}:
             scheme = _object(self.resolved(_object(schemes).get(name)))
-            place = scheme.get("in")
-            if scheme.get("type") == "apiKey" and isinstance(scheme.get("name"), str) and place in _STYLES:
-                yield Parameter(name=scheme["name"], place=place, style=_STYLES[place])
+            if scheme.get("type") == "apiKey":
+                key, place = _name_and_place(scheme)
+                yield Parameter(name=key, place=place, style=_STYLES[place])
 
     def resolved(self, value: Any) -> Any:
         """What a reference stands for. Raises `DocumentFaultError`."""

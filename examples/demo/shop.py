@@ -1,0 +1,35 @@
+"""The functions that `order.yaml` calls."""
+
+from typing import Any
+
+import msgspec
+
+import stepwell
+
+app = stepwell.App()
+
+
+class Item(msgspec.Struct):
+    """One line of an order; `price` in cents."""
+
+    sku: str
+    quantity: int
+    price: int
+
+
+@app.function(retry=stepwell.RetryPolicy(max_attempts=5, initial_s=0.1))
+def price(ctx: stepwell.StepContext, items: list[Item]) -> dict[str, int]:
+    """The order's total, from a price list that is away at first."""
+    if ctx.attempt < 3:
+        raise ConnectionError("the price list does not answer")
+    return {"total": sum(item.quantity * item.price for item in items)}
+
+
+@app.function
+async def invoice(total: int) -> str:
+    return f"invoice over {total / 100:.2f} EUR"
+
+
+@app.function
+async def label(items: list[Item]) -> dict[str, Any]:
+    return {"parcels": len(items), "pieces": sum(item.quantity for item in items)}

@@ -1,0 +1,115 @@
+"""`/api/v1/cloudevents`: events in by POST, the life of a run out by GET. Every fault is problem JSON (RFC 9457)."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from stepwell.core.errors import InvalidInputError, RunNotFoundError
+from stepwell.doors.events.lifecycle import CloudEvent, Lifecycle
+from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
+from stepwell.doors.problem import problem_response
+from stepwell.engine import Engine
+
+PATH: Final = "/api/v1/cloudevents"
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_EVENTS: Final = 1_000
+PAGE: Final = 1_000
+
+_encode = msgspec.json.encode
+
+
+async def send_events(request: Request) -> Response:
+    """Accept one event or a batch: 202 when all of them are on disk. None is accepted when one of them is wrong."""
+    engine: Engine = request.app.state.engine
+    try:
+        events = read_events(request.headers, await _body(request))
+    except InvalidInputError as fault:
+        return problem_response(400, str(fault))
+    except UnsupportedMediaError as fault:
+        return problem_response(415, str(fault), headers={"Accept": f"{STRUCTURED}, {BATCH}"})
+    if len(events) > MAX_EVENTS:
+        return problem_response(413, f"expected at most {MAX_EVENTS} events, found {len(events)}")
+    for event in events:
+        await engine.send_event(event)
+    return Response(_encode({"accepted": len(events)}), 202, media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """Raises `HTTPException` (413) once it is too large: what is too much is not read."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise HTTPException(413, f"expected a body of at most {MAX_BYTES} bytes, found more")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_lifecycle(request: Request) -> Response:
+    """The life of a run after a `sequence`: a JSON batch, or with `Accept: text/event-stream` as it goes on."""
+    engine: Engine = request.app.state.engine
+    run_id = request.path_params["run_id"]
+    streamed = "text/event-stream" in request.headers.get("accept", "")
+    last_seen = request.headers.get("last-event-id", "0") if streamed else "0"
+    try:
+        after = _number(request.query_params.get("after", last_seen), "after", least=0)
+        limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
+        if streamed:
+            await engine.history(run_id, limit=1)
+            return StreamingResponse(_streamed(engine, run_id, after), media_type="text/event-stream",
+                                     headers={"Cache-Control": "no-store"})
+        page, more = await _page(engine, run_id, after, min(limit, PAGE))
+    except InvalidInputError as fault:
+        return problem_response(400, str(fault))
+    except RunNotFoundError as fault:
+        return problem_response(404, str(fault))
+    link = {"Link": f'<{PATH}/{run_id}?after={page[-1]["sequence"]}&limit={limit}>; rel="next"'} if more else {}
+    return Response(_encode(page), headers=link, media_type=BATCH)
+
+
+def _number(text: str, name: str, *, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) < least:
+        raise InvalidInputError(f"{name}: expected a whole number, {least} or more, found {text!r}")
+    return int(text)
+
+
+async def _page(engine: Engine, run_id: str, after: int, limit: int) -> tuple[list[CloudEvent], bool]:
+    """About `limit` events after a sequence (all of the last sequence), and whether more follow."""
+    life = Lifecycle()
+    page: list[CloudEvent] = []
+    for seq, event in enumerate(await engine.history(run_id), 1):
+        found = life.take(event)
+        if seq <= after or not found:
+            continue
+        if len(page) >= limit:
+            return page, True
+        page += found
+    return page, False
+
+
+async def _streamed(engine: Engine, run_id: str, after: int) -> AsyncIterator[bytes]:
+    """One message per event. The last of a sequence carries its number, so who comes back gets no half of one."""
+    life = Lifecycle()
+    async for seen in engine.watch(run_id):
+        found = life.take(seen.event) if seen.event is not None else []
+        if seen.seq <= after:
+            continue
+        for number, event in enumerate(found, 1):
+            yield _message(event, id=seen.seq if number == len(found) else None)
+
+
+def _message(event: dict[str, Any], *, id: int | None) -> bytes:
+    numbered = b"" if id is None else f"id: {id}\n".encode()
+    return numbered + b"data: " + _encode(event) + b"\n\n"
+
+
+routes: Final = [
+    Route(PATH, send_events, methods=["POST"]),
+    Route(f"{PATH}/{{run_id}}", read_lifecycle),
+]

@@ -1,0 +1,164 @@
+"""How much a request may bring: headers, body, and the depth of JSON. In front of everything that reads a body.
+
+A body that says it is too large is refused unread; one that does not say is counted while it comes (chunked). All but
+uploads are small enough to be read whole first, so that no door starts work for a body that never ends well.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepwell.security.limits.json_text import MAX_DEPTH, check_json
+from stepwell.security.middleware import Doors, answer
+from stepwell.security.refusals import AccessError, Reason, Refusal
+
+
+class SizeRules(msgspec.Struct, frozen=True, kw_only=True):
+    """`upload_bytes` is for multipart bodies, whose parts the door bounds further (files, fields)."""
+
+    header_bytes: int = 32 * 1024
+    body_bytes: int = 1024 * 1024
+    upload_bytes: int = 64 * 1024 * 1024
+    json_depth: int = MAX_DEPTH
+
+
+class _Kind(NamedTuple):
+    upload: bool
+    json: bool
+
+
+class SizeLimits:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, rules: SizeRules, doors: Doors) -> None:
+        self._app = app
+        self._rules = rules
+        self._doors = doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            check_headers(scope, self._rules.header_bytes)
+            if scope["type"] == "http" and _has_body(Headers(scope=scope)):
+                await self._with_body(scope, receive, send)
+                return
+        except AccessError as refused:
+            await self._refuse(refused.refusal, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        kind = _kind(headers)
+        most = self._rules.upload_bytes if kind.upload else self._rules.body_bytes
+        check_length(headers, most)
+        if kind.upload:
+            await _Upload(most, self._app).run(scope, receive, send, self._doors)
+            return
+        body = await _read_whole(receive, most)
+        if body is None:
+            return  # the client has gone
+        if kind.json:
+            check_json(body, max_depth=self._rules.json_depth)
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(self._doors.of(scope["path"]), refusal, scope, receive, send)
+
+
+class _Upload:
+    """Counts a body while the door reads it. Beyond the limit the door's own answer is replaced."""
+
+    def __init__(self, most: int, app: ASGIApp) -> None:
+        self._left = most
+        self._most = most
+        self._app = app
+        self._started = False
+
+    async def run(self, scope: Scope, receive: Receive, send: Send, doors: Doors) -> None:
+        async def counted() -> Message:
+            message = await receive()
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise HTTPException(413)  # known to every door, so that none logs it as a bug of its own
+            return message
+
+        async def noted(message: Message) -> None:
+            if self._left < 0 and not self._started:
+                return  # what the door makes of our error; the refusal below is the answer
+            self._started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except Exception:
+            if self._left >= 0:
+                raise
+        if self._left < 0 and not self._started:
+            await answer(doors.of(scope["path"]), _too_large(self._most).refusal, scope, receive, send)
+
+
+def check_headers(scope: Scope, most: int) -> None:
+    """Names, values and the target together (RFC 6585 §5). Raises `AccessError`."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size + len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > most:
+        raise AccessError(Reason.HEADERS_TOO_LARGE, f"expected at most {most} bytes of headers and target")
+
+
+def check_length(headers: Headers, most: int) -> None:
+    """What `Content-Length` says, if it is there. Raises `AccessError`."""
+    said = headers.getlist("content-length")
+    if not said:
+        return
+    # int() would also take "+1", "1_0" and digits of other scripts (RFC 9110 §8.6: 1*DIGIT).
+    if len(set(said)) > 1 or not (said[0].isascii() and said[0].isdigit()):
+        raise AccessError(Reason.CONTENT_LENGTH_INVALID, "expected one number in Content-Length")
+    if len(said[0]) > 18 or int(said[0]) > most:
+        raise _too_large(most)
+
+
+def _has_body(headers: Headers) -> bool:
+    """RFC 9112 §6.3: a request without these two has none."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _kind(headers: Headers) -> _Kind:
+    """Clients that forget to say JSON (curl says it is a form) are meant too."""
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _Kind(
+        media == "multipart/form-data", "json" in media or media in ("", "application/x-www-form-urlencoded")
+    )
+
+
+async def _read_whole(receive: Receive, most: int) -> bytes | None:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body in one message; after it what really comes (a disconnect)."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed
+
+
+def _too_large(most: int) -> AccessError:
+    return AccessError(Reason.BODY_TOO_LARGE, f"expected a body of at most {most} bytes")

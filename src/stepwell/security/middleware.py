@@ -1,0 +1,135 @@
+"""Authentication as pure ASGI middleware: puts the principal into the scope, or lets the door word the refusal.
+
+`Door` says which paths are whose and how that API words an error; a path of no door is asked for a credential like
+any other. `principal_of` and `actor_of` are what routes read.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stepwell.core.history import Actor
+from stepwell.core.principal import Principal
+from stepwell.security.authentication import Authenticator, DoorRules
+from stepwell.security.call import QUERY_NAME, Call, without_token
+from stepwell.security.limits.rates import Buckets
+from stepwell.security.loopback import address_of
+from stepwell.security.refusals import Reason, Refusal
+
+PRINCIPAL: Final = "stepwell.principal"
+
+Refuse = Callable[[Scope, Refusal], ASGIApp]
+"""Words a refusal in the shapes of one API: status, body and `refusal.headers`. A Starlette response is one."""
+Clock = Callable[[], float]
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """One API: its paths (each with all below it; "/" is everything), its rules, its words."""
+
+    prefixes: tuple[str, ...]
+    refuse: Refuse
+    rules: DoorRules = DoorRules()
+
+
+class Doors:
+    """Finds the door of a path: the longest prefix wins."""
+
+    def __init__(self, doors: Sequence[Door], *, other: Door) -> None:
+        pairs = [(prefix.rstrip("/"), door) for door in doors for prefix in door.prefixes]
+        self._pairs = sorted(pairs, key=lambda pair: -len(pair[0]))
+        self._other = other
+
+    def of(self, path: str) -> Door:
+        """The door of a path; `other` when it is nobody's."""
+        for prefix, door in self._pairs:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return door
+        return self._other
+
+
+class Authentication:
+    """ASGI middleware: nothing behind it is reached without a principal, but for a door's open paths.
+
+    `failures` bounds wrong credentials per peer; None: not bounded.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Authenticator,
+        doors: Doors,
+        clock: Clock,
+        failures: Buckets | None = None,
+    ) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._doors = doors
+        self._clock = clock
+        self._failures = failures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        call = call_of(scope)
+        door = self._doors.of(call.path)
+        if door.rules.is_open(call.path):
+            await self._app(scope, receive, send)
+            return
+        found = await self._authenticate(call, door)
+        if isinstance(found, Refusal):
+            await answer(door, found, scope, receive, send)
+            return
+        scope[PRINCIPAL] = found
+        if call.parameters(QUERY_NAME) and "query" in door.rules.sources:
+            scope["query_string"] = without_token(call.query).encode()
+        await self._app(scope, receive, send)
+
+    async def _authenticate(self, call: Call, door: Door) -> Principal | Refusal:
+        now, peer = self._clock(), call.peer or ""
+        if self._failures is not None and not (left := self._failures.look(peer, now)).allowed:
+            return Refusal(
+                reason=Reason.RATE_LIMITED, detail="too many wrong credentials", retry_after_s=left.retry_after_s
+            )
+        found = await self._authenticator.authenticate(call, door.rules, now)
+        wrong = isinstance(found, Refusal) and found.status == 401 and found.reason is not Reason.MISSING_CREDENTIAL
+        if self._failures is not None and wrong:
+            self._failures.take(peer, now)
+        return found
+
+
+async def answer(door: Door, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal in the door's words. A WebSocket closed before it opens is answered 403 by the server."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason.value})
+        return
+    await door.refuse(scope, refusal)(scope, receive, send)
+
+
+def call_of(scope: Scope) -> Call:
+    """The request as a record. `scope["client"]` must be the socket's peer: see `loopback`."""
+    client = scope.get("client")
+    return Call(
+        method=scope.get("method", "GET"),
+        path=scope["path"],
+        headers=tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]),
+        query=scope.get("query_string", b"").decode("latin-1"),
+        peer=client[0] if client else None,
+        websocket=scope["type"] == "websocket",
+    )
+
+
+def principal_of(request: Any) -> Principal:
+    """The principal of a Starlette request (or WebSocket), which is there behind `Authentication`."""
+    principal: Principal = request.scope[PRINCIPAL]
+    return principal
+
+
+def actor_of(request: Any) -> Actor:
+    """How the history names who made this request, and from where."""
+    client = request.scope.get("client")
+    address = address_of(client[0]) if client else None
+    return principal_of(request).actor(str(address) if address else "")

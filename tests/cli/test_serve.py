@@ -1,0 +1,97 @@
+"""`stepwell serve` as a process: its URL, its end, and what it refuses."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import documents
+from .commands import Shell, until
+
+
+@pytest.fixture
+def server(shell: Shell) -> Iterator["subprocess.Popen[str]"]:
+    with shell.background("serve", "--port", "0") as process:
+        yield process
+
+
+def url_of(server: "subprocess.Popen[str]") -> str:
+    assert server.stdout is not None
+    found = re.fullmatch(r"stepwell serves (http://127\.0\.0\.1:\d+)\n", server.stdout.readline())
+    assert found, "expected one line with the URL"
+    return found[1]
+
+
+def get(url: str, **headers: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+def test_it_is_healthy_and_ready(server: "subprocess.Popen[str]") -> None:
+    url = url_of(server)
+
+    assert get(f"{url}/health") == (200, {"status": "healthy"})
+    assert get(f"{url}/ready")[1]["status"] == "ready"
+    assert get(f"{url}/health", Host="evil.example")[0] == 421
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly(server: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    url_of(server)
+
+    server.send_signal(number)
+    out, err = server.communicate(timeout=10)
+
+    assert (server.returncode, out, err) == (0, "", "")
+
+
+def test_it_goes_on_with_what_a_killed_process_left(shell: Shell) -> None:
+    shell.write("short.yaml", documents.flow("short", "- pause: {wait: PT0.5S}\n- ask: {call: approval}\n"))
+    with shell.background("run", "short.yaml") as process:
+        run_id = until(lambda: process.stderr and process.stderr.readline(), what="the run").split()[1]
+        process.kill()
+        process.communicate()
+
+    with shell.background("serve", "--port", "0") as server:
+        url_of(server)
+        until(lambda: shell.runs("show", run_id)["waiting_for"] == "approval", what="the approval")
+        shell.runs("approve", run_id)
+        until(lambda: shell.runs("show", run_id)["status"] == "completed", what="the end")
+
+
+def test_second_server_on_the_same_file(shell: Shell, server: "subprocess.Popen[str]") -> None:
+    url_of(server)
+
+    sentence = shell.run("serve", "--port", "0").sentence
+
+    assert sentence == (
+        f"stepwell: stepwell.db is driven by another process (pid {server.pid}): stop it, or use its API"
+    )
+
+
+def test_port_that_is_taken(inside: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        sentence = inside.run("serve", "--port", str(taken.getsockname()[1])).sentence
+
+    assert "(Address already in use): end the program that does, or choose another with --port" in sentence
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
+def test_address_that_others_can_reach(inside: Shell, host: str) -> None:
+    assert "there is no authentication yet: listen on 127.0.0.1" in inside.run("serve", "--host", host).sentence
+
+
+def test_flows_with_a_fault_stop_it(inside: Shell) -> None:
+    inside.write("flows/bad.yaml", documents.UNKNOWN)
+
+    assert inside.run("serve", "--port", "0", "--flows", "flows").sentence.startswith("flows/bad.yaml:4: ")

@@ -1,0 +1,32 @@
+"""The stores under test: each is one entry of `STORES`, a function from a folder to a fresh, unopened store.
+
+A second database is one more entry; every test of the conformance suite runs over all of them.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from stepwell.store.port import Store
+from stepwell.store.sqlite import SqliteStore
+
+MakeStore = Callable[[], Store]
+"""Another store on the same database each time it is called."""
+
+STORES: dict[str, Callable[[Path], MakeStore]] = {
+    "sqlite": lambda folder: lambda: SqliteStore(str(folder / "runs.db")),
+}
+
+
+@pytest.fixture(params=STORES)
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(make_store: MakeStore) -> AsyncIterator[Store]:
+    store = make_store()
+    await store.open()
+    yield store
+    await store.close()

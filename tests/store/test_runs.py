@@ -1,0 +1,319 @@
+"""What every store must do with runs: create, append, refuse what is late, and read back what was written."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stepwell.core.status import Status
+from stepwell.store.port import (
+    CONFLICT,
+    ApprovalQuery,
+    Batch,
+    Committed,
+    CountQuery,
+    Exists,
+    RunQuery,
+    Store,
+    StreamItem,
+)
+
+from .batches import T0, append, asked, create, creation, ids, labels, outbox, row_of, with_items
+from .conftest import MakeStore
+
+# --- create, append, conflict ---------------------------------------------------------------------------------------
+
+
+async def test_created_run_is_read_back(store: Store) -> None:
+    (run,) = await create(store, creation("a", events=2))
+    (loaded,) = await store.load(["a"])
+    assert (loaded.run, loaded.run_id, loaded.seq, loaded.live, loaded.next_item) == (run, "a", 2, True, 1)
+    assert await labels(store, "a") == ["event 1", "event 2"]
+
+
+async def test_appended_events_follow_in_order(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    assert await store.commit([append(run, "a", 1, events=3)]) == [Committed(run)]
+    assert await labels(store, "a") == [f"event {n}" for n in range(1, 5)]
+    assert await labels(store, "a", 2) == ["event 3", "event 4"]
+
+
+async def test_page_of_events_starts_within_a_row(store: Store) -> None:
+    (run,) = await create(store, creation("a", events=3))
+    for base in range(3, 9, 2):
+        await store.commit([append(run, "a", base, events=2)])
+    for after in range(10):
+        assert await labels(store, "a", after) == [f"event {n}" for n in range(after + 1, 10)]
+        page = await labels(store, "a", after, 1)
+        assert page == [f"event {n}" for n in range(after + 1, after + 1 + len(page))]
+        assert page or after == 9
+
+
+async def test_unknown_runs_are_not_loaded(store: Store) -> None:
+    await create(store, creation("a"))
+    assert [loaded.run_id for loaded in await store.load(["x", "a", "y"])] == ["a"]
+    assert await store.events("x", 0, 10) == []
+    assert await store.stream("x", 0, 10) == []
+
+
+async def test_batch_on_an_old_seq_is_a_conflict_and_writes_nothing(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1)])
+    late = append(run, "a", 1, timers={"t": T0}, outbox=[outbox("x")])
+    late.row, late.was = row_of("a", status=Status.FAILED), Status.RUNNING
+    assert await store.commit([late]) == [CONFLICT]
+    assert await labels(store, "a") == ["event 1", "event 2"]
+    assert await store.next_due() is None
+    assert await store.take_outbox(T0, 9) == []
+    assert await store.count_runs(CountQuery()) == {("order", "running"): 1}
+
+
+async def test_conflict_in_a_group_fails_only_its_own_run(store: Store) -> None:
+    runs = await create(store, *(creation(name) for name in "abc"))
+    await store.commit([append(runs[1], "b", 1)])
+    results = await store.commit([append(run, name, 1, events=2) for run, name in zip(runs, "abc", strict=True)])
+    assert results == [Committed(runs[0]), CONFLICT, Committed(runs[2])]
+    assert [len(await store.events(name, 0, -1)) for name in "abc"] == [3, 2, 3]
+
+
+async def test_conflict_is_noticed_whatever_the_batch_holds(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1)])
+    with_row = append(run, "a", 1)
+    with_row.row, with_row.was = row_of("a", status=Status.PAUSED), Status.RUNNING
+    parking = append(run, "a", 1, events=0, live=False)
+    assert await store.commit([with_row]) == [CONFLICT]
+    assert await store.commit([parking]) == [CONFLICT]
+    assert (await store.load(["a"]))[0].live
+
+
+async def test_racing_writers_of_one_seq_have_one_winner(store: Store, make_store: MakeStore) -> None:
+    (run,) = await create(store, creation("a"))
+    other = make_store()
+    await other.open()
+    for seq in range(1, 21):
+        results = await asyncio.gather(*(each.commit([append(run, "a", seq)]) for each in (store, other)))
+        assert sorted(result == [CONFLICT] for result in results) == [False, True]
+    await other.close()
+    assert len(await store.events("a", 0, -1)) == 21
+
+
+async def test_empty_commit_is_nothing(store: Store) -> None:
+    assert await store.commit([]) == []
+
+
+# --- start keys and ids ---------------------------------------------------------------------------------------------
+
+
+async def test_start_key_starts_one_run_for_each_owner(store: Store) -> None:
+    await create(store, creation("a", start_key="k", owner="anna"))
+    assert await store.commit([creation("b", start_key="k", owner="anna")]) == [Exists("a")]
+    await create(store, creation("c", start_key="k", owner="bert"), creation("d", owner="anna"))
+    assert ids(await store.list_runs(RunQuery())) == ["d", "c", "a"]
+
+
+async def test_start_key_twice_in_one_group_starts_one_run(store: Store) -> None:
+    first, second = await store.commit([creation("a", start_key="k"), creation("b", start_key="k")])
+    assert isinstance(first, Committed)
+    assert second == Exists("a")
+
+
+async def test_id_starts_one_run(store: Store) -> None:
+    await create(store, creation("a"))
+    assert await store.commit([creation("a")]) == [Exists("a")]
+    assert await store.commit([creation("a", start_key="k", owner="x")]) == [Exists("a")]
+    assert await store.count_runs(CountQuery()) == {("order", "running"): 1}
+
+
+# --- timers, and who needs a driver ---------------------------------------------------------------------------------
+
+
+async def _park(store: Store, run: int, run_id: str, timers: dict[str, float | None]) -> None:
+    await store.commit([append(run, run_id, 1, timers=timers, live=False)])
+
+
+async def test_next_due_is_the_earliest_timer(store: Store) -> None:
+    assert await store.next_due() is None
+    runs = await create(store, creation("a"), creation("b"))
+    await _park(store, runs[0], "a", {"x": T0 + 9, "y": T0 + 5})
+    await _park(store, runs[1], "b", {"x": T0 + 7})
+    assert await store.next_due() == T0 + 5
+    await store.commit([append(runs[0], "a", 2, timers={"y": None, "x": T0 + 8})])
+    assert await store.next_due() == T0 + 7
+
+
+async def test_parked_run_is_wanted_when_its_timer_is_due(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await _park(store, run, "a", {"x": T0 + 5, "y": T0 + 6})
+    assert await store.wanted(T0 + 4, 10) == []
+    assert await store.wanted(T0 + 6, 10) == [(run, "a")]
+    assert await store.wanted(T0 + 6, 10, 2**62) == [(run, "a")]
+
+
+async def test_live_runs_are_wanted_at_once_and_by_page(store: Store) -> None:
+    runs = await create(store, *(creation(name) for name in "abcd"))
+    await _park(store, runs[1], "b", {})
+    assert await store.wanted(T0, 2) == [(runs[0], "a"), (runs[2], "c")]
+    assert await store.wanted(T0, 2, runs[2]) == [(runs[3], "d")]
+    assert await store.wanted(T0, 2, 2**62) == []
+
+
+async def test_timer_of_a_live_run_is_its_drivers_business(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1, timers={"x": T0})])
+    assert await store.wanted(T0 + 9, 10, 2**62) == []
+
+
+# --- approvals ------------------------------------------------------------------------------------------------------
+
+
+async def test_inbox_shows_what_each_may_decide(store: Store) -> None:
+    (run,) = await create(store, creation("a", owner="anna"))
+    approvals = [asked("1", "a"), asked("2", "a", approvers=("bert", "role:boss")), asked("3", "a", owner="carl")]
+    await store.commit([append(run, "a", 1, approvals=approvals)])
+
+    async def inbox(**query: object) -> list[str]:
+        return [row.approval_id for row in await store.list_approvals(ApprovalQuery(**query))]  # type: ignore[arg-type]
+
+    assert await inbox() == ["3", "2", "1"]
+    assert await inbox(deciders=("anna",)) == ["1"]
+    assert await inbox(deciders=("bert",)) == ["2"]
+    assert await inbox(deciders=("role:boss", "bert", "anna")) == ["2", "1"]
+    assert await inbox(owner="anna") == ["2", "1"]
+    assert await inbox(owner="anna", deciders=("carl",)) == []
+    assert await inbox(run_id="a", limit=1) == ["3"]
+    assert await inbox(before="3", limit=1) == ["2"]
+    assert await inbox(deciders=("bert", "anna"), before="2") == ["1"]
+    assert await inbox(run_id="unknown") == []
+    assert await inbox(before="unknown") == []
+
+
+async def test_decided_approval_leaves_the_inbox_of_pending_ones(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1, approvals=[asked("1", "a", approvers=("bert",))])])
+    done = asked("1", "a", approvers=("carl",), status="approved", decided_by="bert")
+    await store.commit([append(run, "a", 2, approvals=[done])])
+    assert await store.list_approvals(ApprovalQuery()) == []
+    assert await store.list_approvals(ApprovalQuery(status=None)) == [done]
+    assert await store.list_approvals(ApprovalQuery(status="approved", deciders=("bert",))) == []
+    assert await store.list_approvals(ApprovalQuery(status="approved", deciders=("carl",))) == [done]
+
+
+# --- outbox, stream, snapshots --------------------------------------------------------------------------------------
+
+
+async def test_outbox_items_are_taken_until_they_are_settled(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    items = [outbox("x"), outbox("y"), outbox("later", due_at=T0 + 9)]
+    await store.commit([append(run, "a", 1, outbox=items)])
+    taken = await store.take_outbox(T0, 10)
+    assert [(item.kind, item.tries, item.data) for item in taken] == [
+        ("x", 0, {"kind": "x"}),
+        ("y", 0, {"kind": "y"}),
+    ]
+    assert await store.take_outbox(T0, 10) == taken
+    assert await store.take_outbox(T0, 1) == taken[:1]
+    await store.settle_outbox([taken[0].id], [(taken[1].id, T0 + 5)])
+    assert await store.take_outbox(T0, 10) == []
+    again = await store.take_outbox(T0 + 9, 10)
+    assert [(item.kind, item.tries) for item in again] == [("y", 1), ("later", 0)]
+
+
+async def test_items_put_into_the_outbox_without_a_run_are_taken(store: Store) -> None:
+    await store.put_outbox([outbox("x"), outbox("y")])
+    assert [item.kind for item in await store.take_outbox(T0, 10)] == ["x", "y"]
+
+
+async def test_stream_is_read_from_any_number(store: Store) -> None:
+    (run,) = await create(store, with_items(creation("a"), 1, StreamItem(type="item", data=1)))
+    two = [StreamItem(type="item", data=n, key="k", attempt=1, at=T0) for n in (2, 3)]
+    await store.commit([with_items(append(run, "a", 1, events=0), 2, *two)])
+    assert [(item.n, item.data) for item in await store.stream("a", 0, 10)] == [(1, 1), (2, 2), (3, 3)]
+    assert [item.n for item in await store.stream("a", 2, 10)] == [3]
+    assert [item.n for item in await store.stream("a", 3, 10)] == []
+    assert (await store.load(["a"]))[0].next_item == 4
+
+
+async def test_stream_number_is_used_once(store: Store) -> None:
+    (run,) = await create(store, with_items(creation("a"), 1, StreamItem(type="item", data=1)))
+    late = with_items(append(run, "a", 1), 1, StreamItem(type="item", data=2))
+    assert await store.commit([late]) == [CONFLICT]
+    assert len(await store.events("a", 0, -1)) == 1
+
+
+async def test_snapshot_stands_in_for_the_first_events(store: Store) -> None:
+    (run,) = await create(store, creation("a", events=5))
+    await store.snapshot(run, 3, b"old")
+    await store.snapshot(run, 4, b"state")
+    (loaded,) = await store.load(["a"])
+    assert (loaded.snapshot, len(loaded.events), loaded.seq) == (b"state", 1, 5)
+    (after,) = await store.load(["a"], 2)
+    assert (after.snapshot, len(after.events)) == (None, 3)
+    assert len(await store.events("a", 0, -1)) == 5
+
+
+# --- pruning --------------------------------------------------------------------------------------------------------
+
+
+async def test_prune_takes_the_runs_that_ended_before(store: Store) -> None:
+    ended: dict[str, Any] = {"status": Status.COMPLETED, "labels": {"a": "findme"}}
+    batches = [creation(f"r{n}", at=T0 + n, ended_at=T0 + n, **ended) for n in range(4)]
+    runs = await create(store, *batches, creation("open"))
+    extra = with_items(append(runs[0], "r0", 1, approvals=[asked("1", "r0")]), 1, StreamItem(type="item"))
+    await store.commit([extra])
+    await store.snapshot(runs[0], 1, b"state")
+    assert await store.prune(T0 + 2, 10) == 2
+    assert ids(await store.list_runs(RunQuery())) == ["open", "r3", "r2"]
+    assert await store.load(["r0"]) == []
+    assert await store.stream("r0", 0, 10) == []
+    assert await store.list_approvals(ApprovalQuery(status=None)) == []
+    assert await store.count_runs(CountQuery()) == {("order", "completed"): 2, ("order", "running"): 1}
+    assert len(await store.list_runs(RunQuery(search="findme"))) == 2
+    assert await store.prune(T0 + 2, 10) == 0
+
+
+async def test_prune_takes_at_most_so_many_oldest_first(store: Store) -> None:
+    for n, status in enumerate((Status.FAILED, Status.COMPLETED, Status.CANCELLED, Status.COMPLETED)):
+        await create(store, creation(f"r{n}", status=status, ended_at=T0 + n))
+    assert await store.prune(T0 + 9, 2) == 2
+    assert ids(await store.list_runs(RunQuery())) == ["r3", "r2"]
+    assert await store.prune(T0 + 9, 9) == 2
+
+
+# --- another process ------------------------------------------------------------------------------------------------
+
+
+async def test_changes_of_another_process_are_seen_once(store: Store, make_store: MakeStore) -> None:
+    runs = await create(store, creation("a"), creation("b"))
+    other = make_store()
+    await other.open()
+    await store.changed_outside()
+    assert await store.changed_outside() == []
+    await other.commit([append(runs[0], "a", 1), creation("c")])
+    assert {"a", "c"} <= set(await store.changed_outside())
+    assert await store.changed_outside() == []
+    await other.close()
+
+
+async def test_own_changes_are_not_reported(store: Store) -> None:
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1)])
+    assert await store.changed_outside() == []
+
+
+async def test_reopened_store_holds_what_was_written(store: Store, make_store: MakeStore) -> None:
+    batches: list[Batch] = [creation(f"r{n}", at=T0 + n) for n in range(3)]
+    await create(store, *batches)
+    await store.close()
+    again = make_store()
+    await again.open()
+    assert ids(await again.list_runs(RunQuery())) == ["r2", "r1", "r0"]
+    await again.close()
+
+
+@pytest.mark.parametrize("group", [1, 50])
+async def test_many_writers_at_once_all_get_their_answer(store: Store, group: int) -> None:
+    groups = [[creation(f"r{n}-{m}") for m in range(group)] for n in range(20)]
+    results = await asyncio.gather(*(store.commit(batches) for batches in groups))
+    assert all(isinstance(result, Committed) for answers in results for result in answers)
+    assert sum((await store.count_runs(CountQuery())).values()) == 20 * group

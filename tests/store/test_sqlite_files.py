@@ -1,0 +1,188 @@
+"""SQLite files that cannot be used: each gives one sentence that says what, where and what to do."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from stepwell.core.errors import StorageError, StorageUnavailableError
+from stepwell.store.port import RunQuery
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.connection import connect
+from stepwell.store.sqlite.store import store_for
+
+from .batches import T0, append, create, creation, ids
+
+
+async def _made(path: Path) -> None:
+    store = SqliteStore(str(path))
+    await store.open()
+    await create(store, *(creation(f"r{n}", at=T0 + n) for n in range(200)))
+    await store.close()
+
+
+def _text_file(path: Path) -> None:
+    path.write_text("this is a letter to my aunt\n" * 100)
+
+
+def _foreign(path: Path) -> None:
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE birds (name TEXT)")
+    other.close()
+
+
+def _newer(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+
+
+def _torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _header_torn(path: Path) -> None:
+    path.write_bytes(b"\0" * 50 + path.read_bytes()[50:])
+
+
+async def _use(store: SqliteStore) -> None:
+    await store.open()
+    await store.list_runs(RunQuery(limit=1000))
+
+
+UNUSABLE: list[tuple[str, bool, Callable[[Path], None], str]] = [
+    ("a text file", False, _text_file, "is no SQLite database: name another file with --db"),
+    ("another program's", False, _foreign, "is a database of another program: name another file with --db"),
+    ("a newer version's", True, _newer, "was written by a newer Stepwell (schema 999"),
+    ("a torn one", True, _torn, "is damaged"),
+    ("one with a torn header", True, _header_torn, "is no SQLite database"),
+    ("a folder", False, lambda path: path.mkdir(), "is a folder: name a file with --db"),
+]
+
+
+@pytest.mark.parametrize(("name", "ours", "spoil", "sentence"), UNUSABLE, ids=[row[0] for row in UNUSABLE])
+async def test_file_that_cannot_be_used_is_refused_with_a_sentence(
+    tmp_path: Path, name: str, ours: bool, spoil: Callable[[Path], None], sentence: str
+) -> None:
+    path = tmp_path / "runs.db"
+    if ours:
+        await _made(path)
+    spoil(path)
+    store = SqliteStore(str(path))
+    with pytest.raises(StorageError) as caught:
+        await _use(store)
+    await store.close()
+    assert sentence in str(caught.value), name
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nowhere does not exist: create it"):
+        await SqliteStore(str(tmp_path / "nowhere" / "runs.db")).open()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+async def test_read_only_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    await _made(path)
+    path.chmod(0o444)
+    with pytest.raises(StorageError, match="cannot be written: make the file and its folder writable"):
+        await SqliteStore(str(path)).open()
+
+
+async def test_database_that_becomes_read_only_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    await _made(path)
+    store = SqliteStore(str(path))
+    await store.open()
+    store._writing.execute("PRAGMA query_only = 1")
+    with pytest.raises(StorageUnavailableError, match="cannot be written"):
+        await store.commit([creation("new")])
+    assert len(await store.list_runs(RunQuery(limit=5))) == 5
+    store._writing.execute("PRAGMA query_only = 0")
+    await create(store, creation("new"))
+    await store.close()
+
+
+async def test_locked_database_is_said_to_be_locked(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    await _made(path)
+    store = SqliteStore(str(path))
+    await store.open()
+    store._writing.set_busy_timeout(10)
+    other = connect(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailableError, match=r"another process keeps the database .* locked"):
+        await store.commit([creation("new")])
+    assert len(await store.list_runs(RunQuery(limit=5))) == 5
+    other.execute("ROLLBACK")
+    await create(store, creation("new"))
+    other.close()
+    await store.close()
+
+
+async def test_failed_group_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """The disk fails in the middle of a transaction: no run of the group is there."""
+    store = SqliteStore(str(tmp_path / "runs.db"))
+    await store.open()
+    store._writing.execute("PRAGMA max_page_count = 60")
+    with pytest.raises(StorageUnavailableError, match="is full: free some space"):
+        await store.commit([creation(f"r{n}", labels={"big": "x" * 2000}) for n in range(200)])
+    assert await store.list_runs(RunQuery()) == []
+    store._writing.execute("PRAGMA max_page_count = 100000")
+    (run,) = await create(store, creation("a"))
+    await store.commit([append(run, "a", 1)])
+    await store.close()
+
+
+CHILD = """
+import asyncio, sys
+sys.path[:0] = sys.argv[2:]
+from stepwell.store.sqlite import SqliteStore
+from store.batches import creation, create
+async def main():
+    store = SqliteStore(sys.argv[1])
+    await store.open()
+    await create(store, creation("from-outside"))
+    await store.close()
+asyncio.run(main())
+"""
+
+
+async def test_commit_of_another_process_is_seen(tmp_path: Path) -> None:
+    path = str(tmp_path / "runs.db")
+    store = SqliteStore(path)
+    await store.open()
+    await create(store, creation("a"))
+    tests = str(Path(__file__).parent.parent)
+    subprocess.run([sys.executable, "-c", CHILD, path, tests], check=True, timeout=30)  # noqa: ASYNC221
+    assert "from-outside" in await store.changed_outside()
+    assert ids(await store.list_runs(RunQuery())) == ["from-outside", "a"]
+    await store.close()
+
+
+async def test_two_processes_may_create_the_same_new_database(tmp_path: Path) -> None:
+    path = str(tmp_path / "runs.db")
+    first, second = SqliteStore(path), SqliteStore(path)
+    await first.open()
+    await second.open()
+    await create(first, creation("a"))
+    assert ids(await second.list_runs(RunQuery())) == ["a"]
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.parametrize("url", ["runs.db", "sqlite:runs.db", "sqlite:///", "postgres:///x", ""])
+def test_url_that_names_no_database_is_refused(url: str) -> None:
+    with pytest.raises(StorageError, match="is no database URL"):
+        store_for(url)
+
+
+def test_url_names_a_relative_or_an_absolute_file() -> None:
+    assert store_for("sqlite:///runs.db").path == "runs.db"
+    assert store_for("sqlite:////var/runs.db").path == "/var/runs.db"

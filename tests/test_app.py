@@ -19,6 +19,9 @@ do:
 """
 
 
+SUM = "- sum: {set: {sum: '${ [.items[] * 2] | add }'}}"
+
+
 @pytest.fixture
 def db(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/app.db"
@@ -170,3 +173,12 @@ async def test_two_documents_of_one_name_and_version(app: stepwell.App, tmp_path
         await app.open()
 
     assert [fault.file for fault in refused.value.faults] == [f"{tmp_path}/two.yaml"]
+
+
+async def test_expressions_are_jq_also_when_opened_again(app: stepwell.App, tmp_path: Path) -> None:
+    (tmp_path / "sum.yaml").write_text(GREET.replace("- greet: {call: greet, with: {name: '${ .name }'}}", SUM))
+    app.load(tmp_path / "sum.yaml")
+
+    for _ in range(2):
+        async with app:
+            assert (await app.engine.run("greet", {"items": [1, 2, 3]})).output == {"sum": 12}

@@ -5,8 +5,10 @@ The only place that names concrete classes (with `cli/` and `doors/` on top of i
 """
 
 import inspect
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
@@ -23,9 +25,14 @@ from stepwell.dispatch.port import Dispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
+from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.http import HttpxClient
+from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms
+from stepwell.programs.processes import LocalProcesses
+from stepwell.programs.secrets import ServerSecrets
 from stepwell.settings import Settings, load_settings, masked
+from stepwell.store.port import Record
 from stepwell.store.sqlite.store import SqliteStore, store_for
 
 if TYPE_CHECKING:
@@ -56,12 +63,29 @@ class App:
         self._settings = settings
         self._native = NativePrograms()
         self._http = HttpxClient()
-        self.flows = FlowPrograms(functions=self.functions, http=self._http)
+        self._jq = JqWorkers()
+        self._jq_closed = False
+        self._processes = LocalProcesses()
+        self._token_key = b""
         self._workflows: dict[str, str] = {}
         """Name to version of the registered Python workflows."""
         self._documents: list[Path] = []
         self._engine: Engine | None = None
         self._lock: FileLock | None = None
+
+    @cached_property
+    def flows(self) -> FlowPrograms:
+        """Flow documents as programs, with all that they may use from outside. Made when the settings are final."""
+        settings = self.settings
+        base_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        return FlowPrograms(
+            functions=self.functions,
+            http=self._http,
+            expressions=self._jq,
+            secrets=ServerSecrets(),
+            processes=self._processes if settings.allow_processes else None,
+            callbacks=SecretTokens(lambda: self._token_key, base_url=base_url),
+        )
 
     # --- registering ------------------------------------------------------------------------------------------------
 
@@ -131,9 +155,12 @@ class App:
             raise StepwellError("the app is open already")
         store = store_for(self.settings.db)
         self._prepare_file(store)
+        if self._jq_closed:  # else its workers start with the first expression that needs them
+            await self._jq.open()
         engine = self._new_engine(store, only)
         try:
             await engine.open(drive=self.drive)
+            self._token_key = await _token_key(engine)
             await self._save_definitions(engine)
         except BaseException:
             await self._give_up(engine, store)
@@ -147,6 +174,9 @@ class App:
             if engine is not None:
                 await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
             await self._http.aclose()
+            await self._processes.aclose()
+            await self._jq.close()
+            self._jq_closed = True
         finally:
             self._release_lock()
 
@@ -161,12 +191,14 @@ class App:
 
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
-        from stepwell.doors import operations  # here, since a program of its own needs no server (0.2 s)
+        from stepwell.doors import events, operations  # here, since a program of its own needs no server (0.2 s)
         from stepwell.doors.hosts import is_loopback
         from stepwell.doors.server import build
 
         settings = self.settings
-        server = build(operations.routes, opening=self._opened, loopback_only=is_loopback(settings.host))
+        server = build(
+            [*operations.routes, *events.routes], opening=self._opened, loopback_only=is_loopback(settings.host)
+        )
         server.state.database = masked(settings.db)
         return server
 
@@ -216,13 +248,10 @@ class App:
     async def _save_definitions(self, engine: Engine) -> None:
         if not self.drive:
             return
-        now = engine.clock.now()
         for name, version in self._workflows.items():
-            await engine.workflows.save(kind=self._native.kind, name=name, version=version, text=name, now=now)
+            await engine.save(kind=self._native.kind, name=name, version=version, text=name)
         for document in documents.check_documents(self._documents, self.flows):
-            await engine.workflows.save(
-                kind=self.flows.kind, name=document.name, version=document.version, text=document.text, now=now
-            )
+            await engine.save(kind=self.flows.kind, name=document.name, version=document.version, text=document.text)
 
     async def _give_up(self, engine: Engine, store: SqliteStore) -> None:
         """Undo a failed `open`, as far as it came."""
@@ -241,3 +270,11 @@ class App:
 def _file_of(store: SqliteStore) -> Path | None:
     """The database file; None for one in memory."""
     return None if store.path == ":memory:" or store.path.startswith("file:") else Path(store.path)
+
+
+async def _token_key(engine: Engine) -> bytes:
+    """The key of callback tokens: random, made once for a database, so that it outlives every process."""
+    fresh = Record(kind="secret", id="callbacks", data={"key": secrets.token_hex(32)})
+    await engine.store.put_record(fresh, expect_version=0)
+    kept = await engine.store.get_records("secret", id="callbacks")
+    return bytes.fromhex(kept[0].data["key"])

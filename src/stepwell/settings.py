@@ -19,8 +19,8 @@ from stepwell.core.errors import StepwellError
 
 FILE: Final = "stepwell.toml"
 PREFIX: Final = "STEPWELL_"
-NOT_SETTINGS: Final = ("CONFIG", "TRACEBACK", "SOAK", "BENCH", "TEST", "FAIL")
-"""First words of environment variables that are ours and no settings: the path of the file, and tests' own."""
+NOT_SETTINGS: Final = ("CONFIG", "SECRET", "TRACEBACK", "SOAK", "BENCH", "TEST", "FAIL")
+"""First words of environment variables that are ours and no settings: the file, secrets of flows, tests' own."""
 MASK: Final = "***"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shutdown_grace_s: Annotated[NotNegative, Meta(description="time that steps in flight get to end at shutdown")] = (
         10.0
     )
+    public_url: Annotated[
+        str, Meta(description="how the server is reached from outside, for callback addresses; default host and port")
+    ] = ""
+    allow_processes: Annotated[bool, Meta(description="let documents run shell commands and scripts")] = False
     log_level: Annotated[LogLevel, Meta(description="least level that is logged")] = "info"
     log_format: Annotated[LogFormat, Meta(description="text or json, one line each, on stderr")] = "text"
 

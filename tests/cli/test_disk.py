@@ -33,7 +33,10 @@ def can_mount() -> bool:
     return tried.returncode == 0
 
 
-pytestmark = pytest.mark.skipif(not can_mount(), reason="needs the right to mount a file system (root)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not can_mount(), reason="needs the right to mount a file system (root)"),
+]
 
 
 def inside_disk(folder: Path, *, size: str, then: str = "") -> tuple[str, ...]:

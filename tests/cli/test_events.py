@@ -45,13 +45,35 @@ def heard(db: str) -> Any:
 
 
 def test_event_reaches_a_run(db: str, capsys: pytest.CaptureFixture[str]) -> None:
-    events("send", "--type", "t", "--source", "/s", "--data", '{"x": 1}', "--id", "7", "--subject", "me",
-           "--attribute", "room=5", "--db", db)
+    events(
+        "send",
+        "--type",
+        "t",
+        "--source",
+        "/s",
+        "--data",
+        '{"x": 1}',
+        "--id",
+        "7",
+        "--subject",
+        "me",
+        "--attribute",
+        "room=5",
+        "--db",
+        db,
+    )
     assert "event 7 is accepted" in capsys.readouterr().err
     found = heard(db)
     assert found.pop("time")
-    assert found == {"specversion": "1.0", "id": "7", "source": "/s", "type": "t", "subject": "me", "room": "5",
-                     "data": {"x": 1}}
+    assert found == {
+        "specversion": "1.0",
+        "id": "7",
+        "source": "/s",
+        "type": "t",
+        "subject": "me",
+        "room": "5",
+        "data": {"x": 1},
+    }
 
 
 def test_event_gets_an_id_and_a_time(db: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,12 +83,15 @@ def test_event_gets_an_id_and_a_time(db: str, capsys: pytest.CaptureFixture[str]
     assert heard(db) == printed
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["--source", ""], "source: expected a text"),
-    (["--source", "/s", "--attribute", "room"], "--attribute: expected name=value"),
-    (["--source", "/s", "--attribute", "roomId=1"], "roomId: attribute names"),
-    (["--source", "/s", "--data", "{"], "--data"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--source", ""], "source: expected a text"),
+        (["--source", "/s", "--attribute", "room"], "--attribute: expected name=value"),
+        (["--source", "/s", "--attribute", "roomId=1"], "roomId: attribute names"),
+        (["--source", "/s", "--data", "{"], "--data"),
+    ],
+)
 def test_bad_event_is_refused(db: str, arguments: list[str], words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         events("send", "--type", "t", *arguments, "--db", db)

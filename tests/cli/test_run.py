@@ -1,6 +1,10 @@
 """`stepwell run`: outputs, exit codes, and going on after it was stopped."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -16,19 +20,19 @@ def test_output_is_json_on_stdout_and_the_code_is_0(shell: Shell) -> None:
     assert (ran.code, ran.out) == (0, '{"text":"hello"}\n')
 
 
-def test_an_empty_output_is_null(shell: Shell) -> None:
-    shell.write("empty.yaml", documents.EMPTY)
+def test_an_empty_output_is_null(inside: Shell) -> None:
+    inside.write("empty.yaml", documents.EMPTY)
 
-    assert shell.run("run", "empty.yaml").out == "null\n"
+    assert inside.run("run", "empty.yaml").out == "null\n"
 
 
 @pytest.mark.parametrize("how", ["text", "file", "stdin"])
-def test_input_comes_as_text_from_a_file_or_from_stdin(shell: Shell, how: str) -> None:
-    shell.write("echo.yaml", documents.flow("echo", "- echo: {set: {got: '${ .n }'}}\n"))
-    shell.write("input.json", '{"n": -5}')
+def test_input_comes_as_text_from_a_file_or_from_stdin(inside: Shell, how: str) -> None:
+    inside.write("echo.yaml", documents.flow("echo", "- echo: {set: {got: '${ .n }'}}\n"))
+    inside.write("input.json", '{"n": -5}')
     option = {"text": '{"n": -5}', "file": "@input.json", "stdin": "-"}[how]
 
-    ran = shell.run("run", "echo.yaml", "--input", option, input='{"n": -5}')
+    ran = inside.run("run", "echo.yaml", "--input", option, input='{"n": -5}')
 
     assert ran.json == {"got": -5}
 
@@ -74,6 +78,7 @@ def test_a_stopped_run_is_kept_and_says_how_to_go_on(shell: Shell, number: signa
     assert (ran.code, ran.json) == (0, {"done": True})
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_in_another_process(shell: Shell) -> None:
     shell.write("shop.py", documents.FUNCTIONS)
     shell.write("slow.yaml", documents.SLOW)
@@ -91,16 +96,17 @@ def test_a_killed_run_goes_on_in_another_process(shell: Shell) -> None:
     assert [attempt["number"] for attempt in step["attempts"]] == [1, 2]
 
 
-def test_resuming_an_ended_run_says_how_it_ended(shell: Shell) -> None:
-    shell.write("fail.yaml", documents.FAIL)
-    failed = shell.run("run", "fail.yaml")
+def test_resuming_an_ended_run_says_how_it_ended(inside: Shell) -> None:
+    inside.write("fail.yaml", documents.FAIL)
+    failed = inside.run("run", "fail.yaml")
     run_id = failed.err.split()[1]
 
-    again = shell.run("run", "--resume", run_id)
+    again = inside.run("run", "--resume", run_id)
 
     assert (again.code, again.problem) == (1, failed.problem)
 
 
+@pytest.mark.slow
 def test_other_runs_of_the_file_are_left_alone(shell: Shell) -> None:
     shell.write("short.yaml", documents.SHORT_WAIT)
     shell.write("greet.yaml", documents.GREET)
@@ -113,3 +119,32 @@ def test_other_runs_of_the_file_are_left_alone(shell: Shell) -> None:
     assert shell.run("run", "long.yaml").code == 0
 
     assert shell.runs("show", run_id)["status"] == "waiting"
+
+
+def test_a_terminal_shows_the_steps_live(shell: Shell) -> None:
+    shell.write("short.yaml", documents.SHORT_WAIT)
+    mine, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "stepwell", "run", "short.yaml"],
+        cwd=shell.folder,
+        env={**shell.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"},
+        stdout=subprocess.PIPE,
+        stderr=its,
+    ) as process:
+        os.close(its)
+        shown = "".join(iter(lambda: read_terminal(mine), ""))
+        assert process.stdout is not None
+        assert process.stdout.read() == b'{"done":true}\n'
+    os.close(mine)
+
+    assert "short" in shown
+    assert "pause" in shown
+    assert "completed" in shown
+
+
+def read_terminal(terminal: int) -> str:
+    """What a terminal got since; empty when its last writer has gone."""
+    try:
+        return os.read(terminal, 4096).decode(errors="replace")
+    except OSError:  # Linux says EIO then
+        return ""

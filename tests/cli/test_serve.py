@@ -55,6 +55,7 @@ def test_it_stops_cleanly(server: "subprocess.Popen[str]", number: signal.Signal
     assert (server.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_what_a_killed_process_left(shell: Shell) -> None:
     shell.write("short.yaml", documents.flow("short", "- pause: {wait: PT0.5S}\n- ask: {call: approval}\n"))
     with shell.background("run", "short.yaml") as process:

@@ -1,6 +1,8 @@
 """The standard's 66 example documents: each is read, formatted, drawn, and run or refused as `examples.yaml` says."""
 
+import re
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 import msgspec
@@ -81,3 +83,17 @@ def test_example_has_a_node_for_every_task(name: str) -> None:
     pointers = {part.at for part in parts_in(workflow) if isinstance(part, Task)}
     assert {node.pointer for node in graph.nodes} == pointers
     assert all(f"%% {node.id} {node.pointer}\n" in mermaid(graph) for node in graph.nodes)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_keeps_comments_wherever_they_stand(name: str) -> None:
+    lines, random = EXAMPLES[name].read_text().rstrip().split("\n"), Random(name)
+    if any(line.endswith("|") for line in lines):
+        pytest.skip("in a block of text it would be text")
+    for number, place in enumerate(random.sample(range(len(lines)), 4)):
+        lines[place] += f"  # behind {number}" if random.random() < 0.5 else f"\n{' ' * number}# alone {number}"
+    text = "\n".join(lines) + "\n"
+    formatted = canonical(text)
+    assert read(formatted).value == read(EXAMPLES[name].read_text()).value
+    assert sorted(re.findall(r"# \w+ \d", formatted)) == sorted(re.findall(r"# \w+ \d", text))
+    assert canonical(formatted) == formatted

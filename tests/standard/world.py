@@ -108,7 +108,7 @@ class World:
         client = HttpxClient(transport=httpx.MockTransport(self._answer))
         app.flows = FlowPrograms(functions=app.functions, http=client, expressions=None if virtual else self._jq,
                                  secrets=ServerSecrets(secrets, environment={}),
-                                 callbacks=SecretTokens(b"secret of a test"))
+                                 callbacks=SecretTokens(lambda: b"secret of a test"))
         return app
 
     @staticmethod

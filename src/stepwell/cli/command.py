@@ -46,6 +46,9 @@ app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
 app.command("stepwell.cli.serve:serve", name="serve", help=_SERVE)
 app.command("stepwell.cli.runs.commands:app", name="runs", help="List, show, watch, steer and decide runs.")
 app.command("stepwell.cli.schedules:app", name="schedules", help="Start runs at times.")
+app.command("stepwell.cli.events:app", name="events", help="Send events to runs and workflows that listen.")
+app.command("stepwell.cli.fmt:fmt", name="fmt", help="Write flow documents in their canonical form.")
+app.command("stepwell.cli.graph:graph", name="graph", help="Print the graph of a flow document as Mermaid.")
 app.command("stepwell.cli.settings:show_settings", name="settings", help=_SETTINGS)
 
 

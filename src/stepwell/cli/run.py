@@ -97,6 +97,7 @@ class Session:
     async def _start(self, input: Any) -> None:
         engine, document = self._app.engine, self._document
         assert document is not None, "without a document there is a run to resume"
+        # Not `engine.save`: it is run once and now; what it says about starting by itself is for servers.
         await engine.workflows.save(
             kind=self._app.flows.kind,
             name=document.name,

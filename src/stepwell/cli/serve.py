@@ -38,6 +38,11 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            _announce(listener)  # not before: whoever reads the line may stop the server at once
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
 
@@ -97,7 +102,6 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
         _tune_collection()
-        _announce(listener)
         await Server(config).serve(sockets=[listener])
 
 

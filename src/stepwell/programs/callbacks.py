@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Final, Protocol
 
 SIGNAL_PREFIX: Final = "callback:"
@@ -30,12 +31,12 @@ class CallbackTokens(Protocol):
 
 
 class SecretTokens:
-    """`CallbackTokens` of a server: `secret` must outlive it, or tokens that are still to be sent are others.
+    """`CallbackTokens` of a server: what `secret` gives must outlive it, or tokens still to be sent are others.
 
     `base_url` is how the server is reached from outside, without a path.
     """
 
-    def __init__(self, secret: bytes, *, base_url: str = "") -> None:
+    def __init__(self, secret: Callable[[], bytes], *, base_url: str = "") -> None:
         self._secret = secret
         self._base_url = base_url.rstrip("/")
 
@@ -43,7 +44,7 @@ class SecretTokens:
         return secrets.token_urlsafe(16)
 
     def token(self, run_id: str, nonce: str) -> str:
-        mac = hmac.digest(self._secret, f"{run_id}/{nonce}".encode(), hashlib.sha256)
+        mac = hmac.digest(self._secret(), f"{run_id}/{nonce}".encode(), hashlib.sha256)
         return f"{run_id}.{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
     def url(self, token: str) -> str:

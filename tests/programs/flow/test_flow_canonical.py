@@ -142,7 +142,7 @@ def test_mermaid_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "  %% n0 /do/0/choose" in lines
     assert sum(line.strip().startswith("subgraph") for line in lines) == sum(line.strip() == "end" for line in lines)
     file.write_text("do: []")
-    with pytest.raises(StepwellError, match="flow.yaml:1: /document"):
+    with pytest.raises(StepwellError, match=r"flow\.yaml:1: /document"):
         print_graph(file)
 
 

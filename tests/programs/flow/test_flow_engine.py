@@ -26,7 +26,7 @@ from stepwell.store.sqlite import SqliteStore
 Scenario = Callable[[Engine], Awaitable[Any]]
 
 PATIENCE_S = 1_000.0
-TOKENS = SecretTokens(b"secret")
+TOKENS = SecretTokens(lambda: b"secret")
 
 functions = Functions()
 

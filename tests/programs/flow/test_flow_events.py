@@ -272,6 +272,14 @@ async def test_failing_until_is_an_expression_error() -> None:
     assert (found.failure.type, found.failure.instance) == (ERROR_BASE + "expression", "/do/0/l/listen/to/until")
 
 
+async def test_signal_that_is_no_event_is_data() -> None:
+    program = compiled(listen("any: [{with: {data: 5}}]")).program
+    memory = MemoryRun()
+    for id, data in (("1", None), ("2", "type"), ("3", 5)):
+        memory.signal("event:/do/0/l/listen/to", data, id=id)
+    assert await memory.play(program) == [5]
+
+
 async def test_keys_of_a_listen() -> None:
     program = compiled(listen("any: [{with: {type: t}}], until: '${ .[1] != null }'", ", foreach: {do: [{a: {call: add, with: {a: '${ $item }'}}}]}"))
     memory = MemoryRun().hear(program.listens, sent(event("1", data=1), event("3", data=3)))

@@ -283,9 +283,9 @@ async def test_nobody_finds_the_token_in_the_record() -> None:
 def test_token_names_its_run_and_needs_the_secret() -> None:
     assert run_of(TOKEN) == "run-1"
     assert TOKENS.token("run-1", "nonce") == TOKEN
-    others = [SecretTokens(b"other").token("run-1", "nonce"), TOKENS.token("run-1", "other"), TOKENS.token("run-2", "nonce")]
+    others = [SecretTokens(lambda: b"other").token("run-1", "nonce"), TOKENS.token("run-1", "other"), TOKENS.token("run-2", "nonce")]
     assert len({TOKEN, *others}) == 4
-    assert len({SecretTokens(b"x").nonce() for _ in range(50)}) == 50
+    assert len({SecretTokens(lambda: b"x").nonce() for _ in range(50)}) == 50
 
 
 async def test_callback_without_tokens_says_so() -> None:

@@ -33,14 +33,18 @@ seeds = st.integers(0, 2**64 - 1)
 @many
 def test_valid_document_keeps_its_meaning_when_formatted(seed: int) -> None:
     document = Maker(Random(seed)).document()
-    faults = faults_of(lambda: mermaid(graph_of(workflow_in(Source(document, {})))))
-    if faults:  # what the model says about one property is always met; a rule between several need not be
+    formatted = ""
+
+    def form() -> None:
+        nonlocal formatted
+        formatted = canonical(json.dumps(document))
+
+    if faults := faults_of(form):  # what the model says about one property is met; rules between several need not be
         assert all(any(words in fault.message for words in BETWEEN) for fault in faults), list(map(str, faults))
         return
-    as_json = json.dumps(document)
-    formatted = canonical(as_json)
-    assert read(formatted).value == document
-    if seed % 16 == 0:  # reading YAML takes a hundred times as long
+    assert json.loads(formatted) == document
+    if seed % 32 == 0:  # reading YAML takes a hundred times as long
+        assert mermaid(graph_of(workflow_in(Source(document, {}))))
         written = YamlWriter(lambda _at, value: list(value), Comments({}, {}, [])).text(document)
         assert read(written).value == document
         as_yaml = canonical(written)
@@ -56,7 +60,7 @@ def test_broken_document_is_refused_or_taken_and_nothing_else(seed: int) -> None
     for _ in range(random.randint(1, 3)):
         document = broken(document, random)
     text = json.dumps(document)
-    if seed % 16 == 0:  # broken as text
+    if seed % 32 == 0:  # broken as text
         at = random.randrange(len(text))
         text = text[:at] + random.choice(JUNK) + text[at + 1 :]
     for faults in (faults_of(lambda: check_definition(text)), faults_of(lambda: canonical(text))):

@@ -5,10 +5,12 @@ a block of text (`|  # like this`) is not found.
 """
 
 import re
+from typing import Any
 
 import msgspec
 from ruamel.yaml import YAML
 
+from stepwell.programs.flow.expressions.templates import unescape
 from stepwell.programs.flow.source import Source
 
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.MULTILINE)
@@ -32,14 +34,23 @@ def comments_in(text: str, source: Source) -> Comments:
             continue
         line = text.count("\n", 0, match.start()) + 1
         is_alone = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-        here = next((pointer for start, _, pointer in starts if start == line), None)
-        if here is not None and not is_alone and here not in found.behind:
+        here = next((pointer for start, _, pointer in starts
+                     if start == line and not (is_alone or _is_item(source.value, pointer))), None)
+        if here is not None and here not in found.behind:
             found.behind[here] = match.group().rstrip()
             continue
         following = next((pointer for start, _, pointer in starts if start > line), None)
         place = found.last if following is None else found.before.setdefault(following, [])
         place.append(match.group().rstrip())
     return found
+
+
+def _is_item(document: Any, pointer: str) -> bool:
+    """Whether this is an item of a list with something in it: what is behind its dash is about that."""
+    held, value = None, document
+    for segment in pointer.split("/")[1:]:
+        held, value = value, value[int(segment)] if isinstance(value, list) else value[unescape(segment)]
+    return isinstance(held, list) and isinstance(value, dict | list) and bool(value)
 
 
 def _scalars_in(text: str) -> list[tuple[int, int]]:

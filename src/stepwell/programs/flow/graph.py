@@ -16,7 +16,7 @@ from stepwell.programs.flow.model.workflow import Workflow
 
 START, END = "start", "stop"
 
-_COUNTERS = re.compile(r"[@~^]\d+(?=/|$)")
+_COUNTERS = re.compile(r"(?:[@~^]\d+)+(?=/|$)")
 _SHAPES: Mapping[str, tuple[str, str]] = {
     "switch": ("{", "}"), "wait": ("([", "])"), "listen": ("([", "])"), "emit": (">", "]"), "raise": ("[/", "/]"),
     "do": ("[[", "]]"), "for": ("[[", "]]"), "fork": ("[[", "]]"), "try": ("[[", "]]")}
@@ -53,8 +53,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
 
     def node_at(self, key: str) -> GraphNode | None:
         """The node of a task, by its pointer or by a key of a run."""
-        pointer = _COUNTERS.sub("", key)
-        return next((node for node in self.nodes if node.pointer == pointer), None)
+        by_pointer = {node.pointer: node for node in self.nodes}
+        return by_pointer.get(key) or by_pointer.get(_COUNTERS.sub("", key))
 
 
 def graph_of(workflow: Workflow) -> Graph:

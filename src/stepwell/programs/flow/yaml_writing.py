@@ -55,19 +55,18 @@ class YamlWriter:
         yield from more
 
     def _item(self, value: Any, at: str, indent: str) -> Iterator[str]:
-        """The first line of what is in an item stands behind its dash, unless it has a comment of its own there."""
+        """The first line of what is in an item stands behind its dash, comments on that line before it."""
         if not isinstance(value, dict | list) or not value:
             yield from self._entry("-", value, at, indent)
             return
         yield from (f"{indent}{line}" for line in self._comments.before.get(at, ()))
-        lines = list(self._block(value, at, indent + "  "))
-        alone = at in self._comments.behind or lines[0].lstrip().startswith("#")
-        if alone:
-            yield f"{indent}-" + (f"  {self._comments.behind[at]}" if at in self._comments.behind else "")
-            yield from lines
-        else:
-            yield f"{indent}- {lines[0][len(indent) + 2 :]}"
-            yield from lines[1:]
+        lines = self._block(value, at, indent + "  ")
+        for line in lines:
+            if not line.lstrip().startswith("#"):
+                yield f"{indent}- {line[len(indent) + 2 :]}"
+                break
+            yield indent + line.lstrip()
+        yield from lines
 
 
 def _scalar(value: Any, indent: str) -> list[str]:

@@ -123,8 +123,8 @@ class _Visit:
         self._waits += 1
         signal = await self._scope.strand.ctx.wait(key, self._listening.signal, name=self._listening.name)
         assert signal is not None, "a wait without a deadline ends with a signal"
-        event: CloudEvent = signal.data
-        return event
+        # Somebody may have sent the signal by hand.
+        return signal.data if isinstance(signal.data, dict) else {"data": signal.data}
 
     def put_back(self) -> None:
         """Leave to the next visit what this one did not use."""

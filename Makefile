@@ -1,0 +1,39 @@
+# `make demo` and `make test` are all that is needed: both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: setup demo serve check test soak bench
+
+setup: $(READY)
+
+# The stamp makes this idempotent: it is done again when the dependencies change.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: PYTHON=python3.12 make setup" >&2; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: setup
+	$(PY) examples/demo/demo.py
+
+serve: setup
+	$(VENV)/bin/stepwell serve
+
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -m "not slow"
+
+test: setup
+	$(PY) -m pytest
+
+soak: setup
+	STEPWELL_SOAK=1 $(PY) -m pytest
+
+bench: setup
+	$(PY) -m bench.run

@@ -1,0 +1,22 @@
+"""Stepwell on SQLite: flows of one and of ten steps. `python stepwell_peer.py FOLDER AT_ONCE SINGLES`."""
+
+import sys
+from pathlib import Path
+
+import uvloop
+
+from bench.house import open_engine
+from bench.rivals.clock import measure
+
+
+async def main(folder: Path, at_once: int, singles: int) -> None:
+    async with open_engine(folder / "stepwell.db") as engine:
+
+        async def run(steps: int) -> object:
+            return await engine.run("one" if steps == 1 else "ten")
+
+        await measure(run, at_once=at_once, singles=singles)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -21,7 +21,6 @@ from bench import report
 from bench.gauge import machine
 
 HERE: Final = Path(__file__).parent
-RIVALS: Final = HERE / "rivals"
 LIMIT_S: Final = 900
 FIGURES: Final = ("steps_per_s", "one_step_runs_per_s", "p50_ms_1", "p50_ms_10")
 
@@ -55,14 +54,14 @@ def stepwell(_folder: Path) -> list[str]:
 
 
 def dbos(folder: Path) -> list[str]:
-    return [environment(folder, "dbos", "dbos"), str(RIVALS / "dbos_peer.py")]
+    return [environment(folder, "dbos", "dbos"), "-m", "bench.rivals.dbos_peer"]
 
 
 def restate(folder: Path) -> list[str]:
     python = environment(folder, "restate", "restate-sdk", "hypercorn", "httpx")
     npm = folder / "npm"
     ready(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(npm), "@restatedev/restate-server"])
-    return [python, str(RIVALS / "restate_peer.py")]
+    return [python, "-m", "bench.rivals.restate_peer"]
 
 
 ENGINES: Final[dict[str, Callable[[Path], list[str]]]] = {"stepwell": stepwell, "dbos": dbos, "restate": restate}

@@ -1,6 +1,6 @@
 """Memory per run that waits on a signal and is parked.
 
-Half as many runs are parked before the first look: SQLite's page caches and Python's arenas have their full size then.
+Half as many runs are parked before the first look: SQLite's page caches and Python's arenas are full by then.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""The same two shapes on other engines, each a script that runs in an environment of its own (see `bench.peers`)."""
+"""The same two shapes on other engines, each run in an environment of its own (see `bench.peers`)."""

@@ -1,21 +1,29 @@
-"""DBOS on SQLite, its defaults (rollback journal, synchronous=FULL). `python dbos_peer.py FOLDER AT_ONCE SINGLES`."""
+"""DBOS on SQLite, with its defaults (rollback journal, synchronous=FULL): arguments FOLDER AT_ONCE SINGLES.
+
+Runs in an environment that has `dbos` and not Stepwell.
+"""
 
 import asyncio
 import sys
+from importlib import import_module
+from typing import Any
 
-from clock import measure  # a script: its folder is on the path
-from dbos import DBOS
+from bench.rivals.clock import measure
+
+DBOS: Any = import_module("dbos").DBOS
 
 
-@DBOS.step()
-async def noop() -> None:
+async def _noop() -> None:
     """The step of the benchmark."""
 
 
-@DBOS.workflow()
-async def steps_of(steps: int) -> None:
+async def _steps_of(steps: int) -> None:
     for _ in range(steps):
         await noop()
+
+
+noop = DBOS.step(name="noop")(_noop)
+steps_of = DBOS.workflow(name="steps_of")(_steps_of)
 
 
 async def main(folder: str, at_once: int, singles: int) -> None:

@@ -1,4 +1,4 @@
-"""Restate's server and one Python service, on loopback. `python restate_peer.py FOLDER AT_ONCE SINGLES SERVER`.
+"""Restate's server and one Python service, on loopback. `-m bench.rivals.restate_peer FOLDER AT_ONCE SINGLES SERVER`.
 
 A run is one HTTP request to the server's ingress, which answers with the result.
 """
@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
-from clock import measure  # a script: its folder is on the path
+
+from bench.rivals.clock import measure
 
 PATIENCE_S = 60
 
@@ -28,9 +30,7 @@ def free_port() -> int:
 def started(command: list[str], log: Path, **more: str) -> Iterator[None]:
     """A process, ended when the block ends."""
     with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **more}, stdout=output, stderr=output, cwd=Path(__file__).parent
-        )
+        process = subprocess.Popen(command, env={**os.environ, **more}, stdout=output, stderr=output)
         try:
             yield
         finally:
@@ -38,10 +38,10 @@ def started(command: list[str], log: Path, **more: str) -> Iterator[None]:
             process.wait(10)
 
 
-async def until_answered(client: httpx.AsyncClient, method: str, url: str, **more: object) -> None:
+async def until_answered(client: httpx.AsyncClient, method: str, url: str, **more: Any) -> None:
     for _ in range(PATIENCE_S * 5):
         try:
-            if (await client.request(method, url, **more)).is_success:  # type: ignore[arg-type]
+            if (await client.request(method, url, **more)).is_success:
                 return
         except httpx.TransportError:
             pass
@@ -60,7 +60,14 @@ async def main(folder: Path, at_once: int, singles: int, server: str) -> None:
         "RESTATE_LOG_FILTER": "warn",
         "DO_NOT_TRACK": "1",
     }
-    hypercorn = [sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{service}", "restate_service:app"]
+    hypercorn = [
+        sys.executable,
+        "-m",
+        "hypercorn",
+        "--bind",
+        f"127.0.0.1:{service}",
+        "bench.rivals.restate_service:app",
+    ]
     limits = httpx.Limits(max_connections=at_once)
     with started(hypercorn, folder / "service.log"), started([server], folder / "server.log", **environment):
         async with httpx.AsyncClient(limits=limits, timeout=300, trust_env=False) as client:

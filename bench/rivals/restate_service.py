@@ -1,19 +1,20 @@
-"""The service that Restate calls: `hypercorn restate_service:app`."""
+"""The service that Restate calls: `hypercorn bench.rivals.restate_service:app`, in an environment with its SDK."""
 
-import restate
-from restate import Context, Service
+from importlib import import_module
+from typing import Any
 
-bench = Service("bench")
+restate: Any = import_module("restate")
 
 
 async def noop() -> None:
     """The step of the benchmark."""
 
 
-@bench.handler()
-async def steps_of(ctx: Context, steps: int) -> None:
+async def steps_of(ctx: Any, steps: int) -> None:
     for number in range(steps):
         await ctx.run_typed(f"step{number}", noop)
 
 
-app = restate.app([bench])
+service = restate.Service("bench")
+service.handler()(steps_of)
+app = restate.app([service])

@@ -21,26 +21,28 @@ def status_page() -> str:
         f"| **{status}** | " + " | ".join(_cell(outcome(status, trigger)) for trigger in Trigger) + " |"
         for status in Status
     ]
-    return "\n".join([
-        "# The life of a run",
-        "",
-        "Made from `core/status.py` by `docs/generate.py`; do not edit. An empty cell is refused.",
-        "A resumed run shows where it stood before the pause. `waiting` is not an event of its own: a running run",
-        "waits when every live step of it does; the reason shown is the first that applies of approval, callback,",
-        "event, timer, child.",
-        "",
-        "```mermaid",
-        "stateDiagram-v2",
-        "    [*] --> scheduled",
-        "    [*] --> pending",
-        *lines,
-        "```",
-        "",
-        head,
-        "|---" * (len(Trigger) + 1) + "|",
-        *rows,
-        "",
-    ])
+    return "\n".join(
+        [
+            "# The life of a run",
+            "",
+            "Made from `core/status.py` by `docs/generate.py`; do not edit. An empty cell is refused.",
+            "A resumed run shows where it stood before the pause. `waiting` is not an event of its own: a running",
+            "run waits when every live step of it does; the reason shown is the first that applies of approval,",
+            "callback, event, timer, child.",
+            "",
+            "```mermaid",
+            "stateDiagram-v2",
+            "    [*] --> scheduled",
+            "    [*] --> pending",
+            *lines,
+            "```",
+            "",
+            head,
+            "|---" * (len(Trigger) + 1) + "|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _cell(target: Status | Answer) -> str:

@@ -23,9 +23,9 @@ from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.local import FileLock, LocalDispatch
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine import Engine, EngineOptions
+from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
-from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.http import HttpxClient
 from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms

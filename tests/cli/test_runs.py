@@ -101,7 +101,7 @@ def test_pause_resume_and_cancel(inside: Shell) -> None:
     assert inside.runs("pause", run_id)["changed"] is False
     assert inside.runs("resume", run_id)["changed"] is True
     assert inside.runs("cancel", run_id, "--reason", "enough")["status"] == "cancelled"
-    assert "a cancelled run cannot pause" in inside.run("runs", "pause", run_id).sentence
+    assert "a cancelled run cannot be paused" in inside.run("runs", "pause", run_id).sentence
 
 
 def test_failed_run_is_tried_again(inside: Shell) -> None:

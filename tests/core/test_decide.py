@@ -208,7 +208,7 @@ def test_refusal_says_where_the_command_would_have_been_accepted() -> None:
     assert isinstance(decision, Refusal)
     assert (decision.code, decision.status) == ("wrong_status", "completed")
     assert decision.allowed_from == ("failed", "cancelled")
-    assert decision.message == "a completed run cannot retry"
+    assert decision.message == "a completed run cannot be retried"
 
 
 def test_events_survive_the_way_to_the_disk_and_back() -> None:

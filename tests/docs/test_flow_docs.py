@@ -21,10 +21,15 @@ from stepwell.programs.flow.reading import read
 
 PAGES = Path(__file__).parents[2] / "docs" / "flow"
 
-_BLOCK = re.compile(r"(?:<!-- run: (?P<options>[^\n]*) -->\n)?```yaml\n(?P<text>.*?)```\n"
-                    r"(?P<after>.*?)(?=```|<!-- run|\Z)", re.DOTALL)
-_SENTENCE = re.compile(r"(?:[Ww]ith the input `(?P<input>.*?)` )?"
-                       r"(?:[Tt]he output is `(?P<output>.*?)`\.|[Ii]t fails with status (?P<status>\d+)\.)")
+_BLOCK = re.compile(
+    r"(?:<!-- run: (?P<options>[^\n]*) -->\n)?```yaml\n(?P<text>.*?)```\n"
+    r"(?P<after>.*?)(?=```|<!-- run|\Z)",
+    re.DOTALL,
+)
+_SENTENCE = re.compile(
+    r"(?:[Ww]ith the input `(?P<input>.*?)` )?"
+    r"(?:[Tt]he output is `(?P<output>.*?)`\.|[Ii]t fails with status (?P<status>\d+)\.)"
+)
 
 
 class Example(msgspec.Struct, frozen=True):

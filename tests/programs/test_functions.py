@@ -65,11 +65,22 @@ async def test_arguments_and_results_are_converted() -> None:
     assert await call(move, point={"x": 1}, by=[2, 3], at="2024-01-01T00:00:00Z") == {"x": 3, "y": 3}
 
 
-@pytest.mark.parametrize(("result", "expected"), [
-    ((1, 2), [1, 2]), ({1: "a"}, {"1": "a"}), (datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01T00:00:00Z"),
-    ({"a": Point(1)}, {"a": {"x": 1, "y": 0}}), (b"\x00", "AA=="), ({3}, [3]),
-    (float("nan"), None), ("text", "text"), (1.5, 1.5), (10**30, 10**30), (None, None),
-])
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ((1, 2), [1, 2]),
+        ({1: "a"}, {"1": "a"}),
+        (datetime(2024, 1, 1, tzinfo=UTC), "2024-01-01T00:00:00Z"),
+        ({"a": Point(1)}, {"a": {"x": 1, "y": 0}}),
+        (b"\x00", "AA=="),
+        ({3}, [3]),
+        (float("nan"), None),
+        ("text", "text"),
+        (1.5, 1.5),
+        (10**30, 10**30),
+        (None, None),
+    ],
+)
 async def test_result_becomes_json(result: Any, expected: Any) -> None:
     async def give() -> Any:
         return result
@@ -94,12 +105,15 @@ async def test_any_name_is_taken_by_a_keyword_parameter() -> None:
     assert await call(every, a=1, b=[2]) == {"a": 1, "b": [2]}
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ({"a": "x"}, "parameter 'a': expected `int`, got `str`"),
-    ({"p": {"y": 1}, "a": 1}, "parameter 'p': object missing required field `x`"),
-    ({"b": 1, "a": 1}, "parameter 'b': expected only 'a', 'p', found 'b'"),
-    ({"p": None}, "parameter 'a': expected a value, found none"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"a": "x"}, "parameter 'a': expected `int`, got `str`"),
+        ({"p": {"y": 1}, "a": 1}, "parameter 'p': object missing required field `x`"),
+        ({"b": 1, "a": 1}, "parameter 'b': expected only 'a', 'p', found 'b'"),
+        ({"p": None}, "parameter 'a': expected a value, found none"),
+    ],
+)
 async def test_bad_argument_names_its_parameter(arguments: dict[str, Any], words: str) -> None:
     async def function(a: int, p: Point | None = None) -> None: ...
 

@@ -18,7 +18,11 @@ async def send(answer: Answer, *, url: str = "http://x/a?b=c", max_response_byte
 async def test_request_and_response_pass_through() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert (request.method, str(request.url), request.headers["a"], request.content) == (
-            "POST", "http://x/a?b=c", "b", b"body")
+            "POST",
+            "http://x/a?b=c",
+            "b",
+            b"body",
+        )
         return httpx.Response(201, headers={"X-Y": "z"}, content=b"hello")
 
     found = await send(answer)
@@ -37,12 +41,15 @@ def _raise(error: Exception) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize(("error", "timed_out", "retryable"), [
-    (httpx.ConnectError("refused"), False, True),
-    (httpx.ReadTimeout("late"), True, True),
-    (httpx.RemoteProtocolError("broken"), False, True),
-    (httpx.UnsupportedProtocol("odd"), False, False),
-])
+@pytest.mark.parametrize(
+    ("error", "timed_out", "retryable"),
+    [
+        (httpx.ConnectError("refused"), False, True),
+        (httpx.ReadTimeout("late"), True, True),
+        (httpx.RemoteProtocolError("broken"), False, True),
+        (httpx.UnsupportedProtocol("odd"), False, False),
+    ],
+)
 async def test_no_answer_is_one_error(error: Exception, timed_out: bool, retryable: bool) -> None:
     with pytest.raises(HttpError) as caught:
         await send(_raise(error))

@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
 
 from stepwell.security.authentication import AccessRules, Authenticator, DoorRules
+from stepwell.security.doors import Door, Doors
 from stepwell.security.limits.rates import Buckets
 from stepwell.security.limits.rating import RateLimit
 from stepwell.security.limits.sizes import SizeLimits, SizeRules
-from stepwell.security.middleware import Authentication, Door, Doors, actor_of, principal_of
+from stepwell.security.middleware import Authentication, actor_of, principal_of
 from stepwell.security.refusals import Refusal
 
 from .test_authentication import KEY, Known

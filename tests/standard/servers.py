@@ -16,22 +16,37 @@ PETSTORE = {
     "basePath": "/v2",
     "schemes": ["https", "http"],
     "paths": {
-        "/pet/findByStatus": {"get": {"operationId": "findPetsByStatus", "parameters": [_STATUS],
-                                      "produces": ["application/xml", "application/json"]}},
-        "/pet/{petId}": {"get": {"operationId": "getPetById", "parameters": [_ID],
-                                 "produces": ["application/xml", "application/json"]}},
+        "/pet/findByStatus": {
+            "get": {
+                "operationId": "findPetsByStatus",
+                "parameters": [_STATUS],
+                "produces": ["application/xml", "application/json"],
+            }
+        },
+        "/pet/{petId}": {
+            "get": {
+                "operationId": "getPetById",
+                "parameters": [_ID],
+                "produces": ["application/xml", "application/json"],
+            }
+        },
     },
 }
-ORDERS = {"openapi": "3.0.3", "paths": {"/log": {"post": {"operationId": "logreading"}},
-                                        "/report": {"post": {"operationId": "produceReport"}}}}
+ORDERS = {
+    "openapi": "3.0.3",
+    "paths": {"/log": {"post": {"operationId": "logreading"}}, "/report": {"post": {"operationId": "produceReport"}}},
+}
 
 
 SHOP = {
     "openapi": "3.1.0",
-    "paths": {"/items/{item}": {
-        "parameters": [{"name": "item", "in": "path", "required": True}],
-        "get": {"operationId": "getItem", "parameters": [{"name": "store", "in": "query"}]},
-        "put": {"operationId": "putItem", "requestBody": {"content": {"application/json": {}}}}}},
+    "paths": {
+        "/items/{item}": {
+            "parameters": [{"name": "item", "in": "path", "required": True}],
+            "get": {"operationId": "getItem", "parameters": [{"name": "store", "in": "query"}]},
+            "put": {"operationId": "putItem", "requestBody": {"content": {"application/json": {}}}},
+        }
+    },
 }
 
 
@@ -60,9 +75,11 @@ def _httpbin(request: httpx.Request) -> httpx.Response:
 
 
 def _star_wars(request: httpx.Request) -> httpx.Response:
-    found: dict[str, Any] = {"/api/people/": {"count": 1, "results": [{"name": "Luke Skywalker"}]},
-                             "/api/people/1": {"name": "Luke Skywalker", "homeworld": "https://swapi.dev/api/planets/1/"},
-                             "/api/planets/1/": {"name": "Tatooine"}}
+    found: dict[str, Any] = {
+        "/api/people/": {"count": 1, "results": [{"name": "Luke Skywalker"}]},
+        "/api/people/1": {"name": "Luke Skywalker", "homeworld": "https://swapi.dev/api/planets/1/"},
+        "/api/planets/1/": {"name": "Tatooine"},
+    }
     return httpx.Response(200, json=found[request.url.path])
 
 
@@ -101,8 +118,13 @@ class _Shop:
 
 
 _HANDLERS: dict[str, Callable[[httpx.Request], httpx.Response]] = {
-             "petstore.swagger.io": _petstore, "httpbin.org": _httpbin, "swapi.dev": _star_wars, "myorg.io": _orders,
-             "shop.example": _Shop(), "keycloak": _authority}
+    "petstore.swagger.io": _petstore,
+    "httpbin.org": _httpbin,
+    "swapi.dev": _star_wars,
+    "myorg.io": _orders,
+    "shop.example": _Shop(),
+    "keycloak": _authority,
+}
 
 
 def answer(request: httpx.Request) -> httpx.Response:

@@ -57,11 +57,18 @@ def test_example_ends_as_expected(name: str, world: World) -> None:
         with pytest.raises(InvalidDefinitionError) as refused:
             world.app({}).flows.check(text)
         assert [(fault.pointer, "not supported" in fault.message) for fault in refused.value.faults] == [
-            (expected.at, True)]
+            (expected.at, True)
+        ]
         return
     run = world.run_virtually if expected.virtual else world.run
-    ended = run(text, expected.input, beside=expected.beside, events=expected.events, secrets=expected.secrets,
-                forever=expected.ends == "waiting")
+    ended = run(
+        text,
+        expected.input,
+        beside=expected.beside,
+        events=expected.events,
+        secrets=expected.secrets,
+        forever=expected.ends == "waiting",
+    )
     assert ended.status is Status(expected.ends), ended.error
     if ended.error is not None:
         assert ended.error.status == expected.error, ended.error

@@ -54,14 +54,22 @@ class World:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._runner.run(self._jq.close())
         self._runner.close()
 
-    def run(self, definition: str, input: Any = None, *, beside: Sequence[str] = (),
-            events: Sequence[Mapping[str, Any]] = (), secrets: Mapping[str, Any] | None = None,
-            forever: bool = False) -> Ended:
+    def run(
+        self,
+        definition: str,
+        input: Any = None,
+        *,
+        beside: Sequence[str] = (),
+        events: Sequence[Mapping[str, Any]] = (),
+        secrets: Mapping[str, Any] | None = None,
+        forever: bool = False,
+    ) -> Ended:
         """Run a definition to its end; with `forever` until it waits after having seen the events."""
         return self._runner.run(self._run(definition, input, (beside, events, secrets or {}, forever)))
 
@@ -91,8 +99,14 @@ class World:
             state = await app.engine.state(run_id)
         steps = tuple(step.name for step in state.steps.values())
         traced = tuple(msgspec.json.decode(step.output) for step in state.steps.values() if step.name == "trace")
-        return Ended(status=result.status, output=result.output, error=result.error, steps=steps,
-                     requests=tuple(self._requests), traced=traced)
+        return Ended(
+            status=result.status,
+            output=result.output,
+            error=result.error,
+            steps=steps,
+            requests=tuple(self._requests),
+            traced=traced,
+        )
 
     def app(self, secrets: Mapping[str, Any], *, virtual: bool = False) -> App:
         app = App(settings=Settings(db=f"sqlite:///{self._folder}/runs-{next(self._numbers)}.db", idle_s=0.1))
@@ -106,9 +120,13 @@ class World:
             return f"Hello, {name}!"
 
         client = HttpxClient(transport=httpx.MockTransport(self._answer))
-        app.flows = FlowPrograms(functions=app.functions, http=client, expressions=None if virtual else self._jq,
-                                 secrets=ServerSecrets(secrets, environment={}),
-                                 callbacks=SecretTokens(lambda: b"secret of a test"))
+        app.flows = FlowPrograms(
+            functions=app.functions,
+            http=client,
+            expressions=None if virtual else self._jq,
+            secrets=ServerSecrets(secrets, environment={}),
+            callbacks=SecretTokens(lambda: b"secret of a test"),
+        )
         return app
 
     @staticmethod

@@ -389,13 +389,27 @@ def _end_child(state: State, command: c.EndChild, now: float) -> Decision:
 # --- the run as a whole ---------------------------------------------------------------------------------------------
 
 
+_REFUSED_WORDS: Final = {
+    Trigger.CANCEL: "be cancelled",
+    Trigger.RETRY: "be retried",
+    Trigger.PAUSE: "be paused",
+    Trigger.RESUME: "be resumed",
+    Trigger.STOP: "be stopped",
+    Trigger.ROLL_BACK: "be rolled back",
+    Trigger.FINISH: "complete",
+    Trigger.FAIL: "fail",
+}
+
+
 def _wrong_status(state: State, what: Trigger | str) -> Refusal:
-    allowed = allowed_from(what) if isinstance(what, Trigger) else ()
+    """`what`: a trigger of the table, or the words of something else that is not possible now."""
+    trigger = what if isinstance(what, Trigger) else None
+    words = _REFUSED_WORDS[trigger] if trigger is not None else what
     return Refusal(
         code="wrong_status",
-        message=f"a {state.status} run cannot {str(what).replace('_', ' ')}",
+        message=f"a {state.status} run cannot {words}",
         status=str(state.status),
-        allowed_from=allowed,
+        allowed_from=allowed_from(trigger) if trigger is not None else (),
     )
 
 

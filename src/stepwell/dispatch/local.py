@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from stepwell.core.errors import StorageError
+from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.dispatch.port import Drive
 
 MAX_ACTIVE: Final = 10_000
@@ -91,8 +91,14 @@ class FileLock:
                 f"{str(self._path).removesuffix('.lock')} is driven by another process (pid {holder}): "
                 "stop it, or use its API"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as fault:
+            self.release()
+            raise StorageUnavailableError(
+                f"{self._path} cannot be written ({fault.strerror}): free some space on its disk"
+            ) from fault
         return self
 
     def release(self) -> None:

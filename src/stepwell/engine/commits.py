@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
 from stepwell.core.errors import StorageError
 from stepwell.store.port import Batch, CommitResult, RunStore
 
+log = structlog.get_logger()
 MAX_GROUP: Final = 2_000
 """Batches in one transaction: more gain nothing and make the first one wait."""
 
@@ -44,6 +47,7 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self.on_outbox: Callable[[], None] | None = None
         """Called after a commit that wrote outbox items."""
+        self._failing = False
         self.groups = 0
         self.batches = 0
 
@@ -88,9 +92,15 @@ class Committer:
             if self._at_boundary is not None:
                 self._at_boundary("after_commit")
         except StorageError as fault:
+            if not self._failing:  # once for a full disk, not once a second
+                log.error("commit.failed", error=str(fault))
+            self._failing = True
             for source, _ in group:
                 source.failed(fault)
             return
+        if self._failing:
+            log.info("commit.works_again")
+        self._failing = False
         self.groups += 1
         self.batches += len(group)
         for (source, _), result in zip(group, results, strict=True):

@@ -196,7 +196,7 @@ class RunDriver:
         self.fault = fault
         self._release(Release.FAULT if fault is not None else Release.ENDED)
 
-    def overtaken(self) -> None:
+    def give_way(self) -> None:
         """Verbs wait from now on; attempts in flight end and are recorded; then the run is driven anew."""
         self._overtaken = True
         self._look_idle()

@@ -163,6 +163,8 @@ class Engine:
         self.watchers.close()
         for duty in self._duties:
             await duty.stop()
+        for driver in list(self._drivers.values()):
+            driver.give_way()  # begin nothing new, end the steps in flight; the next process goes on from there
         await self._dispatch.stop(grace_s)
         await self.committer.stop()
         await self.store.close()

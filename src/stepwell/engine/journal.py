@@ -42,8 +42,8 @@ class Listener(Protocol):
     def lost(self, fault: StorageError | None) -> None:
         """The journal is void: the store failed, or the run could not be created. Let go."""
 
-    def overtaken(self) -> None:
-        """Others appended something under which not all that the program did stands: run it again from its start."""
+    def give_way(self) -> None:
+        """Not all that the program did stands under what others appended: run it again from its start."""
 
 
 Observe = Callable[["Journal", list[h.AnyEvent], list[StreamItem]], None]
@@ -323,7 +323,7 @@ class Journal:
         if self.listener is not None:
             self.listener.changed(list(self._touched))
             if not all(accepted) or self.state.generation != before.generation:
-                self.listener.overtaken()
+                self.listener.give_way()
         if self._events or self._items or self.parking:
             self._announce()
         else:

@@ -18,14 +18,19 @@ def failed(error: Exception) -> StepFailure:
 
 def bad_argument(function: str, parameter: str, detail: str) -> StepFailure:
     """Trying again cannot help: the arguments stay the same."""
-    found = problem("validation", f"function {function!r}, parameter {parameter!r}: {detail}", status=400,
-                    retryable=False)
+    found = problem(
+        "validation", f"function {function!r}, parameter {parameter!r}: {detail}", status=400, retryable=False
+    )
     return StepFailure(found)
 
 
 def result_problem(error: Exception) -> Problem:
-    return problem("runtime", f"expected a result that can be written as JSON, found another: {error}",
-                   title=type(error).__name__, retryable=False)
+    return problem(
+        "runtime",
+        f"expected a result that can be written as JSON, found another: {error}",
+        title=type(error).__name__,
+        retryable=False,
+    )
 
 
 def _text(error: Exception) -> str:

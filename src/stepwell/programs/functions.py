@@ -44,8 +44,15 @@ class Parameter(msgspec.Struct, frozen=True):
 class Function:
     """A registered function and how its steps are tried."""
 
-    def __init__(self, call: Callable[..., Any], *, name: str, retry: RetryPolicy = NO_RETRY,
-                 timeout_s: float | None = None, heartbeat_timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        name: str,
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> None:
         self.name = name
         self.call = call
         self.retry = retry
@@ -126,18 +133,34 @@ class Functions:
     def function(self, call: _Call, /) -> _Call: ...
 
     @overload
-    def function(self, call: None = None, /, *, name: str | None = None, retry: RetryPolicy = NO_RETRY,
-                 timeout_s: float | None = None,
-                 heartbeat_timeout_s: float | None = None) -> Callable[[_Call], _Call]: ...
+    def function(
+        self,
+        call: None = None,
+        /,
+        *,
+        name: str | None = None,
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> Callable[[_Call], _Call]: ...
 
-    def function(self, call: _Call | None = None, /, *, name: str | None = None, retry: RetryPolicy = NO_RETRY,
-                 timeout_s: float | None = None, heartbeat_timeout_s: float | None = None) -> Any:
+    def function(
+        self,
+        call: _Call | None = None,
+        /,
+        *,
+        name: str | None = None,
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> Any:
         """Register a function, as a decorator with or without options. The function itself stays as it is."""
 
         def register(call: _Call) -> _Call:
             named = name or call.__name__
-            self.add(Function(call, name=named, retry=retry, timeout_s=timeout_s,
-                              heartbeat_timeout_s=heartbeat_timeout_s))
+            self.add(
+                Function(call, name=named, retry=retry, timeout_s=timeout_s, heartbeat_timeout_s=heartbeat_timeout_s)
+            )
             return call
 
         return register if call is None else register(call)

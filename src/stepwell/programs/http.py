@@ -55,8 +55,13 @@ class HttpClient(Protocol):
 class HttpxClient:
     """An `HttpClient` over one pooled `httpx.AsyncClient`, made at the first request."""
 
-    def __init__(self, *, timeout_s: float = TIMEOUT_S, max_response_bytes: int = MAX_RESPONSE_BYTES,
-                 transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
         self._timeout_s = timeout_s
         self._max_response_bytes = max_response_bytes
         self._transport = transport
@@ -67,10 +72,12 @@ class HttpxClient:
 
         client = self._client or self._open()
         try:
-            async with client.stream(request.method.upper(), request.url, headers=dict(request.headers),
-                                     content=request.content) as response:
-                return HttpResponse(status=response.status_code, headers=dict(response.headers),
-                                    content=await self._read(response))
+            async with client.stream(
+                request.method.upper(), request.url, headers=dict(request.headers), content=request.content
+            ) as response:
+                return HttpResponse(
+                    status=response.status_code, headers=dict(response.headers), content=await self._read(response)
+                )
         except httpx.TimeoutException as error:
             raise HttpError(f"no answer in time ({type(error).__name__})", timed_out=True) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, ValueError) as error:
@@ -87,16 +94,18 @@ class HttpxClient:
     async def __aenter__(self) -> "HttpxClient":
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     def _open(self) -> "httpx.AsyncClient":
         import httpx
 
         # No proxies and no .netrc from the environment: a definition says all there is to a request.
-        self._client = httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False, trust_env=False,
-                                         transport=self._transport)
+        self._client = httpx.AsyncClient(
+            timeout=self._timeout_s, follow_redirects=False, trust_env=False, transport=self._transport
+        )
         return self._client
 
     async def _read(self, response: "httpx.Response") -> bytes:

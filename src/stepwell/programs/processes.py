@@ -127,12 +127,22 @@ class LocalProcesses:
 
     async def _start(self, request: ProcessRequest, folder: str) -> asyncio.subprocess.Process:
         command = _command(request, Path(folder))
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": folder,
-                       **request.environment}
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": folder,
+            **request.environment,
+        }
         try:
             return await asyncio.create_subprocess_exec(
-                *command, cwd=folder, env=environment, start_new_session=True, stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+                *command,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
         except (OSError, ValueError) as error:  # not there, arguments too long, a zero byte in one of them
             raise ProcessError(f"{command[0]} cannot be started: {error}") from None
 
@@ -140,12 +150,15 @@ class LocalProcesses:
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 _, stdout, stderr = await asyncio.gather(
-                    _feed(process.stdin, stdin), self._read(process.stdout, "stdout"),
-                    self._read(process.stderr, "stderr"))
+                    _feed(process.stdin, stdin),
+                    self._read(process.stdout, "stdout"),
+                    self._read(process.stderr, "stderr"),
+                )
                 return ProcessResult(code=await process.wait(), stdout=stdout, stderr=stderr)
         except TimeoutError:
-            raise ProcessError(f"expected an end within {self._limits.timeout_s:g} s, found none",
-                               timed_out=True) from None
+            raise ProcessError(
+                f"expected an end within {self._limits.timeout_s:g} s, found none", timed_out=True
+            ) from None
 
     async def _read(self, stream: asyncio.StreamReader | None, name: str) -> str:
         assert stream is not None

@@ -24,8 +24,9 @@ class Secrets(Protocol):
 class ServerSecrets:
     """The secrets of a server: those given by hand win over `STEPWELL_SECRET_<NAME>` in the environment."""
 
-    def __init__(self, given: Mapping[str, Any] | None = None, *,
-                 environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, given: Mapping[str, Any] | None = None, *, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._given = given or {}
         self._environment = os.environ if environment is None else environment
 

@@ -1,52 +1,20 @@
 """Authentication as pure ASGI middleware: puts the principal into the scope, or lets the door word the refusal.
 
-`Door` says which paths are whose and how that API words an error; a path of no door is asked for a credential like
-any other. `principal_of` and `actor_of` are what routes read.
+`principal_of` and `actor_of` are what routes read.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepwell.core.history import Actor
 from stepwell.core.principal import Principal
-from stepwell.security.authentication import Authenticator, DoorRules
+from stepwell.security.authentication import Authenticator
 from stepwell.security.call import QUERY_NAME, Call, without_token
+from stepwell.security.doors import PRINCIPAL, Clock, Door, Doors, answer
 from stepwell.security.limits.rates import Buckets
 from stepwell.security.loopback import address_of
 from stepwell.security.refusals import Reason, Refusal
-
-PRINCIPAL: Final = "stepwell.principal"
-
-Refuse = Callable[[Scope, Refusal], ASGIApp]
-"""Words a refusal in the shapes of one API: status, body and `refusal.headers`. A Starlette response is one."""
-Clock = Callable[[], float]
-
-
-class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """One API: its paths (each with all below it; "/" is everything), its rules, its words."""
-
-    prefixes: tuple[str, ...]
-    refuse: Refuse
-    rules: DoorRules = DoorRules()
-
-
-class Doors:
-    """Finds the door of a path: the longest prefix wins."""
-
-    def __init__(self, doors: Sequence[Door], *, other: Door) -> None:
-        pairs = [(prefix.rstrip("/"), door) for door in doors for prefix in door.prefixes]
-        self._pairs = sorted(pairs, key=lambda pair: -len(pair[0]))
-        self._other = other
-
-    def of(self, path: str) -> Door:
-        """The door of a path; `other` when it is nobody's."""
-        for prefix, door in self._pairs:
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return door
-        return self._other
 
 
 class Authentication:
@@ -99,14 +67,6 @@ class Authentication:
         if self._failures is not None and wrong:
             self._failures.take(peer, now)
         return found
-
-
-async def answer(door: Door, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a refusal in the door's words. A WebSocket closed before it opens is answered 403 by the server."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason.value})
-        return
-    await door.refuse(scope, refusal)(scope, receive, send)
 
 
 def call_of(scope: Scope) -> Call:

@@ -164,10 +164,19 @@ class MemoryContext:
     def uuid(self, key: str) -> UUID:
         return uuid5(UUID(int=0), f"run-1/{key}")
 
-    async def step(self, key: str, work: Work, *, name: str = "", retry: RetryPolicy = NO_RETRY,
-                   timeout_s: float | None = None, heartbeat_timeout_s: float | None = None) -> Any:
-        self._memory.options.append({"name": name, "retry": retry, "timeout_s": timeout_s,
-                                     "heartbeat_timeout_s": heartbeat_timeout_s})
+    async def step(
+        self,
+        key: str,
+        work: Work,
+        *,
+        name: str = "",
+        retry: RetryPolicy = NO_RETRY,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+    ) -> Any:
+        self._memory.options.append(
+            {"name": name, "retry": retry, "timeout_s": timeout_s, "heartbeat_timeout_s": heartbeat_timeout_s}
+        )
 
         async def do() -> Any:
             attempt: StepContext = Attempt(key)
@@ -186,8 +195,15 @@ class MemoryContext:
 
         await self._once(key, do)
 
-    async def wait(self, key: str, signal: str, *, deadline: float | None = None, name: str = "",  # noqa: ARG002
-                   reason: Any = "event") -> SignalValue | None:  # noqa: ARG002
+    async def wait(
+        self,
+        key: str,
+        signal: str,
+        *,
+        deadline: float | None = None,
+        name: str = "",  # noqa: ARG002
+        reason: Any = "event",  # noqa: ARG002
+    ) -> SignalValue | None:
         async def do() -> Any:
             self._memory.awaited.append(signal)
             return await self._memory.take(signal, deadline)
@@ -199,16 +215,23 @@ class MemoryContext:
         self._memory.took(value)
         return value
 
-    async def approve(self, key: str, request: ApprovalRequest, *,
-                      name: str = "") -> ApprovalOutcome:  # noqa: ARG002
+    async def approve(self, key: str, request: ApprovalRequest, *, name: str = "") -> ApprovalOutcome:  # noqa: ARG002
         async def do() -> Any:
             self._memory.asked.append(request)
             return self._memory.decide(request)
 
         return msgspec.convert(await self._once(key, do), ApprovalOutcome)
 
-    async def child(self, key: str, workflow: str, input: Any = None, *, version: str | None = None,  # noqa: ARG002
-                    wait: bool = True, name: str = "") -> Any:  # noqa: ARG002
+    async def child(
+        self,
+        key: str,
+        workflow: str,
+        input: Any = None,
+        *,
+        version: str | None = None,  # noqa: ARG002
+        wait: bool = True,
+        name: str = "",  # noqa: ARG002
+    ) -> Any:
         async def do() -> Any:
             try:
                 output = self._memory.child(workflow, input)
@@ -235,8 +258,10 @@ class MemoryContext:
 
     async def race(self, key: str, branches: Mapping[str, Branch], *, until: Any = "first") -> Any:
         async def do() -> Any:
-            tasks = {name: asyncio.ensure_future(branch(MemoryContext(self._memory, self.now)))
-                     for name, branch in branches.items()}
+            tasks = {
+                name: asyncio.ensure_future(branch(MemoryContext(self._memory, self.now)))
+                for name, branch in branches.items()
+            }
             try:
                 return await (_first(tasks) if until == "first" else _all(list(tasks.values())))
             finally:
@@ -296,8 +321,9 @@ async def ending_of(memory: MemoryRun, program: Program, value: Any, *, crash_af
         return Ending(failure=error.problem)
 
 
-async def run_through(program: Program, value: Any = None, *, decide: Decide | None = None,
-                      new: Callable[[], MemoryRun] | None = None) -> Ending:
+async def run_through(
+    program: Program, value: Any = None, *, decide: Decide | None = None, new: Callable[[], MemoryRun] | None = None
+) -> Ending:
     """Run a program to its end; then again from its record, and from every place where it could have died."""
     new = new or (lambda: MemoryRun(decide=decide))
     memory = new()

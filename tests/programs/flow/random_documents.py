@@ -1,4 +1,4 @@
-# ruff: noqa: E501  tables are easier to read in long lines
+
 """Random documents, built from the typed model itself: each part gets its required properties and some of the others.
 
 `Maker` makes nearly always valid ones (a few rules are between properties); `broken` breaks one somewhere.
@@ -30,9 +30,49 @@ from stepwell.programs.flow.model.durations import Duration
 from stepwell.programs.flow.model.kinds import CALLS, KINDS
 
 MAX_DEPTH = 3
-TEXTS = ("a", "on", "no", "1.0", "2024-01-01", "0x1f", " padded ", "two\nlines\n", "a: b", "a #b", "'", '"', "-", "{}",
-         "é ☃ 🙂", "\t", "\x7f\x85\u2028", "", "null", "~", "- x", "${", "a\n  b\n\n", "#", "&a", "*a", "!t", "|", "%")
-PLAIN = (".", ".a", ".a.b[0]", "$context.x", "$input", ".a == 1 and .b", ".a + 1", "[.a, {b: .c}]", "now", "$workflow.id")
+TEXTS = (
+    "a",
+    "on",
+    "no",
+    "1.0",
+    "2024-01-01",
+    "0x1f",
+    " padded ",
+    "two\nlines\n",
+    "a: b",
+    "a #b",
+    "'",
+    '"',
+    "-",
+    "{}",
+    "é ☃ 🙂",
+    "\t",
+    "\x7f\x85\u2028",
+    "",
+    "null",
+    "~",
+    "- x",
+    "${",
+    "a\n  b\n\n",
+    "#",
+    "&a",
+    "*a",
+    "!t",
+    "|",
+    "%",
+)
+PLAIN = (
+    ".",
+    ".a",
+    ".a.b[0]",
+    "$context.x",
+    "$input",
+    ".a == 1 and .b",
+    ".a + 1",
+    "[.a, {b: .c}]",
+    "now",
+    "$workflow.id",
+)
 
 Special = Callable[["Maker"], Any]
 
@@ -45,9 +85,14 @@ class Maker:
         self._depth = 0
 
     def document(self) -> dict[str, Any]:
-        use: dict[str, Any] = {"authentications": {"a1": self.make(security.AuthenticationPolicy)}, "errors": {"e1": self.make(data.ErrorDefinition)},
-               "retries": {"r1": self.make(data.RetryPolicy)}, "timeouts": {"t1": {"after": "PT1S"}}, "secrets": ["s1"],
-               "functions": {"f1": self.task()}}
+        use: dict[str, Any] = {
+            "authentications": {"a1": self.make(security.AuthenticationPolicy)},
+            "errors": {"e1": self.make(data.ErrorDefinition)},
+            "retries": {"r1": self.make(data.RetryPolicy)},
+            "timeouts": {"t1": {"after": "PT1S"}},
+            "secrets": ["s1"],
+            "functions": {"f1": self.task()},
+        }
         if self.some():
             use["extensions"] = [{"x": self.make(workflow.Extension)}]
         found = self.make(workflow.Workflow)
@@ -109,7 +154,13 @@ class Maker:
         if choice >= 5:
             items = [self.json(depth - 1) for _ in range(self.random.randint(0, 3))]
             return items if choice == 5 else {f"{self.name()}{number}": item for number, item in enumerate(items)}
-        return [None, True, self.random.randint(-(10**18), 10**18), self.random.choice([0.5, -1e300, 1e-9, 3.0]), self.text()][choice]
+        return [
+            None,
+            True,
+            self.random.randint(-(10**18), 10**18),
+            self.random.choice([0.5, -1e300, 1e-9, 3.0]),
+            self.text(),
+        ][choice]
 
     def expression(self) -> str:
         return self.random.choice(["{}", "${{ {} }}", "${{{}}}"]).format(self.random.choice(PLAIN))
@@ -124,7 +175,13 @@ class Maker:
         return self.random.choice(["PT1S", "P1DT2H", {"minutes": 5, "seconds": 1}, "${ .d }"])
 
     def schema(self) -> dict[str, Any]:
-        return {"document": {"type": "object", "properties": {"a": {"type": "string", "pattern": "^[a-z]+$"}}, "required": ["a"]}}
+        return {
+            "document": {
+                "type": "object",
+                "properties": {"a": {"type": "string", "pattern": "^[a-z]+$"}},
+                "required": ["a"],
+            }
+        }
 
     def credentials(self) -> dict[str, Any]:
         return self.random.choice([{"use": "s1"}, {"username": "u", "password": "${ .p }"}])
@@ -136,7 +193,9 @@ class Maker:
         return self.random.choice(["http://x/{a}", "https://y.z", "${ .uri }"])
 
     def endpoint(self) -> Any:
-        return self.random.choice([self.uri(), {"uri": self.uri(), "authentication": self.make(security.Authentication)}])
+        return self.random.choice(
+            [self.uri(), {"uri": self.uri(), "authentication": self.make(security.Authentication)}]
+        )
 
     def shuffled(self, found: dict[str, Any]) -> dict[str, Any]:
         names = list(found)
@@ -147,7 +206,11 @@ class Maker:
 @cache
 def _fields(kind: type[Part]) -> Mapping[str, tuple[Any, bool]]:
     hints = get_type_hints(kind, include_extras=True)
-    return {field.encode_name: (hints[field.name], field.required) for field in msgspec.structs.fields(kind) if field.name != "at"}
+    return {
+        field.encode_name: (hints[field.name], field.required)
+        for field in msgspec.structs.fields(kind)
+        if field.name != "at"
+    }
 
 
 def _mark(annotation: Any) -> Any:
@@ -155,28 +218,58 @@ def _mark(annotation: Any) -> Any:
 
 
 SCALARS: Mapping[Any, Special] = {
-    Any: Maker.json, str: Maker.text, bool: Maker.some, int: lambda maker: maker.random.randint(0, 9),
-    float: lambda maker: maker.random.choice([1, 0.5]), Expression: Maker.value, Duration: Maker.duration}
+    Any: Maker.json,
+    str: Maker.text,
+    bool: Maker.some,
+    int: lambda maker: maker.random.randint(0, 9),
+    float: lambda maker: maker.random.choice([1, 0.5]),
+    Expression: Maker.value,
+    Duration: Maker.duration,
+}
 SPECIAL: Mapping[Any, Special] = {
-    text.read_condition: Maker.expression, text.read_transform: lambda maker: maker.random.choice([maker.expression(), maker.fields()]),
-    text.read_value: Maker.value, text.read_fields: Maker.fields, text.read_data: Maker.fields, text.read_text: Maker.text,
+    text.read_condition: Maker.expression,
+    text.read_transform: lambda maker: maker.random.choice([maker.expression(), maker.fields()]),
+    text.read_value: Maker.value,
+    text.read_fields: Maker.fields,
+    text.read_data: Maker.fields,
+    text.read_text: Maker.text,
     text.read_variable: lambda maker: maker.random.choice(["item", "x_1"]),
-    data.read_uri: Maker.uri, data.read_http_uri: Maker.uri, data.read_endpoint: Maker.endpoint, data.read_http_endpoint: Maker.endpoint,
-    calls.read_headers: lambda _maker: {"X": "a", "N": 1}, schemas.read_schema: Maker.schema,
-    security.read_credentials: Maker.credentials, security.read_oauth: Maker.oauth,
-    lists.read_tasks: Maker.tasks, lists.read_branches: Maker.tasks, lists.read_cases: Maker.cases,
-    workflow.read_dsl: lambda _maker: "1.0.3", _mark(workflow.Name): lambda _maker: "a-name", _mark(workflow.Version): lambda _maker: "1.0.0",
+    data.read_uri: Maker.uri,
+    data.read_http_uri: Maker.uri,
+    data.read_endpoint: Maker.endpoint,
+    data.read_http_endpoint: Maker.endpoint,
+    calls.read_headers: lambda _maker: {"X": "a", "N": 1},
+    schemas.read_schema: Maker.schema,
+    security.read_credentials: Maker.credentials,
+    security.read_oauth: Maker.oauth,
+    lists.read_tasks: Maker.tasks,
+    lists.read_branches: Maker.tasks,
+    lists.read_cases: Maker.cases,
+    workflow.read_dsl: lambda _maker: "1.0.3",
+    _mark(workflow.Name): lambda _maker: "a-name",
+    _mark(workflow.Version): lambda _maker: "1.0.0",
     _mark(references.AuthenticationName): lambda _maker: "a1",
-    _mark(references.SecretName): lambda _maker: "s1", _mark(references.ErrorName): lambda _maker: "e1",
-    _mark(references.RetryName): lambda _maker: "r1", _mark(references.TimeoutName): lambda _maker: "t1"}
+    _mark(references.SecretName): lambda _maker: "s1",
+    _mark(references.ErrorName): lambda _maker: "e1",
+    _mark(references.RetryName): lambda _maker: "r1",
+    _mark(references.TimeoutName): lambda _maker: "t1",
+}
 FIELDS: Mapping[tuple[Any, str], Special] = {
-    **{(kind, "then"): lambda maker: maker.random.choice(["continue", "exit", "end"]) for kind in {*KINDS.values(), *CALLS.values()}},
+    **{
+        (kind, "then"): lambda maker: maker.random.choice(["continue", "exit", "end"])
+        for kind in {*KINDS.values(), *CALLS.values()}
+    },
     (calls.HttpArguments, "method"): lambda maker: maker.random.choice(["get", "POST"]),
-    **{(calls.ApprovalArguments, name): lambda _maker: "${ .a }" for name in _fields(calls.ApprovalArguments) if name != "on_timeout"},
+    **{
+        (calls.ApprovalArguments, name): lambda _maker: "${ .a }"
+        for name in _fields(calls.ApprovalArguments)
+        if name != "on_timeout"
+    },
     **{(calls.CallbackArguments, name): lambda _maker: "${ .a }" for name in _fields(calls.CallbackArguments)},
     (events.EventDefinition, "with"): lambda maker: {"source": "http://x", "type": "t", "data": maker.value()},
     (events.EventFilter, "with"): lambda maker: {"type": "t", "data": maker.value()},
-    (workflow.Workflow, "use"): lambda _maker: {}, (workflow.Workflow, "schedule"): lambda _maker: {"cron": "0 0 * * *"},
+    (workflow.Workflow, "use"): lambda _maker: {},
+    (workflow.Workflow, "schedule"): lambda _maker: {"cron": "0 0 * * *"},
 }
 
 
@@ -184,7 +277,26 @@ def broken(document: Any, random: Random) -> Any:
     """The document with something else, nothing, or something more at some place."""
     places = list(_places(document))
     holder, key = random.choice(places)
-    junk: Any = random.choice([None, True, -1, 1.5, "", "x", "${ .a", "${ | }", [], {}, [[]], {"a": 1}, "P1", "http://", 10**400, {"do": [{}]}])
+    junk: Any = random.choice(
+        [
+            None,
+            True,
+            -1,
+            1.5,
+            "",
+            "x",
+            "${ .a",
+            "${ | }",
+            [],
+            {},
+            [[]],
+            {"a": 1},
+            "P1",
+            "http://",
+            10**400,
+            {"do": [{}]},
+        ]
+    )
     match random.randint(0, 3):
         case 0 if isinstance(holder, dict):
             holder[str(key) + "x"] = holder.pop(key)

@@ -24,7 +24,9 @@ Answer = Callable[[HttpRequest], HttpResponse]
 class Server:
     """Answers by a function, and keeps what it was asked."""
 
-    def __init__(self, answer: Answer = lambda _request: HttpResponse(status=200, headers=JSON, content=b"{}")) -> None:
+    def __init__(
+        self, answer: Answer = lambda _request: HttpResponse(status=200, headers=JSON, content=b"{}")
+    ) -> None:
         self.answer = answer
         self.requests: list[HttpRequest] = []
 
@@ -33,10 +35,19 @@ class Server:
         return self.answer(request)
 
 
-async def call(authentication: str, server: Server, *, secrets: dict[str, Any] | None = None, value: Any = None,
-               use: str = "", more: str = "") -> tuple[Ending, MemoryRun]:
-    text = (f"{HEAD}use: {{secrets: [s], {use}}}\ndo: [{{call: {{call: http, with: {{method: get, "
-            f"endpoint: {{uri: 'http://x/a', authentication: {authentication}}}{more}}}}}}}]")
+async def call(
+    authentication: str,
+    server: Server,
+    *,
+    secrets: dict[str, Any] | None = None,
+    value: Any = None,
+    use: str = "",
+    more: str = "",
+) -> tuple[Ending, MemoryRun]:
+    text = (
+        f"{HEAD}use: {{secrets: [s], {use}}}\ndo: [{{call: {{call: http, with: {{method: get, "
+        f"endpoint: {{uri: 'http://x/a', authentication: {authentication}}}{more}}}}}}}]"
+    )
     program = FlowPrograms(http=server, secrets=ServerSecrets(secrets, environment={})).compile(text).program
     memory = MemoryRun()
     return await ending_of(memory, program, value), memory
@@ -50,30 +61,40 @@ def kept(ending: Ending, memory: MemoryRun) -> str:
 BASIC = "Basic " + b64encode(f"ann:{PASSWORD}".encode()).decode()
 
 
-@pytest.mark.parametrize(("authentication", "header"), [
-    ("{basic: {username: ann, password: open-sesame-42}}", BASIC),
-    ("{basic: {username: '${ .user }', password: '${ .password }'}}", BASIC),
-    ("{basic: {username: ann, password: '${ $secrets.s.password }'}}", BASIC),
-    ("{basic: {use: s}}", BASIC),
-    ("{use: shared}", BASIC),
-    ("{bearer: {token: open-sesame-42}}", f"Bearer {PASSWORD}"),
-    ("{bearer: {token: '${ $secrets.s.password }'}}", f"Bearer {PASSWORD}"),
-])
+@pytest.mark.parametrize(
+    ("authentication", "header"),
+    [
+        ("{basic: {username: ann, password: open-sesame-42}}", BASIC),
+        ("{basic: {username: '${ .user }', password: '${ .password }'}}", BASIC),
+        ("{basic: {username: ann, password: '${ $secrets.s.password }'}}", BASIC),
+        ("{basic: {use: s}}", BASIC),
+        ("{use: shared}", BASIC),
+        ("{bearer: {token: open-sesame-42}}", f"Bearer {PASSWORD}"),
+        ("{bearer: {token: '${ $secrets.s.password }'}}", f"Bearer {PASSWORD}"),
+    ],
+)
 async def test_credentials_are_sent_and_never_kept(authentication: str, header: str) -> None:
     def refuse(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=403, content=f"not you, {request.headers['Authorization']}, {PASSWORD}".encode())
 
     secrets = {"s": {"username": "ann", "password": PASSWORD}}
     for server in (Server(), Server(refuse)):
-        found = await call(authentication, server, secrets=secrets, value={"user": "ann", "password": PASSWORD},
-                           use="authentications: {shared: {basic: {use: s}}}")
+        found = await call(
+            authentication,
+            server,
+            secrets=secrets,
+            value={"user": "ann", "password": PASSWORD},
+            use="authentications: {shared: {basic: {use: s}}}",
+        )
         assert server.requests[0].headers["Authorization"] == header
         assert PASSWORD not in kept(*found)
         assert header.split()[1] not in kept(*found)
 
 
 async def test_an_answer_that_repeats_the_credentials_is_kept_without_them() -> None:
-    server = Server(lambda request: HttpResponse(status=200, headers=JSON, content=msgspec.json.encode(dict(request.headers))))
+    server = Server(
+        lambda request: HttpResponse(status=200, headers=JSON, content=msgspec.json.encode(dict(request.headers)))
+    )
     ending, memory = await call("{bearer: {token: open-sesame-42}}", server, more=", output: response")
     assert ending.output["content"]["Authorization"] == "Bearer ***"
     assert ending.output["request"]["headers"] == {"Authorization": "***"}
@@ -89,15 +110,28 @@ async def test_an_unreachable_server_gives_no_credentials_away() -> None:
     assert PASSWORD not in kept(ending, memory)
 
 
-@pytest.mark.parametrize(("authentication", "secrets", "kind", "words"), [
-    ("{basic: {use: s}}", {}, "authorization", "expected the secret 's', found none"),
-    ("{bearer: {token: '${ $secrets.s }'}}", {}, "authorization", "expected the secret 's', found none"),
-    ("{basic: {use: s}}", {"s": "just text"}, "configuration", "expected a username (text) in the secret 's', found nothing"),
-    ("{bearer: {use: s}}", {"s": {"tokn": 1}}, "configuration", "expected a token (text) in the secret 's', found nothing"),
-    ("{bearer: {token: '${ .none }'}}", {}, "configuration", "expected a token (text), found nothing"),
-    ("{bearer: {token: \"a\\nb\"}}", {}, "configuration", "can stand in a header"),
-    ("{bearer: {token: '${ $secrets.s.a.b }'}}", {"s": {"a": PASSWORD}}, "expression", "Cannot index string"),
-])
+@pytest.mark.parametrize(
+    ("authentication", "secrets", "kind", "words"),
+    [
+        ("{basic: {use: s}}", {}, "authorization", "expected the secret 's', found none"),
+        ("{bearer: {token: '${ $secrets.s }'}}", {}, "authorization", "expected the secret 's', found none"),
+        (
+            "{basic: {use: s}}",
+            {"s": "just text"},
+            "configuration",
+            "expected a username (text) in the secret 's', found nothing",
+        ),
+        (
+            "{bearer: {use: s}}",
+            {"s": {"tokn": 1}},
+            "configuration",
+            "expected a token (text) in the secret 's', found nothing",
+        ),
+        ("{bearer: {token: '${ .none }'}}", {}, "configuration", "expected a token (text), found nothing"),
+        ('{bearer: {token: "a\\nb"}}', {}, "configuration", "can stand in a header"),
+        ("{bearer: {token: '${ $secrets.s.a.b }'}}", {"s": {"a": PASSWORD}}, "expression", "Cannot index string"),
+    ],
+)
 async def test_what_is_missing_or_wrong_is_said(authentication: str, secrets: Any, kind: str, words: str) -> None:
     ending, _ = await call(authentication, Server(), secrets=secrets)
     assert ending.failure is not None
@@ -109,23 +143,38 @@ async def test_what_is_missing_or_wrong_is_said(authentication: str, secrets: An
 
 def test_digest_answers_as_the_standard_has_it() -> None:
     """RFC 7616 §3.9.1."""
-    header = ('Basic realm="b", Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, '
-              'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS", '
-              'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, '
-              'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"')
+    header = (
+        'Basic realm="b", Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, '
+        'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS", '
+        'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, '
+        'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"'
+    )
     challenge = digest.challenge_in(header)
     assert challenge is not None
     assert challenge["algorithm"] == "SHA-256"
-    found = digest.answer(challenge, method="get", url="http://www.example.org/dir/index.html", username="Mufasa",
-                          password="Circle of Life", client_nonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+    found = digest.answer(
+        challenge,
+        method="get",
+        url="http://www.example.org/dir/index.html",
+        username="Mufasa",
+        password="Circle of Life",
+        client_nonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+    )
     assert 'response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"' in found
-    old = digest.answer({**challenge, "algorithm": "MD5"}, method="get", url="http://www.example.org/dir/index.html",
-                        username="Mufasa", password="Circle of Life",
-                        client_nonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+    old = digest.answer(
+        {**challenge, "algorithm": "MD5"},
+        method="get",
+        url="http://www.example.org/dir/index.html",
+        username="Mufasa",
+        password="Circle of Life",
+        client_nonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+    )
     assert 'response="8ca523f5e9506fed4657c9700eebdbec"' in old
 
 
-@pytest.mark.parametrize("header", ["", "Basic realm=x", "Digest realm=x", "Digest nonce=n, algorithm=ODD", "Digest nonce=n, qop=odd"])
+@pytest.mark.parametrize(
+    "header", ["", "Basic realm=x", "Digest realm=x", "Digest nonce=n, algorithm=ODD", "Digest nonce=n, qop=odd"]
+)
 def test_a_challenge_that_cannot_be_answered_is_none(header: str) -> None:
     assert digest.challenge_in(header) is None
 
@@ -156,24 +205,44 @@ class Authority:
         if request.url.startswith("http://auth/"):
             self.asked.append(request)
             self.good = f"token-number-{len(self.asked)}"
-            return HttpResponse(status=200, headers=JSON, content=msgspec.json.encode({"access_token": self.good, "expires_in": 300}))
+            return HttpResponse(
+                status=200, headers=JSON, content=msgspec.json.encode({"access_token": self.good, "expires_in": 300})
+            )
         if request.headers.get("Authorization") == f"Bearer {self.good}":
             return HttpResponse(status=200, headers=JSON, content=b'{"in": true}')
         return HttpResponse(status=401)
 
 
-@pytest.mark.parametrize(("scheme", "url", "body"), [
-    ("oauth2: {authority: 'http://auth/', grant: client_credentials, client: {id: me, secret: open-sesame-42}, scopes: [a, b]}",
-     "http://auth/oauth2/token", b"grant_type=client_credentials&scope=a+b&client_id=me&client_secret=open-sesame-42"),
-    ("oauth2: {authority: 'http://auth', endpoints: {token: /t}, grant: password, username: ann, password: '${ .p }', request: {encoding: application/json}}",
-     "http://auth/t", b'{"grant_type":"password","username":"ann","password":"open-sesame-42"}'),
-    ("oidc: {authority: 'http://auth', grant: client_credentials, client: {id: me, secret: open-sesame-42, authentication: client_secret_basic}}",
-     "http://auth/t", b"grant_type=client_credentials"),
-    ("oidc: {use: s}", "http://auth/t", b"grant_type=client_credentials&client_id=me&client_secret=open-sesame-42"),
-])
+@pytest.mark.parametrize(
+    ("scheme", "url", "body"),
+    [
+        (
+            "oauth2: {authority: 'http://auth/', grant: client_credentials, client: {id: me, secret: open-sesame-42}, scopes: [a, b]}",
+            "http://auth/oauth2/token",
+            b"grant_type=client_credentials&scope=a+b&client_id=me&client_secret=open-sesame-42",
+        ),
+        (
+            "oauth2: {authority: 'http://auth', endpoints: {token: /t}, grant: password, username: ann, password: '${ .p }', request: {encoding: application/json}}",
+            "http://auth/t",
+            b'{"grant_type":"password","username":"ann","password":"open-sesame-42"}',
+        ),
+        (
+            "oidc: {authority: 'http://auth', grant: client_credentials, client: {id: me, secret: open-sesame-42, authentication: client_secret_basic}}",
+            "http://auth/t",
+            b"grant_type=client_credentials",
+        ),
+        (
+            "oidc: {use: s}",
+            "http://auth/t",
+            b"grant_type=client_credentials&client_id=me&client_secret=open-sesame-42",
+        ),
+    ],
+)
 async def test_a_token_is_asked_for_in_the_step_and_never_kept(scheme: str, url: str, body: bytes) -> None:
     authority = Authority()
-    secrets = {"s": {"authority": "http://auth", "grant": "client_credentials", "client": {"id": "me", "secret": PASSWORD}}}
+    secrets = {
+        "s": {"authority": "http://auth", "grant": "client_credentials", "client": {"id": "me", "secret": PASSWORD}}
+    }
     ending, memory = await call(f"{{{scheme}}}", Server(authority), secrets=secrets, value={"p": PASSWORD})
     assert ending.output == {"in": True}
     assert [(request.url, request.content) for request in authority.asked] == [(url, body)]
@@ -183,9 +252,11 @@ async def test_a_token_is_asked_for_in_the_step_and_never_kept(scheme: str, url:
 
 async def test_a_token_is_kept_in_memory_and_renewed_when_it_is_refused() -> None:
     authority = Authority()
-    text = (f"{HEAD}use: {{authentications: {{a: {{oauth2: {{authority: 'http://auth', grant: client_credentials}}}}}}}}\n"
-            "do: [{a: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {use: a}}}}},"
-            " {b: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {use: a}}}}}]")
+    text = (
+        f"{HEAD}use: {{authentications: {{a: {{oauth2: {{authority: 'http://auth', grant: client_credentials}}}}}}}}\n"
+        "do: [{a: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {use: a}}}}},"
+        " {b: {call: http, with: {method: get, endpoint: {uri: 'http://x', authentication: {use: a}}}}}]"
+    )
     program = FlowPrograms(http=Server(authority)).compile(text).program
     assert (await ending_of(MemoryRun(), program, None)).output == {"in": True}
     assert len(authority.asked) == 1
@@ -204,15 +275,20 @@ async def test_a_refusal_of_the_authority_is_an_authentication_error() -> None:
 
 async def test_authorization_is_there_for_the_expressions_of_the_task() -> None:
     server = Server()
-    text = (f"{HEAD}do: [{{call: {{call: http, with: {{method: post, endpoint: {{uri: 'http://x', authentication: "
-            "{basic: {username: ann, password: pw}}}, body: '${ $authorization }'}, output: {as: $authorization.scheme}}}]")
+    text = (
+        f"{HEAD}do: [{{call: {{call: http, with: {{method: post, endpoint: {{uri: 'http://x', authentication: "
+        "{basic: {username: ann, password: pw}}}, body: '${ $authorization }'}, output: {as: $authorization.scheme}}}]"
+    )
     program = FlowPrograms(http=server).compile(text).program
     assert (await ending_of(MemoryRun(), program, None)).output == "Basic"
     assert msgspec.json.decode(server.requests[0].content or b"")["parameter"] == b64encode(b"ann:pw").decode()
 
 
 async def test_secrets_are_variables_of_every_expression() -> None:
-    text = HEAD + "use: {secrets: [s, t]}\ndo: [{a: {input: {from: $secrets.s}, set: {x: '${ . }', y: '${ $secrets[\"t\"].u }'}}}]"
+    text = (
+        HEAD
+        + "use: {secrets: [s, t]}\ndo: [{a: {input: {from: $secrets.s}, set: {x: '${ . }', y: '${ $secrets[\"t\"].u }'}}}]"
+    )
     secrets = ServerSecrets({"s": "one"}, environment={"STEPWELL_SECRET_T": '{"u": 2}'})
     ending = await ending_of(MemoryRun(), FlowPrograms(secrets=secrets).compile(text).program, None)
     assert ending.output == {"x": "one", "y": 2}
@@ -220,5 +296,8 @@ async def test_secrets_are_variables_of_every_expression() -> None:
 
 def test_secret_of_the_environment_is_found_by_its_name() -> None:
     assert variable_of("petStore-key") == "STEPWELL_SECRET_PETSTORE_KEY"
-    secrets = ServerSecrets({"a": "given"}, environment={"STEPWELL_SECRET_A": "x", "STEPWELL_SECRET_B": "{no json", "STEPWELL_SECRET_C": "007"})
+    secrets = ServerSecrets(
+        {"a": "given"},
+        environment={"STEPWELL_SECRET_A": "x", "STEPWELL_SECRET_B": "{no json", "STEPWELL_SECRET_C": "007"},
+    )
     assert [secrets.find(name) for name in ("a", "b", "c", "d")] == ["given", "{no json", "007", None]

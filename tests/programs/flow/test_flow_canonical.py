@@ -58,7 +58,9 @@ def test_keys_are_put_in_order_and_comments_go_along() -> None:
 
 
 def test_json_stays_json() -> None:
-    text = canonical('{"do": [{"a": {"then": "end", "set": {"x": 1}}}], "document": {"version": "1.0.0", "name": "f", "namespace": "n", "dsl": "1.0.0"}}')
+    text = canonical(
+        '{"do": [{"a": {"then": "end", "set": {"x": 1}}}], "document": {"version": "1.0.0", "name": "f", "namespace": "n", "dsl": "1.0.0"}}'
+    )
     assert list(read(text).value) == ["document", "do"]
     assert text.startswith('{\n  "document": {\n    "dsl"')
     assert text.index('"set"') < text.index('"then"')
@@ -71,15 +73,43 @@ def test_wrong_document_is_refused(document: str) -> None:
 
 
 def test_what_is_not_supported_is_formatted_too() -> None:
-    assert "container" in canonical(HEAD + "do: [{a: {run: {container: {image: x}}}}, {b: {call: 'log:1@c'}}, {c: {set: {x: '${ .a | foo }'}}}]")
+    assert "container" in canonical(
+        HEAD + "do: [{a: {run: {container: {image: x}}}}, {b: {call: 'log:1@c'}}, {c: {set: {x: '${ .a | foo }'}}}]"
+    )
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    ("plain text", "plain text"), ("${ .a + [1] }", "${ .a + [1] }"), (".a[0]", ".a[0]"), ("on", "'on'"), ("No", "'No'"), ("", "''"), ("1.0", "'1.0'"),
-    ("0x1f", "'0x1f'"), ("2024-01-01", "'2024-01-01'"), ("a: b", "'a: b'"), ("a #b", "'a #b'"), ("it's", "it's"), ("- 'x'", "'- ''x'''"), ("{a}", "'{a}'"),
-    ("tab\t", '"tab\\t"'), ("\x7f", '"\\u007f"'), ("🙂", "'🙂'"), ("a\nb", "|-\n  a\n  b"), ("a\nb\n", "|\n  a\n  b"), ("a\n b\n\n", "|+\n  a\n   b\n"), (" a\nb", '" a\\nb"'),
-    (True, "true"), (None, "null"), (10**20, "100000000000000000000"), (1e22, "1e+22"), ([], "[]"), ({}, "{}"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain text", "plain text"),
+        ("${ .a + [1] }", "${ .a + [1] }"),
+        (".a[0]", ".a[0]"),
+        ("on", "'on'"),
+        ("No", "'No'"),
+        ("", "''"),
+        ("1.0", "'1.0'"),
+        ("0x1f", "'0x1f'"),
+        ("2024-01-01", "'2024-01-01'"),
+        ("a: b", "'a: b'"),
+        ("a #b", "'a #b'"),
+        ("it's", "it's"),
+        ("- 'x'", "'- ''x'''"),
+        ("{a}", "'{a}'"),
+        ("tab\t", '"tab\\t"'),
+        ("\x7f", '"\\u007f"'),
+        ("🙂", "'🙂'"),
+        ("a\nb", "|-\n  a\n  b"),
+        ("a\nb\n", "|\n  a\n  b"),
+        ("a\n b\n\n", "|+\n  a\n   b\n"),
+        (" a\nb", '" a\\nb"'),
+        (True, "true"),
+        (None, "null"),
+        (10**20, "100000000000000000000"),
+        (1e22, "1e+22"),
+        ([], "[]"),
+        ({}, "{}"),
+    ],
+)
 def test_scalars_are_written_as_every_reader_takes_them(value: object, text: str) -> None:
     written = YamlWriter(lambda _at, found: list(found), Comments({}, {}, [])).text({"x": value})
     assert written == f"x: {text}\n"
@@ -103,7 +133,9 @@ def test_command_prints_checks_and_writes(tmp_path: Path, capsys: pytest.Capture
     assert "flow.yaml:1: /" in capsys.readouterr().err
 
 
-GRAPH = HEAD + """do:
+GRAPH = (
+    HEAD
+    + """do:
   - choose: {switch: [{go: {when: .a, then: loop}}, {stop: {then: end}}]}
   - skipped: {set: {x: 1}}
   - loop: {for: {in: .l}, do: [{inner: {wait: PT1S}}]}
@@ -111,16 +143,31 @@ GRAPH = HEAD + """do:
   - tried: {try: [{risky: {call: f}}], catch: {do: [{mend: {set: {x: 1}}}]}, then: choose}
 use: {functions: {f: {set: {"quo\\"te": 1}}}, extensions: [{log: {extend: all, before: [{note: {set: {x: 1}}}]}}]}
 """
+)
 
 
 def test_graph_has_every_task_and_every_way() -> None:
     graph = graph_of(workflow_in(read(GRAPH)))
     names = {node.id: node.name for node in graph.nodes}
-    ways = {(names.get(edge.source, edge.source), edge.label, names.get(edge.target, edge.target)) for edge in graph.edges}
+    ways = {
+        (names.get(edge.source, edge.source), edge.label, names.get(edge.target, edge.target)) for edge in graph.edges
+    }
     assert ways == {
-        ("start", "", "choose"), ("choose", "go", "loop"), ("choose", "stop", END), ("skipped", "", "loop"), ("loop", "each", "inner"),
-        ("inner", "", "loop"), ("loop", "done", "both"), ("both", "first to end", "one"), ("both", "first to end", "two"),
-        ("one", "", "tried"), ("tried", "", "risky"), ("tried", "on error", "mend"), ("risky", "", "choose"), ("mend", "", "choose")}
+        ("start", "", "choose"),
+        ("choose", "go", "loop"),
+        ("choose", "stop", END),
+        ("skipped", "", "loop"),
+        ("loop", "each", "inner"),
+        ("inner", "", "loop"),
+        ("loop", "done", "both"),
+        ("both", "first to end", "one"),
+        ("both", "first to end", "two"),
+        ("one", "", "tried"),
+        ("tried", "", "risky"),
+        ("tried", "on error", "mend"),
+        ("risky", "", "choose"),
+        ("mend", "", "choose"),
+    }
     assert {node.pointer for node in graph.nodes} >= {"/use/functions/f", "/use/extensions/0/log/before/0/note"}
     assert all(isinstance(edge, Edge) for edge in graph.edges)
 

@@ -44,8 +44,13 @@ class FlowWorld(World):
 
 
 def new_engine(store: SqliteStore, loop: VirtualLoop, options: EngineOptions | None = None) -> Engine:
-    return Engine(store=store, dispatch=LocalDispatch(), clock=loop, options=options,
-                  programs=[FlowPrograms(functions=functions, callbacks=TOKENS)])
+    return Engine(
+        store=store,
+        dispatch=LocalDispatch(),
+        clock=loop,
+        options=options,
+        programs=[FlowPrograms(functions=functions, callbacks=TOKENS)],
+    )
 
 
 async def save(engine: Engine, name: str, body: str) -> None:
@@ -82,10 +87,18 @@ async def runs(engine: Engine, workflow: str = "", *, at_least: int = 1) -> list
 
 async def two_runs_talk(engine: Engine) -> Any:
     """One emits what the other waits for, also before it is reached; each hears the other."""
-    await save(engine, "ask", "do: [{w: {wait: PT1S}}, {e: {emit: {event: {with: {source: ask, type: question, data: '${ . }'}}}}}, "
-                              "{l: {listen: {to: {one: {with: {type: answer, data: {to: '${ $workflow.id }'}}}}}}}]")
-    await save(engine, "answer", "do: [{l: {listen: {to: {one: {with: {type: question}}}, read: envelope}}}, {w: {wait: PT1S}}, "
-                                 "{e: {emit: {event: {with: {source: answer, type: answer, data: {to: '${ .[0].data.id }', n: '${ .[0].data.n }'}}}}}}]")
+    await save(
+        engine,
+        "ask",
+        "do: [{w: {wait: PT1S}}, {e: {emit: {event: {with: {source: ask, type: question, data: '${ . }'}}}}}, "
+        "{l: {listen: {to: {one: {with: {type: answer, data: {to: '${ $workflow.id }'}}}}}}}]",
+    )
+    await save(
+        engine,
+        "answer",
+        "do: [{l: {listen: {to: {one: {with: {type: question}}}, read: envelope}}}, {w: {wait: PT1S}}, "
+        "{e: {emit: {event: {with: {source: answer, type: answer, data: {to: '${ .[0].data.id }', n: '${ .[0].data.n }'}}}}}}]",
+    )
     answering = await started(engine, "answer")
     run_id = (await engine.start("ask", {"n": 5, "id": ASKING}, run_id=ASKING, start_key="ask")).run_id
     answer = await output(engine, run_id)
@@ -98,8 +111,12 @@ ASKING = "01900000-0000-7000-8000-00000000000a"
 
 async def early_and_twice(engine: Engine) -> Any:
     """Events that come before their task, some of them twice."""
-    await save(engine, "late", "do: [{w: {wait: PT30S}}, {l: {listen: {to: {any: [{with: {type: t, data: '${ . > 0 }'}}], "
-                               "until: '${ .[2] != null }'}}, foreach: {do: [{a: {call: add, with: {a: '${ $item }'}}}]}}}]")
+    await save(
+        engine,
+        "late",
+        "do: [{w: {wait: PT30S}}, {l: {listen: {to: {any: [{with: {type: t, data: '${ . > 0 }'}}], "
+        "until: '${ .[2] != null }'}}, foreach: {do: [{a: {call: add, with: {a: '${ $item }'}}}]}}}]",
+    )
     run_id = await started(engine, "late")
     for one in (event("1", data=1), event("2", data=0), event("1", data=1), event("3", "u", 9), event("4", data=2)):
         await engine.send_event(one)
@@ -110,9 +127,13 @@ async def early_and_twice(engine: Engine) -> Any:
 
 
 async def gathered_in_a_loop(engine: Engine) -> Any:
-    await save(engine, "loop", "do: [{f: {for: {in: .n}, do: [{l: {timeout: {after: PT9M}, listen: {to: {all: [{with: {type: a}, correlate: {c: {from: .data.c}}}, "
-                               "{with: {type: b}, correlate: {c: {from: .data.c}}}]}}, export: {as: {now: '${ . }', before: '${ $context.now }'}}}}]}}, "
-                               "{s: {set: '${ $context }'}}]")
+    await save(
+        engine,
+        "loop",
+        "do: [{f: {for: {in: .n}, do: [{l: {timeout: {after: PT9M}, listen: {to: {all: [{with: {type: a}, correlate: {c: {from: .data.c}}}, "
+        "{with: {type: b}, correlate: {c: {from: .data.c}}}]}}, export: {as: {now: '${ . }', before: '${ $context.now }'}}}}]}}, "
+        "{s: {set: '${ $context }'}}]",
+    )
     run_id = await started(engine, "loop", {"n": [1, 2]})
     for id, kind, c in (("1", "a", 1), ("2", "a", 2), ("3", "b", 2), ("4", "b", 1)):
         await engine.send_event(event(id, kind, {"c": c}))
@@ -121,8 +142,12 @@ async def gathered_in_a_loop(engine: Engine) -> Any:
 
 
 async def a_listen_in_a_race(engine: Engine) -> Any:
-    await save(engine, "race", "do: [{f: {fork: {compete: true, branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, "
-                               "{b: {listen: {to: {one: {with: {type: b}}}, read: envelope}, output: {as: '.[0].data'}}}]}}}]")
+    await save(
+        engine,
+        "race",
+        "do: [{f: {fork: {compete: true, branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, "
+        "{b: {listen: {to: {one: {with: {type: b}}}, read: envelope}, output: {as: '.[0].data'}}}]}}}]",
+    )
     run_id = await started(engine, "race")
     await engine.send_event(event("1", "b", "second branch"))
     return await output(engine, run_id)
@@ -130,14 +155,22 @@ async def a_listen_in_a_race(engine: Engine) -> Any:
 
 async def a_child_completes(engine: Engine) -> Any:
     await save(engine, "kid", "do: [{w: {wait: PT5S}}, {a: {call: add, with: {a: '${ .n }'}}}]")
-    await save(engine, "parent", "do: [{r: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: '${ .x }'}}}}}]")
+    await save(
+        engine,
+        "parent",
+        "do: [{r: {run: {workflow: {namespace: test, name: kid, version: '1.0.0', input: {n: '${ .x }'}}}}}]",
+    )
     return await output(engine, await started(engine, "parent", {"x": 41}))
 
 
 async def a_child_fails(engine: Engine) -> Any:
     await save(engine, "kid", "do: [{r: {raise: {error: {type: 'https://x.y/odd', status: 418, title: Odd}}}}]")
-    await save(engine, "parent", "do: [{t: {try: [{r: {run: {workflow: {namespace: test, name: kid}}}}], "
-                                 "catch: {errors: {with: {type: odd}}, do: [{s: {set: {got: '${ $error }'}}}]}}}]")
+    await save(
+        engine,
+        "parent",
+        "do: [{t: {try: [{r: {run: {workflow: {namespace: test, name: kid}}}}], "
+        "catch: {errors: {with: {type: odd}}, do: [{s: {set: {got: '${ $error }'}}}]}}}]",
+    )
     return await output(engine, await started(engine, "parent"))
 
 
@@ -160,8 +193,18 @@ SCENARIOS: dict[str, tuple[Scenario, Any]] = {
     "loop": (gathered_in_a_loop, {"now": [{"c": 2}, {"c": 2}], "before": [{"c": 1}, {"c": 1}]}),
     "race": (a_listen_in_a_race, "second branch"),
     "child": (a_child_completes, 42),
-    "failing child": (a_child_fails, {"got": {"type": "https://x.y/odd", "title": "Odd", "status": 418, "instance": "/do/0/t/try/0/r",
-                                              "data": {"workflow": "kid", "instance": "/do/0/r"}}}),
+    "failing child": (
+        a_child_fails,
+        {
+            "got": {
+                "type": "https://x.y/odd",
+                "title": "Odd",
+                "status": 418,
+                "instance": "/do/0/t/try/0/r",
+                "data": {"workflow": "kid", "instance": "/do/0/r"},
+            }
+        },
+    ),
     "callback": (a_callback_comes, "callback:"),
 }
 
@@ -229,7 +272,11 @@ def test_event_that_came_while_nobody_ran_is_there(tmp_path: Path) -> None:
 
 def test_scheduled_events_start_runs(tmp_path: Path) -> None:
     async def main(engine: Engine) -> Any:
-        await save(engine, "one", "schedule: {on: {one: {with: {type: t, data: '${ .n > 1 }'}}}}\ndo: [{s: {set: '${ .[0].data.n }'}}]")
+        await save(
+            engine,
+            "one",
+            "schedule: {on: {one: {with: {type: t, data: '${ .n > 1 }'}}}}\ndo: [{s: {set: '${ .[0].data.n }'}}]",
+        )
         for id, n in (("1", 1), ("2", 2), ("2", 2), ("3", 3)):
             await engine.send_event(event(id, data={"n": n}))
         return [await output(engine, run.run_id) for run in await runs(engine, at_least=2)]
@@ -239,8 +286,12 @@ def test_scheduled_events_start_runs(tmp_path: Path) -> None:
 
 def test_schedule_of_all_events_collects_them(tmp_path: Path) -> None:
     async def main(engine: Engine) -> Any:
-        await save(engine, "both", "schedule: {on: {all: [{with: {type: a}}, {with: {type: b, data: '${ .n > 1 }'}}]}}\n"
-                                   "do: [{s: {set: {a: '${ .[0].data }', b: '${ $workflow.input[1].data.n }'}}}]")
+        await save(
+            engine,
+            "both",
+            "schedule: {on: {all: [{with: {type: a}}, {with: {type: b, data: '${ .n > 1 }'}}]}}\n"
+            "do: [{s: {set: {a: '${ .[0].data }', b: '${ $workflow.input[1].data.n }'}}}]",
+        )
         await engine.send_event(event("1", "b", {"n": 1}))
         await engine.send_event(event("2", "b", {"n": 2}))
         await asyncio.sleep(100)
@@ -261,11 +312,14 @@ def test_emitted_event_starts_a_run(tmp_path: Path) -> None:
     assert in_engine(tmp_path, main) == [["pong"]]
 
 
-@pytest.mark.parametrize(("schedule", "starts"), [
-    ("every: {minutes: 10}", [600, 1200, 1800]),
-    ("after: PT10M", [0, 700, 1400]),
-    ("cron: '*/20 * * * *'", [800, 2000, 3200]),
-])
+@pytest.mark.parametrize(
+    ("schedule", "starts"),
+    [
+        ("every: {minutes: 10}", [600, 1200, 1800]),
+        ("after: PT10M", [0, 700, 1400]),
+        ("cron: '*/20 * * * *'", [800, 2000, 3200]),
+    ],
+)
 def test_runs_start_by_themselves_as_the_clock_moves(tmp_path: Path, schedule: str, starts: list[int]) -> None:
     async def main(engine: Engine) -> Any:
         began = engine.clock.now()
@@ -300,14 +354,22 @@ def test_child_that_is_cancelled_fails_its_parent(tmp_path: Path) -> None:
         return await engine.result(parent, timeout_s=PATIENCE_S)
 
     [result] = in_engine(tmp_path, main)
-    assert (result.status, result.error.type, result.error.instance) == (Status.FAILED, ERROR_BASE + "cancelled", "/do/0/r")
+    assert (result.status, result.error.type, result.error.instance) == (
+        Status.FAILED,
+        ERROR_BASE + "cancelled",
+        "/do/0/r",
+    )
 
 
 def test_child_is_cancelled_with_its_parent_unless_it_is_detached(tmp_path: Path) -> None:
     async def main(engine: Engine) -> Any:
         await save(engine, "kid", "do: [{w: {wait: PT100S}}]")
-        await save(engine, "parent", "do: [{a: {run: {await: false, workflow: {namespace: test, name: kid}}}}, "
-                                     "{b: {run: {workflow: {namespace: test, name: kid}}, timeout: {after: PT10S}}}]")
+        await save(
+            engine,
+            "parent",
+            "do: [{a: {run: {await: false, workflow: {namespace: test, name: kid}}}}, "
+            "{b: {run: {workflow: {namespace: test, name: kid}}, timeout: {after: PT10S}}}]",
+        )
         result = await engine.run("parent", {"x": 1}, timeout_s=PATIENCE_S)
         return result.error and result.error.status, [run.status for run in await runs(engine, "kid", at_least=2)]
 
@@ -322,7 +384,11 @@ def test_unknown_child_is_a_configuration_error(tmp_path: Path) -> None:
         return await engine.run("parent", timeout_s=PATIENCE_S)
 
     [result] = in_engine(tmp_path, main)
-    assert (result.error.type, result.error.status, result.error.instance) == (ERROR_BASE + "configuration", 400, "/do/0/r")
+    assert (result.error.type, result.error.status, result.error.instance) == (
+        ERROR_BASE + "configuration",
+        400,
+        "/do/0/r",
+    )
 
 
 def test_failed_callback_asks_anew_when_the_run_is_retried(tmp_path: Path) -> None:

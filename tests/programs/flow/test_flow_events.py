@@ -59,12 +59,20 @@ async def test_emit_fills_in_what_the_definition_leaves_out() -> None:
     body = "do: [{e: {emit: {event: {with: {source: '${ .where }', type: t, subject: '${ .none }', size: 5, data: {x: '${ .x }'}}}}}}]"
     found = await output(body, [], {"where": "https://x.y", "x": 1})
     assert found.pop("id")
-    assert found == {"specversion": "1.0", "source": "https://x.y", "time": "2023-11-14T22:13:20.000Z", "type": "t",
-                     "size": 5, "data": {"x": 1}}
+    assert found == {
+        "specversion": "1.0",
+        "source": "https://x.y",
+        "time": "2023-11-14T22:13:20.000Z",
+        "type": "t",
+        "size": 5,
+        "data": {"x": 1},
+    }
 
 
 async def test_emit_sends_its_output_under_an_id_of_its_key() -> None:
-    program = compiled("do: [{l: {for: {in: .}, do: [{e: {emit: {event: {with: {source: s, type: t, data: '${ $item }'}}}}}]}}]").program
+    program = compiled(
+        "do: [{l: {for: {in: .}, do: [{e: {emit: {event: {with: {source: s, type: t, data: '${ $item }'}}}}}]}}]"
+    ).program
     memory, again = MemoryRun(), MemoryRun()
     last = await memory.play(program, [1, 2])
     await again.play(program, [1, 2])
@@ -75,9 +83,17 @@ async def test_emit_sends_its_output_under_an_id_of_its_key() -> None:
 
 
 async def test_emit_takes_attributes_of_the_author() -> None:
-    body = "do: [{e: {emit: {event: {with: {source: s, type: t, id: mine, time: '2024-01-01T00:00:00Z', data: null}}}}}]"
-    assert await output(body, []) == {"specversion": "1.0", "id": "mine", "source": "s", "type": "t", "data": None,
-                                      "time": "2024-01-01T00:00:00Z"}
+    body = (
+        "do: [{e: {emit: {event: {with: {source: s, type: t, id: mine, time: '2024-01-01T00:00:00Z', data: null}}}}}]"
+    )
+    assert await output(body, []) == {
+        "specversion": "1.0",
+        "id": "mine",
+        "source": "s",
+        "type": "t",
+        "data": None,
+        "time": "2024-01-01T00:00:00Z",
+    }
 
 
 async def test_emit_without_a_source_names_the_run() -> None:
@@ -85,13 +101,16 @@ async def test_emit_without_a_source_names_the_run() -> None:
     assert found["source"] == "/runs/run-1"
 
 
-@pytest.mark.parametrize(("attribute", "words"), [
-    ("type: '${ .none }'", "'type', found null"),
-    ("type: '${ .object }'", "'type', found an object"),
-    ("type: t, subject: '${ .number }'", "'subject', found the number 5"),
-    ("type: t, extra: '${ .object }'", "'extra', found an object"),
-    ("type: '${ .empty }'", "a text that is not empty"),
-])
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("type: '${ .none }'", "'type', found null"),
+        ("type: '${ .object }'", "'type', found an object"),
+        ("type: t, subject: '${ .number }'", "'subject', found the number 5"),
+        ("type: t, extra: '${ .object }'", "'extra', found an object"),
+        ("type: '${ .empty }'", "a text that is not empty"),
+    ],
+)
 async def test_emit_of_what_is_no_event_is_a_validation_error(attribute: str, words: str) -> None:
     body = f"do: [{{e: {{emit: {{event: {{with: {{source: s, {attribute}}}}}}}}}}}]"
     found = await ending(body, [], {"object": {"x": 1}, "number": 5, "empty": ""})
@@ -103,75 +122,171 @@ async def test_emit_of_what_is_no_event_is_a_validation_error(attribute: str, wo
 # --- listen: which events ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("to", "events", "consumed"), [
-    # one, and any without until: the first that passes
-    ("one: {with: {type: t}}", sent(event("1", "u", 1), event("2", "t", 2), event("3", "t", 3)), [2]),
-    ("one: {with: {type: t, source: a}}", sent(event("1", data=1), event("2", data=2, source="a")), [2]),
-    ("any: []", sent(event("1", "x", 1), event("2", "y", 2)), [1]),
-    ("any: [{with: {type: a}}, {with: {type: b}}]", sent(event("1", "c", 1), event("2", "b", 2), event("3", "a", 3)), [2]),
-    # the rest of a filter
-    ("one: {with: {data: '${ .n > 5 }'}}", sent(event("1", data={"n": 5}), event("2", data={"n": 6})), [{"n": 6}]),
-    ("one: {with: {data: '${ .n > 5 }'}}", sent(event("1", data=[]), event("2", data={"n": 6})), [{"n": 6}]),
-    ("one: {with: {data: {k: x, n: '${ . > 5 }'}}}",
-     sent(event("1", data={"k": "y", "n": 6}), event("2", data={"k": "x"}), event("3", data={"k": "x", "n": 7, "m": 1})),
-     [{"k": "x", "n": 7, "m": 1}]),
-    ("one: {with: {data: [1, '${ .x }']}}", sent(event("1", data=[1]), event("2", data=[1, {"x": True}])), [[1, {"x": True}]]),
-    ("one: {with: {data: 5}}", sent(event("1", data="5"), event("2", data=5.0)), [5.0]),
-    ("one: {with: {subject: a}}", sent(event("1", data=1), event("2", data=2, subject="b"), event("3", data=3, subject="a")), [3]),
-    ("one: {with: {subject: '${ $input.who }'}}", sent(event("1", data=1, subject="b"), event("2", data=2, subject="a")), [2]),
-    ("one: {with: {type: '${ $input.who }'}}", sent(event("1", "b", 1), event("2", "a", 2)), [2]),
-    ("one: {with: {room: 7, on: true}}", sent(event("1", data=1, room="8", on="true"), event("2", data=2, room="7", on=True)), [2]),
-    # all: one for each filter, in the order in which they come
-    ("all: [{with: {type: a}}, {with: {type: b}}]", sent(event("1", "b", 1), event("2", "b", 2), event("3", "a", 3)), [1, 3]),
-    ("all: [{with: {type: a}}, {with: {type: a}}]", sent(event("1", "a", 1), event("2", "a", 2)), [1, 2]),
-    ("all: []", [], []),
-    # any until
-    ("any: [{with: {type: a}}, {with: {type: b}}], until: '${ .[1] != null }'",
-     sent(event("1", "b", 1), event("2", "c", 2), event("3", "a", 3), event("4", "a", 4)), [1, 3]),
-    ("any: [{with: {type: a}}], until: {one: {with: {type: stop}}}",
-     sent(event("1", "a", 1), event("2", "a", 2), event("3", "stop", 3), event("4", "a", 4)), [1, 2]),
-    ("any: [], until: {one: {with: {type: stop}}}", sent(event("1", "stop", 1)), []),
-    ("any: [], until: {all: [{with: {type: x}}, {with: {type: y}}]}",
-     sent(event("1", "x", 1), event("2", "a", 2), event("3", "x", 3), event("4", "y", 4)), [2, 3]),
-    ("any: [], until: {any: [{with: {type: x, data: '${ . > 1 }'}}, {with: {type: y}}]}",
-     sent(event("1", "x", 1), event("2", "x", 2)), [1]),
-    # twice delivered, and the same id of another source
-    ("any: [], until: '${ .[2] != null }'",
-     sent(event("1", data=1), event("1", data=1), event("1", data=2, source="z"), event("3", data=3)), [1, 2, 3]),
-])
+@pytest.mark.parametrize(
+    ("to", "events", "consumed"),
+    [
+        # one, and any without until: the first that passes
+        ("one: {with: {type: t}}", sent(event("1", "u", 1), event("2", "t", 2), event("3", "t", 3)), [2]),
+        ("one: {with: {type: t, source: a}}", sent(event("1", data=1), event("2", data=2, source="a")), [2]),
+        ("any: []", sent(event("1", "x", 1), event("2", "y", 2)), [1]),
+        (
+            "any: [{with: {type: a}}, {with: {type: b}}]",
+            sent(event("1", "c", 1), event("2", "b", 2), event("3", "a", 3)),
+            [2],
+        ),
+        # the rest of a filter
+        (
+            "one: {with: {data: '${ .n > 5 }'}}",
+            sent(event("1", data={"n": 5}), event("2", data={"n": 6})),
+            [{"n": 6}],
+        ),
+        ("one: {with: {data: '${ .n > 5 }'}}", sent(event("1", data=[]), event("2", data={"n": 6})), [{"n": 6}]),
+        (
+            "one: {with: {data: {k: x, n: '${ . > 5 }'}}}",
+            sent(
+                event("1", data={"k": "y", "n": 6}),
+                event("2", data={"k": "x"}),
+                event("3", data={"k": "x", "n": 7, "m": 1}),
+            ),
+            [{"k": "x", "n": 7, "m": 1}],
+        ),
+        (
+            "one: {with: {data: [1, '${ .x }']}}",
+            sent(event("1", data=[1]), event("2", data=[1, {"x": True}])),
+            [[1, {"x": True}]],
+        ),
+        ("one: {with: {data: 5}}", sent(event("1", data="5"), event("2", data=5.0)), [5.0]),
+        (
+            "one: {with: {subject: a}}",
+            sent(event("1", data=1), event("2", data=2, subject="b"), event("3", data=3, subject="a")),
+            [3],
+        ),
+        (
+            "one: {with: {subject: '${ $input.who }'}}",
+            sent(event("1", data=1, subject="b"), event("2", data=2, subject="a")),
+            [2],
+        ),
+        ("one: {with: {type: '${ $input.who }'}}", sent(event("1", "b", 1), event("2", "a", 2)), [2]),
+        (
+            "one: {with: {room: 7, on: true}}",
+            sent(event("1", data=1, room="8", on="true"), event("2", data=2, room="7", on=True)),
+            [2],
+        ),
+        # all: one for each filter, in the order in which they come
+        (
+            "all: [{with: {type: a}}, {with: {type: b}}]",
+            sent(event("1", "b", 1), event("2", "b", 2), event("3", "a", 3)),
+            [1, 3],
+        ),
+        ("all: [{with: {type: a}}, {with: {type: a}}]", sent(event("1", "a", 1), event("2", "a", 2)), [1, 2]),
+        ("all: []", [], []),
+        # any until
+        (
+            "any: [{with: {type: a}}, {with: {type: b}}], until: '${ .[1] != null }'",
+            sent(event("1", "b", 1), event("2", "c", 2), event("3", "a", 3), event("4", "a", 4)),
+            [1, 3],
+        ),
+        (
+            "any: [{with: {type: a}}], until: {one: {with: {type: stop}}}",
+            sent(event("1", "a", 1), event("2", "a", 2), event("3", "stop", 3), event("4", "a", 4)),
+            [1, 2],
+        ),
+        ("any: [], until: {one: {with: {type: stop}}}", sent(event("1", "stop", 1)), []),
+        (
+            "any: [], until: {all: [{with: {type: x}}, {with: {type: y}}]}",
+            sent(event("1", "x", 1), event("2", "a", 2), event("3", "x", 3), event("4", "y", 4)),
+            [2, 3],
+        ),
+        (
+            "any: [], until: {any: [{with: {type: x, data: '${ . > 1 }'}}, {with: {type: y}}]}",
+            sent(event("1", "x", 1), event("2", "x", 2)),
+            [1],
+        ),
+        # twice delivered, and the same id of another source
+        (
+            "any: [], until: '${ .[2] != null }'",
+            sent(event("1", data=1), event("1", data=1), event("1", data=2, source="z"), event("3", data=3)),
+            [1, 2, 3],
+        ),
+    ],
+)
 async def test_listen_consumes(to: str, events: Events, consumed: list[Any]) -> None:
     assert await output(listen(to), events, {"who": "a"}) == consumed
 
 
-@pytest.mark.parametrize(("correlate", "events", "consumed"), [
-    # the first event says what the others must have
-    ("c: {from: .data.room}", sent(event("1", "b", {"room": 1}), event("2", "a", {"room": 2}), event("3", "a", {"room": 1})), ["1", "3"]),
-    ("c: {from: .roomid}", sent(event("1", "a", roomid="1"), event("2", "b", roomid="2"), event("3", "b", roomid="1")), ["1", "3"]),
-    ("c: {from: .data.room}", sent(event("1", "a", {}), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})), ["2", "3"]),
-    ("c: {from: .data.room}", sent(event("1", "a", 5), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})), ["2", "3"]),
-    # or the definition does
-    ("c: {from: .data.room, expect: '2'}", sent(event("1", "a", {"room": 1}), event("2", "a", {"room": 2}), event("3", "b", {"room": "2"}), event("4", "b", {"room": 2})), ["2", "4"]),
-    ("c: {from: .data.room, expect: '${ .mine }'}", sent(event("1", "a", {"room": 1}), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})), ["2", "3"]),
-    # several at once
-    ("c: {from: .data.room}, d: {from: .data.day}",
-     sent(event("1", "a", {"room": 1, "day": 1}), event("2", "b", {"room": 1, "day": 2}), event("3", "b", {"room": 1, "day": 1})), ["1", "3"]),
-])
+@pytest.mark.parametrize(
+    ("correlate", "events", "consumed"),
+    [
+        # the first event says what the others must have
+        (
+            "c: {from: .data.room}",
+            sent(event("1", "b", {"room": 1}), event("2", "a", {"room": 2}), event("3", "a", {"room": 1})),
+            ["1", "3"],
+        ),
+        (
+            "c: {from: .roomid}",
+            sent(event("1", "a", roomid="1"), event("2", "b", roomid="2"), event("3", "b", roomid="1")),
+            ["1", "3"],
+        ),
+        (
+            "c: {from: .data.room}",
+            sent(event("1", "a", {}), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})),
+            ["2", "3"],
+        ),
+        (
+            "c: {from: .data.room}",
+            sent(event("1", "a", 5), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})),
+            ["2", "3"],
+        ),
+        # or the definition does
+        (
+            "c: {from: .data.room, expect: '2'}",
+            sent(
+                event("1", "a", {"room": 1}),
+                event("2", "a", {"room": 2}),
+                event("3", "b", {"room": "2"}),
+                event("4", "b", {"room": 2}),
+            ),
+            ["2", "4"],
+        ),
+        (
+            "c: {from: .data.room, expect: '${ .mine }'}",
+            sent(event("1", "a", {"room": 1}), event("2", "a", {"room": 2}), event("3", "b", {"room": 2})),
+            ["2", "3"],
+        ),
+        # several at once
+        (
+            "c: {from: .data.room}, d: {from: .data.day}",
+            sent(
+                event("1", "a", {"room": 1, "day": 1}),
+                event("2", "b", {"room": 1, "day": 2}),
+                event("3", "b", {"room": 1, "day": 1}),
+            ),
+            ["1", "3"],
+        ),
+    ],
+)
 async def test_events_of_one_listen_belong_together(correlate: str, events: Events, consumed: list[str]) -> None:
-    to = f"all: [{{with: {{type: a}}, correlate: {{{correlate}}}}}, {{with: {{type: b}}, correlate: {{{correlate}}}}}]"
+    to = (
+        f"all: [{{with: {{type: a}}, correlate: {{{correlate}}}}}, {{with: {{type: b}}, correlate: {{{correlate}}}}}]"
+    )
     found = await output(listen(to, read="envelope"), events, {"mine": 2})
     assert [one["id"] for one in found] == consumed
 
 
-@pytest.mark.parametrize(("read", "one", "value"), [
-    ("data", event("1", data={"x": 1}), {"x": 1}),
-    ("data", {"id": "1", "source": "s", "type": "t", "data_base64": "AAE="}, "AAE="),
-    ("data", {"id": "1", "source": "s", "type": "t"}, None),
-    ("envelope", event("1", data={"x": 1}, extra="y"), event("1", data={"x": 1}, extra="y")),
-    ("raw", event("1", data={"x": "ü"}), "eyJ4Ijoiw7wifQ=="),
-    ("raw", event("1", data="text", datacontenttype="text/plain; charset=utf-8"), "dGV4dA=="),
-    ("raw", {"id": "1", "source": "s", "type": "t", "data_base64": "AAE="}, "AAE="),
-    ("raw", {"id": "1", "source": "s", "type": "t"}, ""),
-])
+@pytest.mark.parametrize(
+    ("read", "one", "value"),
+    [
+        ("data", event("1", data={"x": 1}), {"x": 1}),
+        ("data", {"id": "1", "source": "s", "type": "t", "data_base64": "AAE="}, "AAE="),
+        ("data", {"id": "1", "source": "s", "type": "t"}, None),
+        ("envelope", event("1", data={"x": 1}, extra="y"), event("1", data={"x": 1}, extra="y")),
+        ("raw", event("1", data={"x": "ü"}), "eyJ4Ijoiw7wifQ=="),
+        ("raw", event("1", data="text", datacontenttype="text/plain; charset=utf-8"), "dGV4dA=="),
+        ("raw", {"id": "1", "source": "s", "type": "t", "data_base64": "AAE="}, "AAE="),
+        ("raw", {"id": "1", "source": "s", "type": "t"}, ""),
+    ],
+)
 async def test_listen_reads_as_asked(read: str, one: Mapping[str, Any], value: Any) -> None:
     assert await output(listen("any: []", read=read), [(0, one)]) == [value]
 
@@ -180,16 +295,20 @@ async def test_listen_reads_as_asked(read: str, one: Mapping[str, Any], value: A
 
 
 async def test_foreach_works_on_each_event_in_turn() -> None:
-    body = listen("any: [], until: '${ $context.last > 20 }'",
-                  ", foreach: {item: e, at: i, do: [{w: {wait: PT1S}}, {a: {call: add, with: {a: '${ $e }', b: '${ $i }'}}}], "
-                  "output: {as: {sum: '${ . }', of: '${ $e }'}}, export: {as: {last: '${ $output.sum }', at: '${ $i }'}}}")
+    body = listen(
+        "any: [], until: '${ $context.last > 20 }'",
+        ", foreach: {item: e, at: i, do: [{w: {wait: PT1S}}, {a: {call: add, with: {a: '${ $e }', b: '${ $i }'}}}], "
+        "output: {as: {sum: '${ . }', of: '${ $e }'}}, export: {as: {last: '${ $output.sum }', at: '${ $i }'}}}",
+    )
     body = body[:-1] + ", {c: {set: {all: '${ . }', context: '${ $context }'}}}]"
     found = await output(body, sent(event("1", data=10), event("2", data=20), every_s=0.0), {"last": 0})
     assert found == {"all": [{"sum": 10, "of": 10}, {"sum": 21, "of": 20}], "context": {"last": 21, "at": 1}}
 
 
 async def test_foreach_may_end_the_run() -> None:
-    body = listen("any: [], until: '${ false }'", ", foreach: {do: [{s: {switch: [{x: {when: $item == 2, then: end}}]}}]}")
+    body = listen(
+        "any: [], until: '${ false }'", ", foreach: {do: [{s: {switch: [{x: {when: $item == 2, then: end}}]}}]}"
+    )
     assert await output(body, sent(event("1", data=1), event("2", data=2))) == 2
 
 
@@ -197,13 +316,17 @@ async def test_schema_of_an_item_is_checked() -> None:
     body = listen("any: []", ", foreach: {output: {schema: {document: {type: string}}}}")
     found = await ending(body, sent(event("1", data=1)))
     assert found.failure is not None
-    assert (found.failure.type, found.failure.instance) == (ERROR_BASE + "validation", "/do/0/l/foreach/output/schema")
+    assert (found.failure.type, found.failure.instance) == (
+        ERROR_BASE + "validation",
+        "/do/0/l/foreach/output/schema",
+    )
 
 
 async def test_listen_in_a_loop_takes_the_next_event_each_time() -> None:
-    body = ("do: [{f: {for: {in: .xs}, do: [{l: {listen: {to: {one: {with: {type: t}}}}, "
-            "export: {as: {seen: '${ [$context.seen, .[0]] }'}}}}]}}, {c: {set: '${ $context }'}}]").replace(
-                "{seen: '${ [$context.seen, .[0]] }'}", "{a: '${ .[0] }', before: '${ $context.a }'}")
+    body = (
+        "do: [{f: {for: {in: .xs}, do: [{l: {listen: {to: {one: {with: {type: t}}}}, "
+        "export: {as: {seen: '${ [$context.seen, .[0]] }'}}}}]}}, {c: {set: '${ $context }'}}]"
+    ).replace("{seen: '${ [$context.seen, .[0]] }'}", "{a: '${ .[0] }', before: '${ $context.a }'}")
     events = sent(event("1", data=1), event("2", data=2), event("3", data=3), every_s=0.0)
     assert await output(body, events, {"xs": [1, 2, 3]}) == {"a": 3, "before": 2}
 
@@ -228,9 +351,15 @@ async def test_events_that_come_too_soon_are_there_in_the_next_round(around: str
 
 
 async def test_events_of_other_conversations_are_there_in_the_next_round() -> None:
-    body = LOOP.replace("{type: a}}", "{type: a}, correlate: {c: {from: .data.c}}}").replace(
-        "{type: b}}", "{type: b}, correlate: {c: {from: .data.c}}}") % "metadata: {}"
-    events = sent(event("1", "a", {"c": 1}), event("2", "b", {"c": 2}), event("3", "a", {"c": 2}), event("4", "b", {"c": 1}))
+    body = (
+        LOOP.replace("{type: a}}", "{type: a}, correlate: {c: {from: .data.c}}}").replace(
+            "{type: b}}", "{type: b}, correlate: {c: {from: .data.c}}}"
+        )
+        % "metadata: {}"
+    )
+    events = sent(
+        event("1", "a", {"c": 1}), event("2", "b", {"c": 2}), event("3", "a", {"c": 2}), event("4", "b", {"c": 1})
+    )
     found = await output(body, events, {"rounds": [1, 2]})
     assert found == {"now": [{"c": 2}, {"c": 2}], "before": [{"c": 1}, {"c": 1}]}
 
@@ -241,13 +370,15 @@ async def test_two_listens_hear_the_same_event() -> None:
 
 
 async def test_branches_of_a_fork_listen_beside_each_other() -> None:
-    body = ("do: [{f: {fork: {branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, {b: {listen: {to: {any: []}}}}]}}}]")
+    body = "do: [{f: {fork: {branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, {b: {listen: {to: {any: []}}}}]}}}]"
     assert await output(body, sent(event("1", "b", 1), event("2", "a", 2))) == [[2], [1]]
 
 
 async def test_the_first_to_hear_something_wins() -> None:
-    body = ("do: [{f: {fork: {compete: true, branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, "
-            "{b: {listen: {to: {one: {with: {type: b}}}}}}]}}}]")
+    body = (
+        "do: [{f: {fork: {compete: true, branches: [{a: {listen: {to: {one: {with: {type: a}}}}}}, "
+        "{b: {listen: {to: {one: {with: {type: b}}}}}}]}}}]"
+    )
     assert await output(body, [(5, event("1", "b", 1)), (9, event("2", "a", 2))]) == [1]
 
 
@@ -281,39 +412,60 @@ async def test_signal_that_is_no_event_is_data() -> None:
 
 
 async def test_keys_of_a_listen() -> None:
-    program = compiled(listen("any: [{with: {type: t}}], until: '${ .[1] != null }'", ", foreach: {do: [{a: {call: add, with: {a: '${ $item }'}}}]}"))
+    program = compiled(
+        listen(
+            "any: [{with: {type: t}}], until: '${ .[1] != null }'",
+            ", foreach: {do: [{a: {call: add, with: {a: '${ $item }'}}}]}",
+        )
+    )
     memory = MemoryRun().hear(program.listens, sent(event("1", data=1), event("3", data=3)))
     await ending_of(memory, program.program, None)
-    assert list(memory.record) == ["/do/0/l@0", "/do/0/l/foreach@0/do/0/a", "/do/0/l@1", "/do/0/l/foreach@1/do/0/a",
-                                   "/do/0/l/correlated"]
+    assert list(memory.record) == [
+        "/do/0/l@0",
+        "/do/0/l/foreach@0/do/0/a",
+        "/do/0/l@1",
+        "/do/0/l/foreach@1/do/0/a",
+        "/do/0/l/correlated",
+    ]
 
 
 # --- what runs hear, and what starts them ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("body", "listens"), [
-    ("do: []", []),
-    (listen("any: []"), [("/do/0/l", "", "")]),
-    (listen("all: []"), []),
-    (listen("one: {with: {type: t, source: s, data: '${ .x }'}}"), [("/do/0/l", "t", "s")]),
-    (listen("one: {with: {type: '${ .x }', source: s}}"), [("/do/0/l", "", "s")]),
-    (listen("any: [{with: {type: a}}, {with: {type: a}}, {with: {type: b}}], until: {one: {with: {type: c}}}"),
-     [("/do/0/l", "a", ""), ("/do/0/l", "b", ""), ("/do/0/l", "c", "")]),
-    ("do: [{a: {fork: {branches: [{b: {listen: {to: {one: {with: {type: t}}}}}}]}}}]\n"
-     "use: {functions: {f: {listen: {to: {one: {with: {type: u}}}}}}}",
-     [("/do/0/a/fork/branches/0/b", "t", ""), ("/use/functions/f", "u", "")]),
-])
+@pytest.mark.parametrize(
+    ("body", "listens"),
+    [
+        ("do: []", []),
+        (listen("any: []"), [("/do/0/l", "", "")]),
+        (listen("all: []"), []),
+        (listen("one: {with: {type: t, source: s, data: '${ .x }'}}"), [("/do/0/l", "t", "s")]),
+        (listen("one: {with: {type: '${ .x }', source: s}}"), [("/do/0/l", "", "s")]),
+        (
+            listen("any: [{with: {type: a}}, {with: {type: a}}, {with: {type: b}}], until: {one: {with: {type: c}}}"),
+            [("/do/0/l", "a", ""), ("/do/0/l", "b", ""), ("/do/0/l", "c", "")],
+        ),
+        (
+            "do: [{a: {fork: {branches: [{b: {listen: {to: {one: {with: {type: t}}}}}}]}}}]\n"
+            "use: {functions: {f: {listen: {to: {one: {with: {type: u}}}}}}}",
+            [("/do/0/a/fork/branches/0/b", "t", ""), ("/use/functions/f", "u", "")],
+        ),
+    ],
+)
 def test_runs_hear_what_their_tasks_listen_to(body: str, listens: list[tuple[str, str, str]]) -> None:
     assert compiled(body).listens == tuple(
-        Listen(signal=f"event:{at}/listen/to", type=kind, source=source) for at, kind, source in listens)
+        Listen(signal=f"event:{at}/listen/to", type=kind, source=source) for at, kind, source in listens
+    )
 
 
-@pytest.mark.parametrize(("schedule", "timing"), [
-    ("every: {minutes: 5}", Timing(every_s=300)),
-    ("after: PT0S", Timing(after_s=0)),
-    ("cron: '0 0 * * *'", Timing(cron="0 0 * * *")),
-    ("on: {any: []}", None),
-])
+@pytest.mark.parametrize(
+    ("schedule", "timing"),
+    [
+        ("every: {minutes: 5}", Timing(every_s=300)),
+        ("after: PT0S", Timing(after_s=0)),
+        ("cron: '0 0 * * *'", Timing(cron="0 0 * * *")),
+        ("on: {any: []}", None),
+    ],
+)
 def test_schedule_says_when_runs_start(schedule: str, timing: Timing | None) -> None:
     found = compiled(f"schedule: {{{schedule}}}\ndo: []")
     assert found.timing == timing
@@ -321,11 +473,19 @@ def test_schedule_says_when_runs_start(schedule: str, timing: Timing | None) -> 
 
 
 async def test_trigger_looks_at_the_whole_filter() -> None:
-    trigger = compiled("schedule: {on: {all: [{with: {type: a, data: '${ .n > 1 }'}}, "
-                       "{with: {source: s}, correlate: {c: {from: .data.n, expect: '2'}}}]}}\ndo: []").trigger
+    trigger = compiled(
+        "schedule: {on: {all: [{with: {type: a, data: '${ .n > 1 }'}}, "
+        "{with: {source: s}, correlate: {c: {from: .data.n, expect: '2'}}}]}}\ndo: []"
+    ).trigger
     assert trigger.all
-    assert trigger.listens == (Listen(signal="event:/schedule/on", type="a"), Listen(signal="event:/schedule/on", source="s"))
-    seen = [[await trigger.matches(index, event("1", "a", data)) for data in ({"n": 1}, {"n": 2}, "x")] for index in (0, 1)]
+    assert trigger.listens == (
+        Listen(signal="event:/schedule/on", type="a"),
+        Listen(signal="event:/schedule/on", source="s"),
+    )
+    seen = [
+        [await trigger.matches(index, event("1", "a", data)) for data in ({"n": 1}, {"n": 2}, "x")]
+        for index in (0, 1)
+    ]
     assert seen == [[False, True, False], [False, True, False]]
 
 

@@ -32,15 +32,20 @@ def child_flow(run: str, more: str = "") -> Program:
 CHILD = "workflow: {namespace: other, name: kid, version: '1.0.0', input: {x: '${ .n }'}}"
 
 
-@pytest.mark.parametrize(("run", "output"), [
-    (CHILD, {"kid": {"x": 5}}),
-    ("workflow: {namespace: other, name: kid}", {"kid": None}),
-    (CHILD + ", return: none", None),
-    (CHILD + ", return: all", {"kid": {"x": 5}}),
-    (CHILD + ", await: false", {"n": 5}),
-])
+@pytest.mark.parametrize(
+    ("run", "output"),
+    [
+        (CHILD, {"kid": {"x": 5}}),
+        ("workflow: {namespace: other, name: kid}", {"kid": None}),
+        (CHILD + ", return: none", None),
+        (CHILD + ", return: all", {"kid": {"x": 5}}),
+        (CHILD + ", await: false", {"n": 5}),
+    ],
+)
 async def test_child_gives_its_output(run: str, output: Any) -> None:
-    found = await run_through(child_flow(run), {"n": 5}, new=lambda: MemoryRun(child=lambda name, given: {name: given}))
+    found = await run_through(
+        child_flow(run), {"n": 5}, new=lambda: MemoryRun(child=lambda name, given: {name: given})
+    )
     assert found == Ending(output=output)
 
 
@@ -50,13 +55,25 @@ def failing(_name: str, _given: Any) -> Any:
 
 async def test_failure_of_a_child_is_the_error_of_the_task() -> None:
     found = await run_through(child_flow(CHILD), {"n": 5}, new=lambda: MemoryRun(child=failing))
-    assert found.failure == Problem(type="https://x.y/odd", status=418, title="Odd", detail="why", instance="/do/0/r",
-                                    data={"workflow": "kid", "instance": "/do/3/deep"})
+    assert found.failure == Problem(
+        type="https://x.y/odd",
+        status=418,
+        title="Odd",
+        detail="why",
+        instance="/do/0/r",
+        data={"workflow": "kid", "instance": "/do/3/deep"},
+    )
 
 
 async def test_failure_of_a_child_can_be_caught() -> None:
-    program = FlowPrograms().compile(f"{HEAD}do: [{{t: {{try: [{{r: {{run: {{{CHILD}}}}}}}], catch: "
-                                     "{errors: {with: {status: 418}}, do: [{s: {set: {got: '${ $error.title }'}}}]}}}]").program
+    program = (
+        FlowPrograms()
+        .compile(
+            f"{HEAD}do: [{{t: {{try: [{{r: {{run: {{{CHILD}}}}}}}], catch: "
+            "{errors: {with: {status: 418}}, do: [{s: {set: {got: '${ $error.title }'}}}]}}}]"
+        )
+        .program
+    )
     found = await run_through(program, {"n": 5}, new=lambda: MemoryRun(child=failing))
     assert found == Ending(output={"got": "Odd"})
 
@@ -73,49 +90,87 @@ async def outcome(run: str, value: Any = None, processes: LocalProcesses | None 
     return await run_through(process_flow(run, processes), value)
 
 
-@pytest.mark.parametrize(("run", "value", "output"), [
-    ("shell: {command: echo hi}", None, "hi\n"),
-    ("shell: {command: '${ .c }'}", {"c": "printf 5"}, "5"),
-    ("shell: {command: 'read x; echo $x $1 $2 $V', stdin: '${ .in }', arguments: [a b, '${ .n }'], environment: {V: '${ .v }'}}",
-     {"in": "from stdin", "n": {"x": 1}, "v": 7}, 'from stdin a b {"x":1} 7\n'),
-    ("shell: {command: cat, stdin: '${ . }'}", {"x": [1]}, '{"x":[1]}'),
-    ("shell: {command: 'echo out; echo err >&2; exit 3'}, return: code", None, 3),
-    ("shell: {command: 'echo out; echo err >&2; exit 3'}, return: stderr", None, "err\n"),
-    ("shell: {command: 'echo out; echo err >&2; exit 3'}, return: all", None, {"code": 3, "stdout": "out\n", "stderr": "err\n"}),
-    ("shell: {command: echo hi}, return: none", None, None),
-    ("shell: {command: true}", None, ""),
-    ("shell: {command: kill -9 $$}, return: code", None, -9),
-    ("script: {language: python, code: 'import sys; print(sys.argv[1], sys.stdin.read())', arguments: [a], stdin: b}", None, "a b\n"),
-    ("shell: {command: sleep 60}, await: false", {"x": 1}, {"x": 1}),
-    ("shell: {command: 'echo $STEPWELL_TEST_SECRET'}", None, "\n"),
-])
-async def test_process_gives_what_was_asked_for(run: str, value: Any, output: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("run", "value", "output"),
+    [
+        ("shell: {command: echo hi}", None, "hi\n"),
+        ("shell: {command: '${ .c }'}", {"c": "printf 5"}, "5"),
+        (
+            "shell: {command: 'read x; echo $x $1 $2 $V', stdin: '${ .in }', arguments: [a b, '${ .n }'], environment: {V: '${ .v }'}}",
+            {"in": "from stdin", "n": {"x": 1}, "v": 7},
+            'from stdin a b {"x":1} 7\n',
+        ),
+        ("shell: {command: cat, stdin: '${ . }'}", {"x": [1]}, '{"x":[1]}'),
+        ("shell: {command: 'echo out; echo err >&2; exit 3'}, return: code", None, 3),
+        ("shell: {command: 'echo out; echo err >&2; exit 3'}, return: stderr", None, "err\n"),
+        (
+            "shell: {command: 'echo out; echo err >&2; exit 3'}, return: all",
+            None,
+            {"code": 3, "stdout": "out\n", "stderr": "err\n"},
+        ),
+        ("shell: {command: echo hi}, return: none", None, None),
+        ("shell: {command: true}", None, ""),
+        ("shell: {command: kill -9 $$}, return: code", None, -9),
+        (
+            "script: {language: python, code: 'import sys; print(sys.argv[1], sys.stdin.read())', arguments: [a], stdin: b}",
+            None,
+            "a b\n",
+        ),
+        ("shell: {command: sleep 60}, await: false", {"x": 1}, {"x": 1}),
+        ("shell: {command: 'echo $STEPWELL_TEST_SECRET'}", None, "\n"),
+    ],
+)
+async def test_process_gives_what_was_asked_for(
+    run: str, value: Any, output: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STEPWELL_TEST_SECRET", "secret")
     processes = LocalProcesses()
     try:
-        assert await outcome(run.replace("command: true", "command: 'true'"), value, processes) == Ending(output=output)
+        assert await outcome(run.replace("command: true", "command: 'true'"), value, processes) == Ending(
+            output=output
+        )
     finally:
         await processes.aclose()
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
-@pytest.mark.parametrize("code", [
-    "const [_, __, arg] = process.argv; console.log(arg, require('node:fs').readFileSync(0, 'utf8'))",
-    "import { readFileSync } from 'node:fs'\nconst [_, __, arg] = process.argv; console.log(arg, readFileSync(0, 'utf8'))",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const [_, __, arg] = process.argv; console.log(arg, require('node:fs').readFileSync(0, 'utf8'))",
+        "import { readFileSync } from 'node:fs'\nconst [_, __, arg] = process.argv; console.log(arg, readFileSync(0, 'utf8'))",
+    ],
+)
 async def test_javascript_may_be_a_script_or_a_module(code: str) -> None:
     found = await outcome(f"script: {{language: js, code: {json.dumps(code)}, arguments: [a], stdin: b}}")
     assert found == Ending(output="a b\n")
 
 
-@pytest.mark.parametrize(("run", "limits", "kind", "status", "words"), [
-    ("shell: {command: 'echo no >&2; exit 2'}", ProcessLimits(), "runtime", 500, "the code 2: no"),
-    ("shell: {command: sleep 60}", ProcessLimits(timeout_s=0.05), "timeout", 408, "within 0.05 s"),
-    ("shell: {command: yes}", ProcessLimits(output_bytes=1000), "runtime", 500, "at most 1000 bytes on stdout"),
-    ("shell: {command: 'exit 0', arguments: ['${ .zero }']}", ProcessLimits(), "runtime", 500, "cannot be started"),
-    ("shell: {command: 'exit 0', environment: {X: '${ .list }'}}", ProcessLimits(), "expression", 400, "the variable 'X'"),
-])
-async def test_process_that_goes_wrong_is_an_error(run: str, limits: ProcessLimits, kind: str, status: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("run", "limits", "kind", "status", "words"),
+    [
+        ("shell: {command: 'echo no >&2; exit 2'}", ProcessLimits(), "runtime", 500, "the code 2: no"),
+        ("shell: {command: sleep 60}", ProcessLimits(timeout_s=0.05), "timeout", 408, "within 0.05 s"),
+        ("shell: {command: yes}", ProcessLimits(output_bytes=1000), "runtime", 500, "at most 1000 bytes on stdout"),
+        (
+            "shell: {command: 'exit 0', arguments: ['${ .zero }']}",
+            ProcessLimits(),
+            "runtime",
+            500,
+            "cannot be started",
+        ),
+        (
+            "shell: {command: 'exit 0', environment: {X: '${ .list }'}}",
+            ProcessLimits(),
+            "expression",
+            400,
+            "the variable 'X'",
+        ),
+    ],
+)
+async def test_process_that_goes_wrong_is_an_error(
+    run: str, limits: ProcessLimits, kind: str, status: int, words: str
+) -> None:
     found = (await outcome(run, {"zero": "a\0b", "list": []}, LocalProcesses(limits))).failure
     assert found is not None
     assert (found.type, found.status) == (ERROR_BASE + kind, status)
@@ -156,13 +211,16 @@ def test_processes_are_off_unless_they_are_handed_in() -> None:
     assert "not supported: running local processes is off" in caught.value.faults[0].message
 
 
-@pytest.mark.parametrize(("script", "place"), [
-    ("language: ruby, code: x", "language"), ("language: js, source: {endpoint: 'http://x'}", "source")])
+@pytest.mark.parametrize(
+    ("script", "place"),
+    [("language: ruby, code: x", "language"), ("language: js, source: {endpoint: 'http://x'}", "source")],
+)
 def test_other_scripts_are_not_supported(script: str, place: str) -> None:
     with pytest.raises(InvalidDefinitionError) as caught:
         process_flow(f"script: {{{script}}}")
     assert [(fault.pointer, "not supported" in fault.message) for fault in caught.value.faults] == [
-        (f"/do/0/r/run/script/{place}", True)]
+        (f"/do/0/r/run/script/{place}", True)
+    ]
 
 
 # --- call: callback -------------------------------------------------------------------------------------------------
@@ -175,7 +233,7 @@ class Tokens(SecretTokens):
         return "nonce"
 
 
-TOKENS = Tokens(b"secret", base_url="https://my.host/")
+TOKENS = Tokens(lambda: b"secret", base_url="https://my.host/")
 TOKEN = TOKENS.token("run-1", "nonce")
 
 
@@ -209,14 +267,19 @@ def answered(data: Any, *, after_s: float = 5.0) -> Callable[[], MemoryRun]:
     return new
 
 
-@pytest.mark.parametrize("arguments", ["", "url: 'https://x.y/hook'", "timeout_seconds: 60", "timeout_seconds: '${ .s }'"])
-@pytest.mark.parametrize(("data", "output"), [
-    ({"status": "completed", "output": {"x": 1}}, {"x": 1}),
-    ({"status": "completed"}, None),
-    ({"output": 5}, 5),
-    ({"y": 2}, {"y": 2}),
-    ("plain", "plain"),
-])
+@pytest.mark.parametrize(
+    "arguments", ["", "url: 'https://x.y/hook'", "timeout_seconds: 60", "timeout_seconds: '${ .s }'"]
+)
+@pytest.mark.parametrize(
+    ("data", "output"),
+    [
+        ({"status": "completed", "output": {"x": 1}}, {"x": 1}),
+        ({"status": "completed"}, None),
+        ({"output": 5}, 5),
+        ({"y": 2}, {"y": 2}),
+        ("plain", "plain"),
+    ],
+)
 async def test_callback_gives_its_output(arguments: str, data: Any, output: Any) -> None:
     assert await run_through(callback(arguments), {"s": 60}, new=answered(data)) == Ending(output=output)
 
@@ -226,17 +289,25 @@ async def test_callback_that_is_early_counts() -> None:
     assert found == Ending(output=1)
 
 
-@pytest.mark.parametrize(("error", "detail"), [
-    ({"code": "no_stock", "message": "sold out"}, "no_stock: sold out"),
-    ({"message": "sold out"}, "sold out"),
-    ("sold out", "sold out"),
-    (None, "the callback says no more"),
-])
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        ({"code": "no_stock", "message": "sold out"}, "no_stock: sold out"),
+        ({"message": "sold out"}, "sold out"),
+        ("sold out", "sold out"),
+        (None, "the callback says no more"),
+    ],
+)
 async def test_failed_callback_is_an_error(error: Any, detail: str) -> None:
     found = (await run_through(callback(""), new=answered({"status": "failed", "error": error}))).failure
     assert found is not None
     assert (found.type, found.status, found.instance, found.detail, found.data) == (
-        ERROR_BASE + "callback_failed", 500, "/do/0/c", detail, error)
+        ERROR_BASE + "callback_failed",
+        500,
+        "/do/0/c",
+        detail,
+        error,
+    )
 
 
 async def test_callback_that_does_not_come_is_a_timeout() -> None:
@@ -250,21 +321,37 @@ async def test_url_gets_the_token_and_what_it_is_for() -> None:
     program = callback("url: '${ .url }', payload: {n: '${ .n }'}, timeout_seconds: 60", client)
     await answered({"output": 1})().play(program, {"url": "https://x.y/hook", "n": 5})
     [request] = client.requests
-    assert (request.method, request.url, request.headers["Content-Type"]) == ("POST", "https://x.y/hook", "application/json")
+    assert (request.method, request.url, request.headers["Content-Type"]) == (
+        "POST",
+        "https://x.y/hook",
+        "application/json",
+    )
     assert request.headers["Idempotency-Key"]
     assert json.loads(request.content or b"") == {
-        "run_id": "run-1", "step_key": "/do/0/c", "attempt": 1, "payload": {"n": 5},
-        "callback": {"url": f"https://my.host/api/v1/workflow-callbacks/{TOKEN}", "token": TOKEN,
-                     "expires_at": "2023-11-14T22:14:20.000Z"}}
+        "run_id": "run-1",
+        "step_key": "/do/0/c",
+        "attempt": 1,
+        "payload": {"n": 5},
+        "callback": {
+            "url": f"https://my.host/api/v1/workflow-callbacks/{TOKEN}",
+            "token": TOKEN,
+            "expires_at": "2023-11-14T22:14:20.000Z",
+        },
+    }
 
 
-@pytest.mark.parametrize(("arguments", "answer", "kind", "status", "words"), [
-    ("url: 'https://x.y/hook'", HttpResponse(status=404), "communication", 404, "found 404"),
-    ("url: 'https://x.y/hook'", HttpError("no answer", timed_out=True), "communication", 504, "no answer"),
-    ("url: '${ .odd }'", HttpResponse(status=200), "expression", 400, "a URI of http or https"),
-    ("timeout_seconds: '${ .odd }'", HttpResponse(status=200), "validation", 400, "a number of seconds above 0"),
-])
-async def test_callback_that_cannot_be_asked_for_is_an_error(arguments: str, answer: Any, kind: str, status: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "answer", "kind", "status", "words"),
+    [
+        ("url: 'https://x.y/hook'", HttpResponse(status=404), "communication", 404, "found 404"),
+        ("url: 'https://x.y/hook'", HttpError("no answer", timed_out=True), "communication", 504, "no answer"),
+        ("url: '${ .odd }'", HttpResponse(status=200), "expression", 400, "a URI of http or https"),
+        ("timeout_seconds: '${ .odd }'", HttpResponse(status=200), "validation", 400, "a number of seconds above 0"),
+    ],
+)
+async def test_callback_that_cannot_be_asked_for_is_an_error(
+    arguments: str, answer: Any, kind: str, status: int, words: str
+) -> None:
     found = (await run_through(callback(arguments, Client(answer)), {"odd": "x"}, new=answered(1, after_s=9))).failure
     assert found is not None
     assert (found.type, found.status) == (ERROR_BASE + kind, status)
@@ -283,7 +370,11 @@ async def test_nobody_finds_the_token_in_the_record() -> None:
 def test_token_names_its_run_and_needs_the_secret() -> None:
     assert run_of(TOKEN) == "run-1"
     assert TOKENS.token("run-1", "nonce") == TOKEN
-    others = [SecretTokens(lambda: b"other").token("run-1", "nonce"), TOKENS.token("run-1", "other"), TOKENS.token("run-2", "nonce")]
+    others = [
+        SecretTokens(lambda: b"other").token("run-1", "nonce"),
+        TOKENS.token("run-1", "other"),
+        TOKENS.token("run-2", "nonce"),
+    ]
     assert len({TOKEN, *others}) == 4
     assert len({SecretTokens(lambda: b"x").nonce() for _ in range(50)}) == 50
 
@@ -299,12 +390,16 @@ async def test_callback_without_tokens_says_so() -> None:
 
 
 async def test_filters_and_until_may_need_a_full_jq() -> None:
-    body = ("do: [{l: {listen: {to: {any: [{with: {type: '${ test(\"^a\") }', data: {n: '${ . + 1 > 5 }', k: [1, '${ length > 1 }']}}, "
-            "correlate: {c: {from: '.data.k[0] + 1', expect: '${ 1 + 1 }'}}}], until: length == 2}, read: envelope}, output: {as: map(.id)}}}]")
+    body = (
+        "do: [{l: {listen: {to: {any: [{with: {type: '${ test(\"^a\") }', data: {n: '${ . + 1 > 5 }', k: [1, '${ length > 1 }']}}, "
+        "correlate: {c: {from: '.data.k[0] + 1', expect: '${ 1 + 1 }'}}}], until: length == 2}, read: envelope}, output: {as: map(.id)}}}]"
+    )
     async with JqWorkers() as workers:
         compiled = FlowPrograms(expressions=workers).compile(HEAD + body)
-        events = [{"id": str(number), "source": "s", "type": kind, "data": {"n": n, "k": [1, "xy"]}}
-                  for number, (kind, n) in enumerate([("ab", 4), ("ab", 5), ("b", 9), ("ac", 9)])]
+        events = [
+            {"id": str(number), "source": "s", "type": kind, "data": {"n": n, "k": [1, "xy"]}}
+            for number, (kind, n) in enumerate([("ab", 4), ("ab", 5), ("b", 9), ("ac", 9)])
+        ]
         memory = MemoryRun().hear(compiled.listens, [(0, one) for one in events])
         assert await memory.play(compiled.program) == ["1", "3"]
     assert memory.now == STARTED_AT

@@ -19,12 +19,19 @@ NUMBERS = st.integers(-3, 3) | st.sampled_from([0.5, -1.25, 2**60, 1e300])
 SCALARS = st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "a", "b", "\u00e9", "A b"])
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
 LITERALS = SCALARS.filter(lambda value: not isinstance(value, int | float) or value >= 0).map(
-    lambda value: msgspec.json.encode(value).decode())
+    lambda value: msgspec.json.encode(value).decode()
+)
 
-STEPS = (NAMES.map(".{}".format) | st.integers(-3, 3).map("[{}]".format) | NAMES.map('["{}"]'.format)
-         | st.just("[$v]") | st.just("[.a]"))
+STEPS = (
+    NAMES.map(".{}".format)
+    | st.integers(-3, 3).map("[{}]".format)
+    | NAMES.map('["{}"]'.format)
+    | st.just("[$v]")
+    | st.just("[.a]")
+)
 PATHS = st.tuples(st.sampled_from(["", ".a", "$v"]), st.lists(STEPS, max_size=3)).map(
-    lambda parts: (parts[0] or ".") + "".join(parts[1]).removeprefix("" if parts[0] else "."))
+    lambda parts: (parts[0] or ".") + "".join(parts[1]).removeprefix("" if parts[0] else ".")
+)
 
 
 def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -58,8 +65,11 @@ async def in_jq(jq: JqWorkers, text: str, value: Any, variables: dict[str, Any])
         return "error", None
 
 
-@pytest.mark.xfail(strict=True, reason="""flow/expressions differs from jq 1.8 in four points:
-`null[null]` is an error, `null[{}]` is null, `[1][[]]` is [], and an error on the left of `//` stays an error""")
+@pytest.mark.xfail(
+    strict=True,
+    reason="""flow/expressions differs from jq 1.8 in four points:
+`null[null]` is an error, `null[{}]` is null, `[1][[]]` is [], and an error on the left of `//` stays an error""",
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=EXPRESSIONS, value=VALUES, variable=VALUES)
 async def test_python_and_jq_agree(jq: JqWorkers, text: str, value: Any, variable: Any) -> None:

@@ -19,37 +19,51 @@ def checker() -> Iterator[Checker]:
     checker.close()
 
 
-@pytest.mark.parametrize("text", [
-    ".a + $context.b", "[.[] | select(. > 1)]", "def f(x): x; f(1)", ". as [$a, {b: $c}] | $a + $c", "1 # \\",
-    '"$ENV is a word here"', ". # $ENV", "$__loc__", "reduce .[] as $x (0; . + $x)", "@sh",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".a + $context.b",
+        "[.[] | select(. > 1)]",
+        "def f(x): x; f(1)",
+        ". as [$a, {b: $c}] | $a + $c",
+        "1 # \\",
+        '"$ENV is a word here"',
+        ". # $ENV",
+        "$__loc__",
+        "reduce .[] as $x (0; . + $x)",
+        "@sh",
+    ],
+)
 def test_a_sound_expression_has_no_fault(checker: Checker, text: str) -> None:
     assert checker.check(text, ["context"]) is None
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    (".a +", "syntax error, the expression ends too early"),
-    (".a )", "closes too much"),
-    ("1) | (2", "syntax error, unexpected"),
-    ("\n\n  %", "at line 3, column 3"),
-    ("$contxt.a", "expected a variable that is known here ($context, $input), found $contxt"),
-    ("nosuch", "expected a function that jq knows, found nosuch/0"),
-    ("map()", "syntax error, unexpected ')', at line 1, column 5"),
-    ("map(.;.)", "expected a function that jq knows, found map/2"),
-    ("env.HOME", "env is not available: it would give access to the server's environment"),
-    ("$ENV.HOME", "$ENV is not available: it would give access to the server's environment"),
-    ("$__prog_args", "found $__prog_args"),
-    ("halt", "halt is not available"),
-    ("halt_error", "halt_error is not available"),
-    ("[inputs]", "inputs is not available"),
-    ("debug(\"x\")", "debug is not available"),
-    ("input_filename", "input_filename is not available: it would give access to files"),
-    ("import \"a\" as a; 1", "syntax error, unexpected import"),
-    ("include \"a\"; 1", "syntax error, unexpected include"),
-    ("  ", "expected an expression, found nothing"),
-    ("x\0y", "expected text without NUL characters, found one"),
-    ("1" * 20_001, "expected at most 20000 characters, found 20001"),
-])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (".a +", "syntax error, the expression ends too early"),
+        (".a )", "closes too much"),
+        ("1) | (2", "syntax error, unexpected"),
+        ("\n\n  %", "at line 3, column 3"),
+        ("$contxt.a", "expected a variable that is known here ($context, $input), found $contxt"),
+        ("nosuch", "expected a function that jq knows, found nosuch/0"),
+        ("map()", "syntax error, unexpected ')', at line 1, column 5"),
+        ("map(.;.)", "expected a function that jq knows, found map/2"),
+        ("env.HOME", "env is not available: it would give access to the server's environment"),
+        ("$ENV.HOME", "$ENV is not available: it would give access to the server's environment"),
+        ("$__prog_args", "found $__prog_args"),
+        ("halt", "halt is not available"),
+        ("halt_error", "halt_error is not available"),
+        ("[inputs]", "inputs is not available"),
+        ('debug("x")', "debug is not available"),
+        ("input_filename", "input_filename is not available: it would give access to files"),
+        ('import "a" as a; 1', "syntax error, unexpected import"),
+        ('include "a"; 1', "syntax error, unexpected include"),
+        ("  ", "expected an expression, found nothing"),
+        ("x\0y", "expected text without NUL characters, found one"),
+        ("1" * 20_001, "expected at most 20000 characters, found 20001"),
+    ],
+)
 def test_a_fault_is_named(checker: Checker, text: str, problem: str) -> None:
     assert problem in (checker.check(text, ["input", "context"]) or "")
 

@@ -27,32 +27,32 @@ RESULTS: list[tuple[str, Any, Any]] = [
     ("[.tags[] | ascii_upcase]", PERSON, ["X", "Y"]),
     ("{name, town: .address.city}", PERSON, {"name": "Ada", "town": "London"}),
     ('"\\(.name) is \\(.age)"', PERSON, "Ada is 36"),
-    (".tags | map(select(. != \"x\"))", PERSON, ["y"]),
-    ("if .age > 30 then \"old\" else \"young\" end", PERSON, "old"),
+    ('.tags | map(select(. != "x"))', PERSON, ["y"]),
+    ('if .age > 30 then "old" else "young" end', PERSON, "old"),
     ("to_entries | map(.key)", PERSON, ["name", "age", "tags", "address"]),
     ("reduce range(5) as $i (0; . + $i)", None, 10),
     ("def twice: . * 2; .age | twice", PERSON, 72),
     ("[limit(3; repeat(1))]", None, [1, 1, 1]),
-    ("[splits(\", *\")]", "a, b,c", ["a", "b", "c"]),
-    ("test(\"^A\")", "Ada", True),
+    ('[splits(", *")]', "a, b,c", ["a", "b", "c"]),
+    ('test("^A")', "Ada", True),
     ("@base64 | @base64d", "Ada", "Ada"),
     ("@sh", "a'b", "'a'\\''b'"),
     ("fromdate", "2024-01-01T00:00:00Z", 1704067200),
     ("todate", 1704067200, "2024-01-01T00:00:00Z"),
-    ("getpath([\"address\", \"city\"])", PERSON, "London"),
-    ("try error(\"no\") catch .", None, "no"),
+    ('getpath(["address", "city"])', PERSON, "London"),
+    ('try error("no") catch .', None, "no"),
     (".a.b.c = 1", {}, {"a": {"b": {"c": 1}}}),
     ("del(.tags, .address)", PERSON, {"name": "Ada", "age": 36}),
     ("[paths]", {"a": [1]}, [["a"], ["a", 0]]),
-    ("\"comment\" # ) | env", None, "comment"),
+    ('"comment" # ) | env', None, "comment"),
     ("1 # a comment that goes on \\", None, 1),
-    ("\"\u00e9\u6f22\U0001f600\"", None, "\u00e9\u6f22\U0001f600"),
+    ('"\u00e9\u6f22\U0001f600"', None, "\u00e9\u6f22\U0001f600"),
     ("infinite", None, 1.7976931348623157e308),
     ("nan", None, None),
     ("1.5", None, 1.5),
     ("$__loc__.line", None, 1),
     ("0 | localtime | mktime", None, 0),
-    ("0 | strflocaltime(\"%H\")", None, "00"),
+    ('0 | strflocaltime("%H")', None, "00"),
 ]
 
 
@@ -62,7 +62,7 @@ async def test_an_expression_gives_what_jq_gives(jq: JqWorkers, text: str, value
     assert (result, type(result)) == (expected, type(expected))
 
 
-@pytest.mark.parametrize("text", ["1, 2, 3", "range(1; 1000000000)", "1, error(\"later\")", "first(1, 2)"])
+@pytest.mark.parametrize("text", ["1, 2, 3", "range(1; 1000000000)", '1, error("later")', "first(1, 2)"])
 async def test_the_first_output_is_the_result(jq: JqWorkers, text: str) -> None:
     assert await jq.evaluate(text, None) == 1
 
@@ -108,8 +108,8 @@ async def test_numbers_beyond_a_double_become_the_largest_one(jq: JqWorkers) -> 
 
 ERRORS = [
     (".x", [1], "Cannot index array with"),
-    ("error(\"mine\")", None, "^mine$"),
-    ("error({code: 1})", None, "\"code\": 1"),
+    ('error("mine")', None, "^mine$"),
+    ("error({code: 1})", None, '"code": 1'),
     ("error(null)", None, "null"),
     (".[", None, "ends too early"),
     ("$nobody", None, r"expected a variable that is known here \(none\), found \$nobody"),

@@ -227,8 +227,13 @@ def _output(step: Step) -> Any:
 
 def error_object(error: Problem) -> dict[str, Any]:
     """The standard's error: RFC 9457 members."""
-    members = {"type": error.type, "title": error.title, "status": error.status, "detail": error.detail,
-               "instance": error.instance}
+    members = {
+        "type": error.type,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": error.instance,
+    }
     return {name: value for name, value in members.items() if value != ""}
 
 

@@ -62,8 +62,11 @@ async def read_lifecycle(request: Request) -> Response:
         limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
         if streamed:
             await engine.history(run_id, limit=1)
-            return StreamingResponse(_streamed(engine, run_id, after), media_type="text/event-stream",
-                                     headers={"Cache-Control": "no-store"})
+            return StreamingResponse(
+                _streamed(engine, run_id, after),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store"},
+            )
         page, more = await _page(engine, run_id, after, min(limit, PAGE))
     except InvalidInputError as fault:
         return problem_response(400, str(fault))

@@ -9,5 +9,12 @@ from stepwell.programs.flow.expressions import ExpressionError, Expressions
 from stepwell.programs.flow.nodes.calls import FlowFunction, FlowFunctions
 from stepwell.programs.flow.programs import FlowPrograms
 
-__all__ = ["Definition", "ExpressionError", "Expressions", "FlowFunction", "FlowFunctions", "FlowPrograms",
-           "check_definition"]
+__all__ = [
+    "Definition",
+    "ExpressionError",
+    "Expressions",
+    "FlowFunction",
+    "FlowFunctions",
+    "FlowPrograms",
+    "check_definition",
+]

@@ -180,8 +180,11 @@ class _Field(msgspec.Struct, frozen=True):
 @cache
 def _fields_of(kind: type[Part]) -> dict[str, _Field]:
     hints = get_type_hints(kind, include_extras=True)
-    return {field.encode_name: _Field(field.name, field.encode_name, reader_of(hints[field.name]), field.required)
-            for field in msgspec.structs.fields(kind) if field.name != "at"}
+    return {
+        field.encode_name: _Field(field.name, field.encode_name, reader_of(hints[field.name]), field.required)
+        for field in msgspec.structs.fields(kind)
+        if field.name != "at"
+    }
 
 
 def _part(kind: type[Part]) -> Reader:
@@ -196,8 +199,9 @@ def _part(kind: type[Part]) -> Reader:
     return read
 
 
-def _check_properties(kind: type[Part], fields: Mapping[str, _Field], value: dict[str, Any], at: str,
-                      check: Check) -> bool:
+def _check_properties(
+    kind: type[Part], fields: Mapping[str, _Field], value: dict[str, Any], at: str, check: Check
+) -> bool:
     """Whether no property is missing, unknown, or there beside one that excludes it."""
     unknown = [] if kind.OPEN else [name for name in value if name not in fields]
     for name in unknown:
@@ -219,8 +223,9 @@ def _check_exactly_one(kind: type[Part], value: dict[str, Any], at: str, check: 
     return False
 
 
-def _read_fields(kind: type[Part], fields: Mapping[str, _Field], value: dict[str, Any], at: str,
-                 check: Check) -> dict[str, Any]:
+def _read_fields(
+    kind: type[Part], fields: Mapping[str, _Field], value: dict[str, Any], at: str, check: Check
+) -> dict[str, Any]:
     local_names = kind.local_names(value)
     found = {}
     for field in fields.values():

@@ -40,8 +40,14 @@ class Check:
     """Collects the faults of one document. `functions` None means: any function name may exist.
     `processes` says whether local processes may be run."""
 
-    def __init__(self, source: Source, *, functions: KnownFunctions | None = None,
-                 expressions: jq.Expressions | None = None, processes: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        functions: KnownFunctions | None = None,
+        expressions: jq.Expressions | None = None,
+        processes: bool = False,
+    ) -> None:
         self.source = source
         self.functions = functions
         self.expressions = expressions
@@ -85,8 +91,11 @@ class Check:
 
     def _remote_expression(self, text: str, at: str, found: str) -> Any:
         if self.expressions is None:
-            return self.fault(at, f"the expression {describe(text)} is not supported: expected paths, literals, "
-                                  f"comparisons, and, or, not, //; found {found!r}")
+            return self.fault(
+                at,
+                f"the expression {describe(text)} is not supported: expected paths, literals, "
+                f"comparisons, and, or, not, //; found {found!r}",
+            )
         # Names that are unknown here may be the expression's own (`. as $x`): jq itself tells the two apart.
         names = jq.names_in(text) if self._names is None else jq.names_in(text) & self._names
         if problem := self.expressions.check(text, sorted(names)):

@@ -22,8 +22,13 @@ class Definition(msgspec.Struct, frozen=True):
     expressions: Any = None  # the Expressions that it was checked with
 
 
-def check_definition(text: str, *, functions: KnownFunctions | None = None,
-                     expressions: Expressions | None = None, processes: bool = False) -> Definition:
+def check_definition(
+    text: str,
+    *,
+    functions: KnownFunctions | None = None,
+    expressions: Expressions | None = None,
+    processes: bool = False,
+) -> Definition:
     """Read and check a definition. Raises `InvalidDefinitionError` with everything that is wrong.
 
     Without `functions` any function name may be called; without `expressions` only those that Python evaluates.

@@ -34,8 +34,14 @@ def comments_in(text: str, source: Source) -> Comments:
             continue
         line = text.count("\n", 0, match.start()) + 1
         is_alone = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-        here = next((pointer for start, _, pointer in starts
-                     if start == line and not (is_alone or _is_item(source.value, pointer))), None)
+        here = next(
+            (
+                pointer
+                for start, _, pointer in starts
+                if start == line and not (is_alone or _is_item(source.value, pointer))
+            ),
+            None,
+        )
         if here is not None and here not in found.behind:
             found.behind[here] = match.group().rstrip()
             continue
@@ -57,5 +63,8 @@ def _scalars_in(text: str) -> list[tuple[int, int]]:
     """Where text in quotes and blocks of text stand: a `#` in them is none of ours."""
     events = YAML(typ="safe", pure=True).parse(text.lstrip("\ufeff"))
     shift = len(text) - len(text.lstrip("\ufeff"))
-    return [(event.start_mark.index + shift, event.end_mark.index + shift) for event in events
-            if type(event).__name__ == "ScalarEvent"]
+    return [
+        (event.start_mark.index + shift, event.end_mark.index + shift)
+        for event in events
+        if type(event).__name__ == "ScalarEvent"
+    ]

@@ -36,8 +36,14 @@ Positions = Mapping[str, int]
 class Compiler:
     """Compiles one definition. A definition that was checked always compiles."""
 
-    def __init__(self, definition: Definition, *, functions: calls.FlowFunctions | None,
-                 http: HttpClient | None, outside: outside.Outside = outside.NOTHING_OUTSIDE) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        functions: calls.FlowFunctions | None,
+        http: HttpClient | None,
+        outside: outside.Outside = outside.NOTHING_OUTSIDE,
+    ) -> None:
         self._definition = definition
         self._use = definition.workflow.use or Use(at="/use")
         self._functions = functions
@@ -63,17 +69,27 @@ class Compiler:
 
     def _task(self, task: tasks.Task, position: int, positions: Positions, exit_to: int) -> Node:
         if isinstance(task, tasks.SwitchTask):
-            node: Node = plain.SwitchNode([
-                plain.SwitchCase(case.when, _position(case.then, position, positions, exit_to), case.at)
-                for case in task.switch])
+            node: Node = plain.SwitchNode(
+                [
+                    plain.SwitchCase(case.when, _position(case.then, position, positions, exit_to), case.at)
+                    for case in task.switch
+                ]
+            )
         else:
             node = self._node(task)
         authorizer = self._authorizer(authentication_of(task))
         extended_by = [] if self._in_extension else self._extensions_of(task)
         if extended_by:
             node = ExtendedNode(node, [self._extension(given) for given in extended_by])
-        return shapes.shaped(node, task, self._definition, skip_to=position + 1, authorizer=authorizer,
-                             extended_by=extended_by, described=not self._in_extension)
+        return shapes.shaped(
+            node,
+            task,
+            self._definition,
+            skip_to=position + 1,
+            authorizer=authorizer,
+            extended_by=extended_by,
+            described=not self._in_extension,
+        )
 
     def _extensions_of(self, task: tasks.Task) -> list[ExtensionPart]:
         kind = kind_of_task(task)
@@ -84,9 +100,13 @@ class Compiler:
         if given.at not in self._extensions:
             self._in_extension = True
             key = f"extensions/{given.at.split('/')[3]}"
-            self._extensions[given.at] = Extension(at=given.at, key=key, when=given.when,
-                                                   before=self._extension_list(given.before),
-                                                   after=self._extension_list(given.after))
+            self._extensions[given.at] = Extension(
+                at=given.at,
+                key=key,
+                when=given.when,
+                before=self._extension_list(given.before),
+                after=self._extension_list(given.after),
+            )
             self._in_extension = False
         return self._extensions[given.at]
 
@@ -107,8 +127,14 @@ class Compiler:
             case tasks.DoTask():
                 return plain.DoNode(self.sequence(task.do))
             case tasks.ForTask():
-                return plain.ForNode(task.for_.in_, self.sequence(task.do), each=task.for_.each, index=task.for_.at_,
-                                     condition=task.while_, at=task.at)
+                return plain.ForNode(
+                    task.for_.in_,
+                    self.sequence(task.do),
+                    each=task.for_.each,
+                    index=task.for_.at_,
+                    condition=task.while_,
+                    at=task.at,
+                )
             case tasks.ForkTask():
                 branches = {inner.name: self._branch(inner, place) for place, inner in enumerate(task.fork.branches)}
                 return ForkNode(branches, compete=task.fork.compete)
@@ -131,8 +157,9 @@ class Compiler:
             case tasks.CallHttp():
                 return HttpNode(self._http_call(task), self._http, name=task.name, at=task.at)
             case tasks.CallOpenApi():
-                return OpenApiNode(self._openapi_call(task), self._http, self._api_documents(), name=task.name,
-                                   at=task.at)
+                return OpenApiNode(
+                    self._openapi_call(task), self._http, self._api_documents(), name=task.name, at=task.at
+                )
             case tasks.CallCallback():
                 return outside.callback_node(task, self._http, self._outside)
             case tasks.CallApproval():
@@ -159,27 +186,52 @@ class Compiler:
     def _http_call(self, task: tasks.CallHttp) -> HttpCall:
         given, uri = task.with_, task.with_.endpoint.uri
         authorizer = self._authorizer(given.endpoint.authentication)
-        arguments = _together(endpoint=uri, headers=given.headers, body=given.body, query=given.query,
-                              authentication=authorizer.expression if authorizer else None)
-        return HttpCall(method=given.method, arguments=arguments, is_template=uri.constant, output=given.output,
-                        redirect=given.redirect, authorizer=authorizer)
+        arguments = _together(
+            endpoint=uri,
+            headers=given.headers,
+            body=given.body,
+            query=given.query,
+            authentication=authorizer.expression if authorizer else None,
+        )
+        return HttpCall(
+            method=given.method,
+            arguments=arguments,
+            is_template=uri.constant,
+            output=given.output,
+            redirect=given.redirect,
+            authorizer=authorizer,
+        )
 
     def _openapi_call(self, task: tasks.CallOpenApi) -> OpenApiCall:
         given, endpoint = task.with_, task.with_.document.endpoint
-        authorizer, document_authorizer = (self._authorizer(given.authentication),
-                                           self._authorizer(endpoint.authentication))
-        arguments = _together(document=endpoint.uri, parameters=given.parameters,
-                              authentication=authorizer.expression if authorizer else None,
-                              documentAuthentication=document_authorizer.expression if document_authorizer else None)
-        return OpenApiCall(operation_id=given.operation_id, arguments=arguments, is_template=endpoint.uri.constant,
-                           output=given.output, redirect=given.redirect, authorizer=authorizer,
-                           document_authorizer=document_authorizer)
+        authorizer, document_authorizer = (
+            self._authorizer(given.authentication),
+            self._authorizer(endpoint.authentication),
+        )
+        arguments = _together(
+            document=endpoint.uri,
+            parameters=given.parameters,
+            authentication=authorizer.expression if authorizer else None,
+            documentAuthentication=document_authorizer.expression if document_authorizer else None,
+        )
+        return OpenApiCall(
+            operation_id=given.operation_id,
+            arguments=arguments,
+            is_template=endpoint.uri.constant,
+            output=given.output,
+            redirect=given.redirect,
+            authorizer=authorizer,
+            document_authorizer=document_authorizer,
+        )
 
     def _api_documents(self) -> Documents | None:
         """One for the definition: each document is read once for all operations that are called."""
         if self._documents is None and self._http is not None:
-            wanted = {part.operation_id for part in parts_in(self._definition.workflow)
-                      if isinstance(part, OpenApiArguments)}
+            wanted = {
+                part.operation_id
+                for part in parts_in(self._definition.workflow)
+                if isinstance(part, OpenApiArguments)
+            }
             self._documents = Documents(self._http, wanted)
         return self._documents
 
@@ -197,13 +249,27 @@ class Compiler:
 
     def _handler(self, catch: tasks.Catch) -> Handler:
         wanted = catch.errors.with_ if catch.errors else None
-        members = {"type": wanted.type, "status": wanted.status, "instance": wanted.instance, "title": wanted.title,
-                   "detail": wanted.details or wanted.detail} if wanted else {}
+        members = (
+            {
+                "type": wanted.type,
+                "status": wanted.status,
+                "instance": wanted.instance,
+                "title": wanted.title,
+                "detail": wanted.details or wanted.detail,
+            }
+            if wanted
+            else {}
+        )
         policy = self._use.retries[catch.retry] if isinstance(catch.retry, str) else catch.retry
-        return Handler(at=catch.at, variable=catch.as_, when=catch.when, except_when=catch.except_when,
-                       wanted={name: value for name, value in members.items() if value is not None},
-                       retry=_retry(policy) if policy else None,
-                       body=self.sequence(catch.do) if catch.do is not None else None)
+        return Handler(
+            at=catch.at,
+            variable=catch.as_,
+            when=catch.when,
+            except_when=catch.except_when,
+            wanted={name: value for name, value in members.items() if value is not None},
+            retry=_retry(policy) if policy else None,
+            body=self.sequence(catch.do) if catch.do is not None else None,
+        )
 
 
 def _goes_back(listed: tuple[tasks.Task, ...], positions: Positions) -> bool:
@@ -236,9 +302,15 @@ def _retry(policy: RetryPolicy) -> Retry:
         options["backoff"] = next(name for name in backoff.EXACTLY_ONE if getattr(backoff, name) is not None)
     if jitter is not None:
         options["jitter"] = Length(jitter.from_), Length(jitter.to)
-    return Retry(at=policy.at, when=policy.when, except_when=policy.except_when, delay=_length(policy.delay),
-                 attempt_limit=_length(attempt.duration if attempt else None),
-                 limit=_length(limit.duration if limit else None), **options)
+    return Retry(
+        at=policy.at,
+        when=policy.when,
+        except_when=policy.except_when,
+        delay=_length(policy.delay),
+        attempt_limit=_length(attempt.duration if attempt else None),
+        limit=_length(limit.duration if limit else None),
+        **options,
+    )
 
 
 def _together(**parts: Expression | None) -> Expression:
@@ -261,8 +333,17 @@ def _length(duration: Any) -> Length | None:
 
 def _approval(task: tasks.CallApproval) -> Node:
     given = task.with_
-    names = ("prompt", "title", "schema", "context", "approvers", "required", "timeout_seconds",
-             "allow_self_approval", "escalate_to")
+    names = (
+        "prompt",
+        "title",
+        "schema",
+        "context",
+        "approvers",
+        "required",
+        "timeout_seconds",
+        "allow_self_approval",
+        "escalate_to",
+    )
     arguments = {name: part for name in names if (part := getattr(given, name, None)) is not None}
     on_timeout = given.on_timeout if given else "fail"
     return ApprovalNode(together(arguments), on_timeout=on_timeout, name=task.name, at=task.at)

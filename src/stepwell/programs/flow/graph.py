@@ -18,8 +18,16 @@ START, END = "start", "stop"
 
 _COUNTERS = re.compile(r"(?:[@~^]\d+)+(?=/|$)")
 _SHAPES: Mapping[str, tuple[str, str]] = {
-    "switch": ("{", "}"), "wait": ("([", "])"), "listen": ("([", "])"), "emit": (">", "]"), "raise": ("[/", "/]"),
-    "do": ("[[", "]]"), "for": ("[[", "]]"), "fork": ("[[", "]]"), "try": ("[[", "]]")}
+    "switch": ("{", "}"),
+    "wait": ("([", "])"),
+    "listen": ("([", "])"),
+    "emit": (">", "]"),
+    "raise": ("[/", "/]"),
+    "do": ("[[", "]]"),
+    "for": ("[[", "]]"),
+    "fork": ("[[", "]]"),
+    "try": ("[[", "]]"),
+}
 
 Way = tuple[str, str]
 """From a node, under a label."""
@@ -138,8 +146,9 @@ class _Builder:
                 return node.id, []
         return node.id, [(node.id, "")]
 
-    def _inside(self, source: str, listed: tuple[tasks.Task, ...], words: tuple[str, str, str],
-                members: list[Any]) -> list[Way]:
+    def _inside(
+        self, source: str, listed: tuple[tasks.Task, ...], words: tuple[str, str, str], members: list[Any]
+    ) -> list[Way]:
         stop, label, title = words
         first, inner, ends = self.listed(listed, stop)
         if not first:

@@ -37,25 +37,35 @@ def listen_node(task: tasks.ListenTask, definition: Definition, sequence: ListCo
     return ListenNode(listening_of(task), _foreach(task.foreach, definition, sequence))
 
 
-def _foreach(model: tasks.SubscriptionIterator | None, definition: Definition,
-             sequence: ListCompiler) -> ForEach | None:
+def _foreach(
+    model: tasks.SubscriptionIterator | None, definition: Definition, sequence: ListCompiler
+) -> ForEach | None:
     if model is None:
         return None
     output, export = model.output, model.export
-    return ForEach(at=model.at, item=model.item, index=model.at_,
-                   body=sequence(model.do) if model.do is not None else None,
-                   output_as=output.as_ if output else None,
-                   output_schema=shapes.data_check(output.schema if output else None, "output", definition),
-                   export_as=export.as_ if export else None,
-                   export_schema=shapes.data_check(export.schema if export else None, "context", definition))
+    return ForEach(
+        at=model.at,
+        item=model.item,
+        index=model.at_,
+        body=sequence(model.do) if model.do is not None else None,
+        output_as=output.as_ if output else None,
+        output_schema=shapes.data_check(output.schema if output else None, "output", definition),
+        export_as=export.as_ if export else None,
+        export_schema=shapes.data_check(export.schema if export else None, "context", definition),
+    )
 
 
 def run_node(task: tasks.RunTask, outside: Outside) -> Node:
     run = task.run
     if run.workflow is not None:
         version = None if run.workflow.version == "latest" else run.workflow.version
-        child = ChildCall(workflow=run.workflow.name, version=version, input=run.workflow.input, wait=run.await_,
-                          silent=run.return_ == "none")
+        child = ChildCall(
+            workflow=run.workflow.name,
+            version=version,
+            input=run.workflow.input,
+            wait=run.await_,
+            silent=run.return_ == "none",
+        )
         return RunWorkflowNode(child, name=task.name, at=task.at)
     assert outside.processes is not None, "a checked definition runs processes only where there are some"
     return RunProcessNode(_process_call(run), outside.processes, name=task.name, at=task.at)
@@ -70,8 +80,16 @@ def _process_call(run: Process) -> ProcessCall:
     else:
         assert run.shell is not None
         code = run.shell.command
-    return ProcessCall(at=given.at, language=language, code=code, arguments=given.arguments,
-                       environment=given.environment, stdin=given.stdin, wait=run.await_, returns=run.return_)
+    return ProcessCall(
+        at=given.at,
+        language=language,
+        code=code,
+        arguments=given.arguments,
+        environment=given.environment,
+        stdin=given.stdin,
+        wait=run.await_,
+        returns=run.return_,
+    )
 
 
 def callback_node(task: tasks.CallCallback, http: HttpClient | None, outside: Outside) -> Node:

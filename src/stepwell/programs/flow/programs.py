@@ -35,9 +35,16 @@ class FlowPrograms:
 
     kind = "flow"
 
-    def __init__(self, *, functions: FlowFunctions | None = None, http: HttpClient | None = None,
-                 expressions: Expressions | None = None, secrets: Secrets | None = None,
-                 processes: Processes | None = None, callbacks: CallbackTokens | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        functions: FlowFunctions | None = None,
+        http: HttpClient | None = None,
+        expressions: Expressions | None = None,
+        secrets: Secrets | None = None,
+        processes: Processes | None = None,
+        callbacks: CallbackTokens | None = None,
+    ) -> None:
         self._secrets = secrets
         self._functions = functions
         self._http = http
@@ -46,8 +53,12 @@ class FlowPrograms:
 
     def check(self, document: str) -> Definition:
         """The typed model of a definition. Raises `InvalidDefinitionError` with all its faults."""
-        return check_definition(document, functions=self._functions, expressions=self._expressions,
-                                processes=self._outside.processes is not None)
+        return check_definition(
+            document,
+            functions=self._functions,
+            expressions=self._expressions,
+            processes=self._outside.processes is not None,
+        )
 
     def compile(self, document: str) -> Compiled:
         """The program of a definition's text. Raises `InvalidDefinitionError` with all its faults."""
@@ -56,22 +67,29 @@ class FlowPrograms:
         program = _Flow(compiler.sequence(definition.workflow.do), self._frame(definition)).run
         workflow = definition.workflow
         schema = workflow.input.schema if workflow.input else None
-        return Compiled(program=program, listens=listens_of(workflow), timing=timing_of(workflow),
-                        trigger=trigger_of(definition), input_schema=schema.document if schema else None)
+        return Compiled(
+            program=program,
+            listens=listens_of(workflow),
+            timing=timing_of(workflow),
+            trigger=trigger_of(definition),
+            input_schema=schema.document if schema else None,
+        )
 
     def _frame(self, definition: Definition) -> "_Frame":
         workflow = definition.workflow
         source, result = workflow.input, workflow.output
         input_schema, output_schema = (part.schema if part else None for part in (source, result))
         secrets = workflow.use.secrets if workflow.use else ()
-        return _Frame(definition=definition.source.value,
-                      input_schema=shapes.data_check(input_schema, "input of the workflow", definition),
-                      input_from=source.from_ if source else None,
-                      output_as=result.as_ if result else None,
-                      output_schema=shapes.data_check(output_schema, "output of the workflow", definition),
-                      timeout=shapes.length_of(workflow.timeout, definition),
-                      reads_runtime="runtime" in set(shapes.names_read(workflow, deep=True)),
-                      secrets=SecretValues(secrets, self._secrets))
+        return _Frame(
+            definition=definition.source.value,
+            input_schema=shapes.data_check(input_schema, "input of the workflow", definition),
+            input_from=source.from_ if source else None,
+            output_as=result.as_ if result else None,
+            output_schema=shapes.data_check(output_schema, "output of the workflow", definition),
+            timeout=shapes.length_of(workflow.timeout, definition),
+            reads_runtime="runtime" in set(shapes.names_read(workflow, deep=True)),
+            secrets=SecretValues(secrets, self._secrets),
+        )
 
 
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +114,11 @@ class _Flow:
 
     async def run(self, ctx: RunContext, input: Any) -> Any:
         frame = self._frame
-        scope = Scope(Strand(ctx, Facts(frame.definition, input, frame.secrets), None), "/do",
-                      {"task": None, "authorization": None})
+        scope = Scope(
+            Strand(ctx, Facts(frame.definition, input, frame.secrets), None),
+            "/do",
+            {"task": None, "authorization": None},
+        )
         if frame.reads_runtime:
             # A fact of this run: after an upgrade the version would be another one.
             scope.strand.facts.runtime = await ctx.record("/runtime", _runtime())

@@ -18,28 +18,46 @@ from stepwell.programs.flow.nodes.shaped import Shape, Shaped
 from stepwell.programs.flow.nodes.validation import DataCheck
 
 
-def shaped(node: Node, task: Task, definition: Definition, *, skip_to: int, authorizer: Authorizer | None = None,
-           extended_by: Iterable[Part] = (), described: bool = True) -> Node:
+def shaped(
+    node: Node,
+    task: Task,
+    definition: Definition,
+    *,
+    skip_to: int,
+    authorizer: Authorizer | None = None,
+    extended_by: Iterable[Part] = (),
+    described: bool = True,
+) -> Node:
     """The node, within a shape when the task has one. `described` is false for the tasks of extensions: `$task` in
     them is the task that they extend (DSL reference, "Extension", the logging example)."""
     names = {name for part in (task, *extended_by) for name in names_read(part, deep=part is not task)}
     needs_descriptor = "task" in names and described
     needs_authorization = "authorization" in names and authorizer is not None
-    if not needs_descriptor and not needs_authorization and all(
-            part is None for part in (task.if_, task.input, task.output, task.export, task.timeout)):
+    if (
+        not needs_descriptor
+        and not needs_authorization
+        and all(part is None for part in (task.if_, task.input, task.output, task.export, task.timeout))
+    ):
         return node
     source, result, export = task.input, task.output, task.export
     descriptor = _descriptor(task, definition) if needs_descriptor else None
-    return Shaped(node, Shape(
-        at=task.at, skip_to=skip_to, condition=task.if_, descriptor=descriptor,
-        input_schema=data_check(source.schema if source else None, "input", definition),
-        input_from=source.from_ if source else None,
-        output_as=result.as_ if result else None,
-        output_schema=data_check(result.schema if result else None, "output", definition),
-        export_as=export.as_ if export else None,
-        export_schema=data_check(export.schema if export else None, "context", definition),
-        timeout=length_of(task.timeout, definition),
-        authorizer=authorizer if needs_authorization else None))
+    return Shaped(
+        node,
+        Shape(
+            at=task.at,
+            skip_to=skip_to,
+            condition=task.if_,
+            descriptor=descriptor,
+            input_schema=data_check(source.schema if source else None, "input", definition),
+            input_from=source.from_ if source else None,
+            output_as=result.as_ if result else None,
+            output_schema=data_check(result.schema if result else None, "output", definition),
+            export_as=export.as_ if export else None,
+            export_schema=data_check(export.schema if export else None, "context", definition),
+            timeout=length_of(task.timeout, definition),
+            authorizer=authorizer if needs_authorization else None,
+        ),
+    )
 
 
 def data_check(schema: Schema | None, what: str, definition: Definition) -> DataCheck | None:

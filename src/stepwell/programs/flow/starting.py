@@ -20,14 +20,18 @@ def timing_of(workflow: Workflow) -> Timing | None:
     schedule = workflow.schedule
     if schedule is None or schedule.on is not None:
         return None
-    return Timing(cron=schedule.cron, every_s=schedule.every.seconds if schedule.every else None,
-                  after_s=schedule.after.seconds if schedule.after else None)
+    return Timing(
+        cron=schedule.cron,
+        every_s=schedule.every.seconds if schedule.every else None,
+        after_s=schedule.after.seconds if schedule.after else None,
+    )
 
 
 def listens_of(workflow: Workflow) -> tuple[Listen, ...]:
     """What the runs want to hear, whether they will come to the tasks or not."""
-    found = (listen for task in parts_in(workflow) if isinstance(task, ListenTask)
-             for listen in listening_of(task).listens)
+    found = (
+        listen for task in parts_in(workflow) if isinstance(task, ListenTask) for listen in listening_of(task).listens
+    )
     return tuple(dict.fromkeys(found))
 
 

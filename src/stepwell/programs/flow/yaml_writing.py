@@ -94,10 +94,17 @@ def _text(text: str, indent: str) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    return (len(text) < 1000 and _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
-            and _UNPRINTABLE.search(text) is None
-            and ": " not in text and " #" not in text and not text.endswith((":", " "))
-            and not text.startswith("<<") and _SIGNED.match(text) is None)
+    return (
+        len(text) < 1000
+        and _PLAIN.fullmatch(text) is not None
+        and text.lower() not in _WORDS
+        and _UNPRINTABLE.search(text) is None
+        and ": " not in text
+        and " #" not in text
+        and not text.endswith((":", " "))
+        and not text.startswith("<<")
+        and _SIGNED.match(text) is None
+    )
 
 
 def _quoted(text: str) -> str:
@@ -111,8 +118,12 @@ def _quoted(text: str) -> str:
 def _is_block(text: str) -> bool:
     """Several lines that read better as they are."""
     lines = text.split("\n")
-    return (len(lines) > 1 and bool(lines[0].strip()) and not lines[0].startswith((" ", "\t"))
-            and all(line == line.rstrip() and _UNPRINTABLE.search(line) is None for line in lines))
+    return (
+        len(lines) > 1
+        and bool(lines[0].strip())
+        and not lines[0].startswith((" ", "\t"))
+        and all(line == line.rstrip() and _UNPRINTABLE.search(line) is None for line in lines)
+    )
 
 
 def _block_text(text: str, indent: str) -> list[str]:

@@ -263,8 +263,10 @@ class Pool:
             return
         if request.deaths > 1:
             megabytes = self._limits.memory_bytes // (1024 * 1024)
-            _fail(request, JqError(f"that its worker ended by {ending}",
-                                   expected=f"to get along with {megabytes} MB of memory"))
+            _fail(
+                request,
+                JqError(f"that its worker ended by {ending}", expected=f"to get along with {megabytes} MB of memory"),
+            )
             return
         self._waiting.appendleft(request)
         self._dispatch()
@@ -305,5 +307,3 @@ def _take(waiting: deque[Request], most: int) -> list[Request]:
 def _fail(request: Request, error: Exception) -> None:
     if not request.future.done():
         request.future.set_exception(error)
-
-

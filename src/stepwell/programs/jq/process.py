@@ -73,7 +73,10 @@ def _start(stream: socket.socket, limits: Limits) -> "subprocess.Popen[bytes]":
     arguments = (str(Path(found.origin).parent), limits.memory_bytes, busy_ms, limits.programs, limits.result_bytes)
     return subprocess.Popen(
         [sys.executable, *_FLAGS, _SCRIPT, *map(str, arguments)],
-        stdin=stream.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+        stdin=stream.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
         env=dict[str, str](),
         start_new_session=True,  # Ctrl-C in a terminal is for the server only
     )

@@ -21,11 +21,20 @@ NOW = "now()"
 No `$name` can be written like this, so it clashes with no variable."""
 
 _REFUSED = {
-    "env": "the server's environment", "input": "further inputs", "inputs": "further inputs",
-    "debug": "the server's log", "debug(x)": "the server's log", "stderr": "the server's log",
-    "halt": "the worker process", "halt_error": "the worker process", "halt_error(x)": "the worker process",
-    "input_filename": "files", "input_line_number": "files", "modulemeta": "files",
-    "get_search_list": "the server's folders", "get_prog_origin": "the server's folders",
+    "env": "the server's environment",
+    "input": "further inputs",
+    "inputs": "further inputs",
+    "debug": "the server's log",
+    "debug(x)": "the server's log",
+    "stderr": "the server's log",
+    "halt": "the worker process",
+    "halt_error": "the worker process",
+    "halt_error(x)": "the worker process",
+    "input_filename": "files",
+    "input_line_number": "files",
+    "modulemeta": "files",
+    "get_search_list": "the server's folders",
+    "get_prog_origin": "the server's folders",
     "get_jq_origin": "the server's folders",
 }
 _MARK = "stepwell_refuses_"

@@ -17,8 +17,18 @@ from stepwell.programs.jq.worker import (
     VALUE,
 )
 
-__all__ = ["FAILED", "MALFORMED", "NOTHING", "NO_MEMORY", "READY", "TOO_LARGE", "VALUE", "Replies", "Reply",
-           "request"]
+__all__ = [
+    "FAILED",
+    "MALFORMED",
+    "NOTHING",
+    "NO_MEMORY",
+    "READY",
+    "TOO_LARGE",
+    "VALUE",
+    "Replies",
+    "Reply",
+    "request",
+]
 
 _MAX_PAYLOAD_BYTES = 1 << 30
 """More than any worker may have; a size beyond it means that the stream is not what it should be."""

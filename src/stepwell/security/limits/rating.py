@@ -3,8 +3,8 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepwell.core.principal import Principal
+from stepwell.security.doors import PRINCIPAL, Clock, Doors
 from stepwell.security.limits.rates import Buckets, with_rate_headers
-from stepwell.security.middleware import PRINCIPAL, Clock, Doors
 from stepwell.security.refusals import Reason, Refusal
 
 

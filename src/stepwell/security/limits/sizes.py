@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stepwell.security.doors import Doors, answer
 from stepwell.security.limits.json_text import MAX_DEPTH, check_json
-from stepwell.security.middleware import Doors, answer
 from stepwell.security.refusals import AccessError, Reason, Refusal
 
 

@@ -31,6 +31,7 @@ TRIGRAM: Final = 3
 RAREST: Final = 4
 """Trigrams looked up: the rarest; the text itself is compared anyway."""
 SAMPLE: Final = 200
+NEIGHBOURS: Final = 1_000
 NOWHERE: Final = 2**62
 
 _SEARCHED: Final = """
@@ -106,9 +107,10 @@ class _Finder:
         if query.before is not None:
             self._below = self._connection.execute("SELECT id FROM run WHERE uuid = ?", (query.before,)).get or 0
         if query.created_from is not None:
-            self._lowest = _first_since(self._connection, query.created_from)
+            self._lowest, _ = _numbers_around(self._connection, query.created_from)
         if query.created_to is not None:
-            self._below = min(self._below, _last_before(self._connection, query.created_to) + 1)
+            _, last = _numbers_around(self._connection, query.created_to)
+            self._below = min(self._below, last + 1)
         self._values |= {"lowest": self._lowest, "from_at": query.created_from, "to_at": query.created_to}
 
     def _bind(self, value: str) -> str:
@@ -191,7 +193,7 @@ class _Finder:
             )
         listed = ", ".join(map(_quoted, statuses))
         every = (
-            f"SELECT run.id FROM json_each({self._bind(_json(names))}) name "
+            f"SELECT run.id AS id FROM json_each({self._bind(_json(names))}) name "
             "CROSS JOIN run ON run.workflow = name.value "
             f"WHERE run.status IN ({listed}) AND run.id < :below AND run.id >= :lowest"
         )
@@ -203,8 +205,7 @@ class _Finder:
         """The runs with all the trigrams, and those of the workflows that the text names."""
         match = self._bind(self._match())
         ranges = (
-            "SELECT rowid AS id FROM run_text "
-            f"WHERE run_text MATCH {match} AND rowid < :below AND rowid >= :lowest"
+            f"SELECT rowid AS id FROM run_text WHERE run_text MATCH {match} AND rowid < :below AND rowid >= :lowest"
         )
         if self._named:
             named = self._workflow_ranges(self._named)
@@ -274,21 +275,21 @@ def _workflow_names(connection: apsw.Connection, owner: str | None) -> list[str]
     return _decode_names(connection.execute(sql, (owner,) if owner is not None else ()).get)
 
 
-def _first_since(connection: apsw.Connection, at: float) -> int:
-    """A number below which no run was created at or after an instant, by the time in the UUIDv7 (RFC 9562 §5.7).
+def _numbers_around(connection: apsw.Connection, at: float) -> tuple[int, int]:
+    """The numbers between which the runs of an instant are, by the time in the UUIDv7 (RFC 9562 §5.7).
 
-    Ids are made a little before their row is written, so neighbours may have changed places: some are looked at.
+    Numbers follow the time of creation; an id may be older than its run (a child's is made by its parent). So some
+    neighbours are taken in, and whoever uses the numbers looks at the time of creation, too.
     """
-    sql = "SELECT min(id) FROM (SELECT id FROM run WHERE uuid >= ? ORDER BY uuid LIMIT 100)"
-    found = connection.execute(sql, (_stamp(int(at * 1000)),)).get
-    return int(found) if found is not None else NOWHERE
-
-
-def _last_before(connection: apsw.Connection, at: float) -> int:
-    """A number above which no run was created before an instant."""
-    sql = "SELECT max(id) FROM (SELECT id FROM run WHERE uuid < ? ORDER BY uuid DESC LIMIT 100)"
-    found = connection.execute(sql, (_stamp(int(at * 1000) + 1),)).get
-    return int(found) if found is not None else 0
+    sql = f"""
+        SELECT min(id), max(id) FROM (
+          SELECT id FROM (SELECT id FROM run WHERE uuid >= ?1 ORDER BY uuid LIMIT {NEIGHBOURS})
+          UNION ALL
+          SELECT id FROM (SELECT id FROM run WHERE uuid < ?1 ORDER BY uuid DESC LIMIT {NEIGHBOURS})
+        )
+    """
+    first, last = connection.execute(sql, (_stamp(int(at * 1000)),)).get
+    return first or 0, last or 0
 
 
 def _stamp(ms: int) -> str:

@@ -16,6 +16,25 @@ from stepwell.programs.flow.expressions.templates import build, expression_text,
 from stepwell.programs.flow.expressions.tokens import MalformedError, names_in
 from stepwell.programs.flow.expressions.values import ExpressionError, is_true, kind_of
 
-__all__ = ["NOW", "NO_VARIABLES", "BeyondPythonError", "Expression", "ExpressionError", "Expressions",
-           "MalformedError", "Variables", "build", "constant", "evaluate", "expression_text", "failing_text",
-           "in_order", "is_true", "kind_of", "names_in", "parse", "remote", "together"]
+__all__ = [
+    "NOW",
+    "NO_VARIABLES",
+    "BeyondPythonError",
+    "Expression",
+    "ExpressionError",
+    "Expressions",
+    "MalformedError",
+    "Variables",
+    "build",
+    "constant",
+    "evaluate",
+    "expression_text",
+    "failing_text",
+    "in_order",
+    "is_true",
+    "kind_of",
+    "names_in",
+    "parse",
+    "remote",
+    "together",
+]

@@ -82,8 +82,16 @@ def structure(parts: Sequence[Expression], build: Callable[[Iterator[Any]], Any]
         results = await expressions.evaluate_all(texts, value, variables)
         return fill(value, variables, iter(results))
 
-    return Expression(text="", run=run, names=names_of(parts), remote=True, parts=parts, texts=texts, fill=fill,
-                      expressions=expressions)
+    return Expression(
+        text="",
+        run=run,
+        names=names_of(parts),
+        remote=True,
+        parts=parts,
+        texts=texts,
+        fill=fill,
+        expressions=expressions,
+    )
 
 
 def names_of(parts: Sequence[Expression]) -> frozenset[str]:

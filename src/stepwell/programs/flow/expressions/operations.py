@@ -5,8 +5,19 @@ from typing import Any
 from stepwell.programs.flow.expressions.expression import Run, Variables, constant
 from stepwell.programs.flow.expressions.values import Compare, ExpressionError, index, is_true
 
-__all__ = ["alternative", "both", "compare", "constant", "dynamic_index", "either", "literal", "negation",
-           "path", "pipe", "variable"]
+__all__ = [
+    "alternative",
+    "both",
+    "compare",
+    "constant",
+    "dynamic_index",
+    "either",
+    "literal",
+    "negation",
+    "path",
+    "pipe",
+    "variable",
+]
 
 
 def identity(value: Any, _variables: Variables) -> Any:

@@ -43,8 +43,12 @@ def _asked(expression: Expression) -> Expression:
         except ExpressionError:
             return False
 
-    return Expression(text=expression.text, run=run_remote if expression.remote else run, names=expression.names,
-                      remote=expression.remote)
+    return Expression(
+        text=expression.text,
+        run=run_remote if expression.remote else run,
+        names=expression.names,
+        remote=expression.remote,
+    )
 
 
 def _answers(result: Any, found: Any) -> bool:

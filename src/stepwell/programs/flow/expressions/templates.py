@@ -60,13 +60,21 @@ def _object(parts: list[tuple[str, Expression]]) -> Expression:
     if any(part.remote for part in inner):
         return structure(inner, lambda values: dict(zip(keys, values, strict=True)))
     runs = [(key, part.run) for key, part in parts]
-    return Expression(text="", names=names_of(inner), parts=inner,
-                      run=lambda value, variables: {key: run(value, variables) for key, run in runs})
+    return Expression(
+        text="",
+        names=names_of(inner),
+        parts=inner,
+        run=lambda value, variables: {key: run(value, variables) for key, run in runs},
+    )
 
 
 def _array(items: list[Expression]) -> Expression:
     if any(item.remote for item in items):
         return structure(items, list)
     runs = [item.run for item in items]
-    return Expression(text="", names=names_of(items), parts=tuple(items),
-                      run=lambda value, variables: [run(value, variables) for run in runs])
+    return Expression(
+        text="",
+        names=names_of(items),
+        parts=tuple(items),
+        run=lambda value, variables: [run(value, variables) for run in runs],
+    )

@@ -142,9 +142,18 @@ class AgentArguments(Part, frozen=True, kw_only=True):
     """`call: a2a`."""
 
     method: Literal[
-        "message/send", "message/stream", "tasks/get", "tasks/list", "tasks/cancel", "tasks/resubscribe",
-        "tasks/pushNotificationConfig/set", "tasks/pushNotificationConfig/get", "tasks/pushNotificationConfig/list",
-        "tasks/pushNotificationConfig/delete", "agent/getAuthenticatedExtendedCard"]
+        "message/send",
+        "message/stream",
+        "tasks/get",
+        "tasks/list",
+        "tasks/cancel",
+        "tasks/resubscribe",
+        "tasks/pushNotificationConfig/set",
+        "tasks/pushNotificationConfig/get",
+        "tasks/pushNotificationConfig/list",
+        "tasks/pushNotificationConfig/delete",
+        "agent/getAuthenticatedExtendedCard",
+    ]
     agent_card: ExternalResource | None = field(name="agentCard", default=None)
     server: AnyEndpoint | None = None
     parameters: Value | None = None
@@ -176,8 +185,15 @@ class McpClient(Part, frozen=True, kw_only=True):
 
 
 class McpArguments(Part, frozen=True, kw_only=True):
-    method: Literal["tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/read",
-                    "resources/templates/list"]
+    method: Literal[
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+    ]
     transport: McpTransport
     protocol_version: str = field(name="protocolVersion", default="2025-06-18")
     parameters: Value | None = None

@@ -32,8 +32,9 @@ def _check_attributes(value: dict[str, Any], at: str, check: Check) -> None:
     for name, item in value.items():
         place = f"{at}/{escape(name)}"
         if not _ATTRIBUTE.fullmatch(name):
-            check.fault(place, f"expected an attribute of an event (lower-case letters and digits), found "
-                               f"{describe(name)}")
+            check.fault(
+                place, f"expected an attribute of an event (lower-case letters and digits), found {describe(name)}"
+            )
         elif name != "data" and (isinstance(item, list | dict | float) or item == ""):
             check.fault(place, f"expected text, a whole number, true or false, found {describe(item)}")
     if value.get("specversion", "1.0") != "1.0":
@@ -62,10 +63,15 @@ def read_event_filter(value: Any, at: str, check: Check) -> Any:
         broken.append(expression)
         return jq.constant(None)
 
-    attributes = {name: pattern(item if name == "data" else _as_text(item), f"{at}/{escape(name)}", compile_text)
-                  for name, item in value.items()}
-    literals = {name: value[name] for name in ("type", "source")
-                if isinstance(value.get(name), str) and jq.expression_text(value[name]) is None}
+    attributes = {
+        name: pattern(item if name == "data" else _as_text(item), f"{at}/{escape(name)}", compile_text)
+        for name, item in value.items()
+    }
+    literals = {
+        name: value[name]
+        for name in ("type", "source")
+        if isinstance(value.get(name), str) and jq.expression_text(value[name]) is None
+    }
     return BROKEN if broken else EventPattern(at=at, attributes=attributes, literals=literals)
 
 

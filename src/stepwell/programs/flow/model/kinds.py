@@ -73,8 +73,11 @@ def _check_function(called: str, at: str, check: Check) -> None:
     elif check.functions is not None:
         known = {*check.functions.names(), *check.used("functions"), *CALLS}
         if called not in known:
-            check.fault(at, f"expected a function that is registered or in use.functions, "
-                            f"found {describe(called)}{hint(called, known)}")
+            check.fault(
+                at,
+                f"expected a function that is registered or in use.functions, "
+                f"found {describe(called)}{hint(called, known)}",
+            )
 
 
 def _names(value: dict[str, Any]) -> str:

@@ -72,15 +72,22 @@ def check_target(task: Mapping[str, Any], at: str, check: Check, names: Collecti
     if not isinstance(then, str) or then in DIRECTIVES or then in names:
         return  # what is no text is the part's own fault
     known = "a task of the same list, " if names else ""
-    check.fault(f"{at}/then", f"expected {known}{one_of(DIRECTIVES)}, found {describe(then)}"
-                              f"{hint(then, [*names, *DIRECTIVES])}")
+    check.fault(
+        f"{at}/then",
+        f"expected {known}{one_of(DIRECTIVES)}, found {describe(then)}{hint(then, [*names, *DIRECTIVES])}",
+    )
 
 
 def _items_of(value: Any, at: str) -> list[tuple[str, dict[str, Any]]]:
     """The well-formed items of a list of single entries: (pointer, body)."""
     items = enumerate(value) if isinstance(value, list) else ()
-    return [(f"{at}/{position}/{escape(name)}", body) for position, item in items if isinstance(item, dict)
-            for name, body in item.items() if isinstance(body, dict)]
+    return [
+        (f"{at}/{position}/{escape(name)}", body)
+        for position, item in items
+        if isinstance(item, dict)
+        for name, body in item.items()
+        if isinstance(body, dict)
+    ]
 
 
 def _read_items(value: Any, at: str, check: Check, read_item: ItemReader) -> Any:

@@ -5,10 +5,25 @@ a cycle in which no task is a `switch`, has an `if`, waits or does something dur
 from stepwell.programs.flow.check import Check
 from stepwell.programs.flow.model import tasks
 
-_NOT_IDLE = (tasks.SwitchTask, tasks.ForkTask, tasks.RaiseTask, tasks.WaitTask, tasks.EmitTask, tasks.ListenTask,
-             tasks.RunTask, tasks.CallFunction, tasks.CallHttp, tasks.CallApproval, tasks.CallGrpc,
-             tasks.CallOpenApi, tasks.CallAsyncApi, tasks.CallMcp, tasks.CallAgent, tasks.CallCallback,
-             tasks.CallLater)
+_NOT_IDLE = (
+    tasks.SwitchTask,
+    tasks.ForkTask,
+    tasks.RaiseTask,
+    tasks.WaitTask,
+    tasks.EmitTask,
+    tasks.ListenTask,
+    tasks.RunTask,
+    tasks.CallFunction,
+    tasks.CallHttp,
+    tasks.CallApproval,
+    tasks.CallGrpc,
+    tasks.CallOpenApi,
+    tasks.CallAsyncApi,
+    tasks.CallMcp,
+    tasks.CallAgent,
+    tasks.CallCallback,
+    tasks.CallLater,
+)
 
 
 def check_loops(listed: tuple[tasks.Task, ...], check: Check) -> None:
@@ -25,8 +40,10 @@ def check_loops(listed: tuple[tasks.Task, ...], check: Check) -> None:
         if cycle and max(cycle) not in closed:
             closed.add(max(cycle))
             names = " -> ".join(listed[place].name for place in sorted(cycle))
-            check.fault(f"{listed[max(cycle)].at}/then",
-                        f"expected a switch, an if, a wait or a durable step in the loop, found only {names}")
+            check.fault(
+                f"{listed[max(cycle)].at}/then",
+                f"expected a switch, an if, a wait or a durable step in the loop, found only {names}",
+            )
 
 
 def idle_successors(listed: tuple[tasks.Task, ...]) -> dict[int, int]:

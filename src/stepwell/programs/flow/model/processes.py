@@ -34,7 +34,9 @@ class Container(Part, frozen=True, kw_only=True):
 
 
 LANGUAGES: Mapping[str, Literal["javascript", "python"]] = {
-    "js": "javascript", "javascript": "javascript", "python": "python",
+    "js": "javascript",
+    "javascript": "javascript",
+    "python": "python",
 }
 """The standard's table says `js`, its examples say `javascript`."""
 

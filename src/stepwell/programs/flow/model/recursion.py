@@ -15,8 +15,9 @@ def check_recursion(workflow: Workflow, check: Check) -> None:
     called = {name: set(_calls_in(task)) & functions.keys() for name, task in functions.items()}
     for name, task in functions.items():
         if name in _reachable(called[name], called):
-            check.fault(task.at, f"expected functions that do not call themselves, found a way from {name!r} back "
-                                 "to itself")
+            check.fault(
+                task.at, f"expected functions that do not call themselves, found a way from {name!r} back to itself"
+            )
 
 
 def _reachable(names: set[str], called: dict[str, set[str]]) -> set[str]:

@@ -20,8 +20,9 @@ def read_cron(value: Any, at: str, check: Check) -> Any:
     try:
         next(CronSim(value, _SOME_DAY))
     except CronSimError as error:
-        return check.fault(at, f"expected a cron expression (minute, hour, day, month, weekday), found "
-                               f"{describe(value)}: {error}")
+        return check.fault(
+            at, f"expected a cron expression (minute, hour, day, month, weekday), found {describe(value)}: {error}"
+        )
     except StopIteration:
         return check.fault(at, f"expected a cron expression of a time that comes, found {describe(value)}")
     return value
@@ -65,4 +66,3 @@ class Schedule(Part, frozen=True, kw_only=True):
     cron: Annotated[str, read_cron] | None = None
     after: Annotated[Duration, read_constant] | None = None
     on: Annotated[EventStrategy, read_trigger] | None = None
-

@@ -8,10 +8,16 @@ from stepwell.programs.flow.check import BROKEN, Check, one_of
 from stepwell.programs.flow.model.references import AuthenticationName, SecretName
 from stepwell.programs.flow.model.text import Text
 
-Grant = Literal["authorization_code", "client_credentials", "password", "refresh_token",
-                "urn:ietf:params:oauth:grant-type:token-exchange"]
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "client_secret_jwt",
-                               "private_key_jwt", "none"]
+Grant = Literal[
+    "authorization_code",
+    "client_credentials",
+    "password",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+]
+ClientAuthentication = Literal[
+    "client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"
+]
 
 
 class Credentials(Part, frozen=True, kw_only=True):
@@ -28,8 +34,9 @@ def read_credentials(value: Any, at: str, check: Check) -> Any:
         return credentials
     given = [name for name in ("username", "password") if getattr(credentials, name) is not None]
     if credentials.use is not None and given:
-        return check.fault(f"{at}/{given[0]}", f"expected 'use' alone or 'username' and 'password', found 'use' and "
-                                               f"{given[0]!r}")
+        return check.fault(
+            f"{at}/{given[0]}", f"expected 'use' alone or 'username' and 'password', found 'use' and {given[0]!r}"
+        )
     missing = [name for name in ("username", "password") if name not in given and credentials.use is None]
     for name in missing:
         check.fault(f"{at}/{name}", f"expected 'use' alone or 'username' and 'password', found no {name!r}")

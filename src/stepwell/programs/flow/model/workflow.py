@@ -16,12 +16,16 @@ from stepwell.programs.flow.model.security import AuthenticationPolicy
 from stepwell.programs.flow.model.tasks import Task
 from stepwell.programs.flow.model.text import Condition
 
-_VERSION = (r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-            r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
+_VERSION = (
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+)
 _DSL = re.compile(_VERSION)
 
-Name = Annotated[str, text(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?",
-                           "a name of at most 63 letters, digits and inner hyphens")]
+Name = Annotated[
+    str,
+    text(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", "a name of at most 63 letters, digits and inner hyphens"),
+]
 Version = Annotated[str, text(_VERSION, "a semantic version like '1.0.0' (text)")]
 
 
@@ -59,8 +63,9 @@ class Document(Part, frozen=True, kw_only=True):
 
 
 class Extension(Part, frozen=True, kw_only=True):
-    extend: Literal["call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch", "try", "wait",
-                    "all"]
+    extend: Literal[
+        "call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch", "try", "wait", "all"
+    ]
     when: Condition | None = None
     before: TaskList | None = None
     after: TaskList | None = None

@@ -44,8 +44,9 @@ class ApprovalNode:
     def _refusal(self, outcome: ApprovalOutcome, key: str) -> ProgramError:
         """Retrying the run asks again: the outcome under `key` is forgotten."""
         if outcome.expired and self._on_timeout in ("fail", "escalate"):
-            return failure("approval_timeout", "expected a decision in time, found none", self._at, status=408,
-                           forget=(key,))
+            return failure(
+                "approval_timeout", "expected a decision in time, found none", self._at, status=408, forget=(key,)
+            )
         by = f" by {outcome.actor}" if outcome.actor else ""
         because = f": {outcome.comment}" if outcome.comment else ""
         data = {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}

@@ -81,13 +81,17 @@ class TryNode:
         handler = self._handler
         return matches(handler.wanted, problem) and await _allowed(handler, scope, value)
 
-    async def _waits(self, retry: Retry, scope: Scope, value: Any, key: str, attempt: int, error: ProgramError,
-                     started_at: float) -> bool:
+    async def _waits(
+        self, retry: Retry, scope: Scope, value: Any, key: str, attempt: int, error: ProgramError, started_at: float
+    ) -> bool:
         """Whether there is another attempt; returns when its time has come."""
         ctx = scope.strand.ctx
         delay_s = await self._delay_s(retry, scope, value, f"{key}~{attempt}", attempt, error.problem)
-        granted = (attempt <= min(retry.count, MAX_VISITS) and self._is_worth_it(error.problem)
-                   and await _allowed(retry, scope, value))
+        granted = (
+            attempt <= min(retry.count, MAX_VISITS)
+            and self._is_worth_it(error.problem)
+            and await _allowed(retry, scope, value)
+        )
         if granted and retry.limit is not None:
             granted = ctx.now - started_at + delay_s <= await retry.limit.seconds(scope, value)
         decided = await ctx.record(f"{key}~{attempt}/retry", {"granted": granted, "delay_s": delay_s})
@@ -135,8 +139,14 @@ def last_segment(kind: str) -> str:
 
 def error_value(problem: Problem) -> dict[str, Any]:
     """An error as expressions see it: RFC 9457 members, without those that are empty."""
-    value = {"type": problem.type, "status": problem.status, "title": problem.title, "detail": problem.detail,
-             "instance": problem.instance, "data": problem.data}
+    value = {
+        "type": problem.type,
+        "status": problem.status,
+        "title": problem.title,
+        "detail": problem.detail,
+        "instance": problem.instance,
+        "data": problem.data,
+    }
     return {name: item for name, item in value.items() if item not in ("", None)}
 
 

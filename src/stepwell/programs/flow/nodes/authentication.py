@@ -64,8 +64,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authorizer:
-    """A compiled policy. What it needs from the data is one expression, so that a call can send it out with its own.
-    """
+    """A compiled policy. What it needs from the data is one expression: a call sends it out with its own."""
 
     def __init__(self, policy: AuthenticationPolicy, tokens: Tokens) -> None:
         self._scheme, given = _scheme_of(policy)
@@ -85,8 +84,11 @@ class Authorizer:
             token = found.get("token") if isinstance(found, dict) else found
             return Login(scheme="bearer", password=self._text(token, "token"))
         given = found if isinstance(found, dict) else {}
-        return Login(scheme=self._scheme, username=self._text(given.get("username"), "username"),
-                     password=self._text(given.get("password"), "password"))
+        return Login(
+            scheme=self._scheme,
+            username=self._text(given.get("username"), "username"),
+            password=self._text(given.get("password"), "password"),
+        )
 
     async def describe(self, scope: Scope, value: Any) -> dict[str, Any]:
         """`$authorization` for the task's own expressions."""
@@ -97,20 +99,41 @@ class Authorizer:
         """From the properties of the language, written down or in a secret. Raises `ProgramError`."""
         given = found if isinstance(found, dict) else {}
         client, endpoints, request = (_object(given.get(name)) for name in ("client", "endpoints", "request"))
-        options = {"grant": given.get("grant", "client_credentials"), "encoding": request.get("encoding"),
-                   "client_authentication": client.get("authentication"), "endpoint": endpoints.get("token")}
-        fields = {"scope": given.get("scopes"), "audience": given.get("audiences"), "username": given.get("username"),
-                  "password": given.get("password"), **_exchanged(given)}
-        more = tuple((name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-                     for name, value in fields.items() if value)
-        texts = {"authority": self._text(given.get("authority"), "authority"), "client": client.get("id", ""),
-                 "secret": client.get("secret", "")}
+        options = {
+            "grant": given.get("grant", "client_credentials"),
+            "encoding": request.get("encoding"),
+            "client_authentication": client.get("authentication"),
+            "endpoint": endpoints.get("token"),
+        }
+        fields = {
+            "scope": given.get("scopes"),
+            "audience": given.get("audiences"),
+            "username": given.get("username"),
+            "password": given.get("password"),
+            **_exchanged(given),
+        }
+        more = tuple(
+            (name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+            for name, value in fields.items()
+            if value
+        )
+        texts = {
+            "authority": self._text(given.get("authority"), "authority"),
+            "client": client.get("id", ""),
+            "secret": client.get("secret", ""),
+        }
         wanted = {name: value for name, value in options.items() if value is not None}
-        if (options["grant"] not in GRANTS
-                or wanted.get("client_authentication", "none") not in CLIENT_AUTHENTICATIONS):
-            raise failure("configuration", f"expected one of the grants {', '.join(GRANTS)} and of the client "
-                                           f"authentications {', '.join(CLIENT_AUTHENTICATIONS)}, found others",
-                          self._at, status=400)
+        if (
+            options["grant"] not in GRANTS
+            or wanted.get("client_authentication", "none") not in CLIENT_AUTHENTICATIONS
+        ):
+            raise failure(
+                "configuration",
+                f"expected one of the grants {', '.join(GRANTS)} and of the client "
+                f"authentications {', '.join(CLIENT_AUTHENTICATIONS)}, found others",
+                self._at,
+                status=400,
+            )
         try:
             return msgspec.convert({**texts, **wanted, "discovers": self._discovers, "more": more}, Grant)
         except msgspec.ValidationError as error:
@@ -123,8 +146,12 @@ class Authorizer:
             text = str(value)
             if text.isprintable() and not (name == "username" and self._scheme == "basic" and ":" in text):
                 return text
-            raise failure("configuration", f"expected a {name}{source} that can stand in a header, found signs that "
-                                           "cannot", self._at, status=400)
+            raise failure(
+                "configuration",
+                f"expected a {name}{source} that can stand in a header, found signs that cannot",
+                self._at,
+                status=400,
+            )
         found = "nothing" if value is None else describe(value).split()[0]
         raise failure("configuration", f"expected a {name} (text){source}, found {found}", self._at, status=400)
 

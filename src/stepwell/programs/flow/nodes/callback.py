@@ -26,8 +26,9 @@ from stepwell.programs.http import HttpClient, HttpRequest
 class CallbackNode:
     """`arguments` gives an object of `url`, `payload` and `timeout_seconds`, as far as they are there."""
 
-    def __init__(self, arguments: Expression, client: HttpClient | None, tokens: CallbackTokens | None, *, name: str,
-                 at: str) -> None:
+    def __init__(
+        self, arguments: Expression, client: HttpClient | None, tokens: CallbackTokens | None, *, name: str, at: str
+    ) -> None:
         self._arguments = arguments
         self._client = client
         self._tokens = tokens
@@ -44,8 +45,11 @@ class CallbackNode:
         nonce = await ctx.record(f"{key}/callback/nonce", tokens.nonce())
         token = tokens.token(ctx.run.id, nonce)
         deadline = None if timeout_s is None else ctx.now + timeout_s
-        callback = {"url": tokens.url(token), "token": token,
-                    "expires_at": None if deadline is None else date_time(deadline)["iso8601"]}
+        callback = {
+            "url": tokens.url(token),
+            "token": token,
+            "expires_at": None if deadline is None else date_time(deadline)["iso8601"],
+        }
         post = None
         if given.get("url") is not None:
             body = {"payload": given.get("payload"), "callback": callback}
@@ -56,11 +60,16 @@ class CallbackNode:
     def _seconds(self, found: Any) -> float | None:
         if found is None or (isinstance(found, int | float) and not isinstance(found, bool) and found > 0):
             return found
-        raise failure("validation", f"expected a number of seconds above 0, found {describe(found)}",
-                      f"{self._at}/with/timeout_seconds", status=400)
+        raise failure(
+            "validation",
+            f"expected a number of seconds above 0, found {describe(found)}",
+            f"{self._at}/with/timeout_seconds",
+            status=400,
+        )
 
-    async def _signal(self, ctx: RunContext, key: str, signal: str, deadline: float | None,
-                      post: Branch | None) -> SignalValue | None:
+    async def _signal(
+        self, ctx: RunContext, key: str, signal: str, deadline: float | None, post: Branch | None
+    ) -> SignalValue | None:
         """What the callback brought; None when nobody called in time."""
 
         async def wait(ctx: RunContext) -> Any:
@@ -76,8 +85,12 @@ class CallbackNode:
     def _post(self, key: str, url: Any, body: Mapping[str, Any], hidden: Hidden) -> Branch:
         """Sends the token, in a step."""
         if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
-            raise failure("expression", f"expected a URI of http or https, found {describe(url)}",
-                          f"{self._at}/with/url", status=400)
+            raise failure(
+                "expression",
+                f"expected a URI of http or https, found {describe(url)}",
+                f"{self._at}/with/url",
+                status=400,
+            )
         if self._client is None:
             raise failure("configuration", "there is no HTTP client to call with", self._at, status=400)
         client, post_key = self._client, f"{key}/callback/post"
@@ -85,8 +98,14 @@ class CallbackNode:
         async def work(step: StepContext) -> int:
             content = {"run_id": step.run_id, "step_key": key, "attempt": step.attempt, **body}
             request = messages.with_key(
-                HttpRequest(method="POST", url=url, headers={"Content-Type": "application/json"},
-                            content=messages.json_bytes(content)), step.idempotency_key)
+                HttpRequest(
+                    method="POST",
+                    url=url,
+                    headers={"Content-Type": "application/json"},
+                    content=messages.json_bytes(content),
+                ),
+                step.idempotency_key,
+            )
             response = await send(client, request, None, hidden)
             if not 200 <= response.status <= 299:
                 raise StepFailure(messages.refusal(request, response, 299, hidden))
@@ -104,8 +123,14 @@ class CallbackNode:
         """Retrying the run asks anew, with a new token: all that is under `key` is forgotten."""
         forget = (f"{key}/callback/nonce", f"{key}/callback/post", key)
         if signal is None:
-            raise failure("callback_timeout", f"expected a callback within {timeout_s:g} s, found none", self._at,
-                          status=408, retryable=True, forget=forget)
+            raise failure(
+                "callback_timeout",
+                f"expected a callback within {timeout_s:g} s, found none",
+                self._at,
+                status=408,
+                retryable=True,
+                forget=forget,
+            )
         found = signal.data if isinstance(signal.data, dict) else {"output": signal.data}
         if found.get("status") != "failed":
             return found.get("output") if "status" in found or "output" in found else found

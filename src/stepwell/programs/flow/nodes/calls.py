@@ -11,8 +11,15 @@ from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.nodes.failures import placed
 from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Node, Scope, evaluate, failure
 
-__all__ = ["FlowFunction", "FlowFunctions", "FunctionNode", "MissingFunctionNode", "ReusableNode",
-           "evaluate_arguments", "placed"]
+__all__ = [
+    "FlowFunction",
+    "FlowFunctions",
+    "FunctionNode",
+    "MissingFunctionNode",
+    "ReusableNode",
+    "evaluate_arguments",
+    "placed",
+]
 
 
 class FlowFunction(Protocol):
@@ -44,8 +51,11 @@ class FunctionNode:
         self._name = name
         self._at = at
         self._work = function.work() if arguments is None else None
-        self._options: dict[str, Any] = {"retry": function.retry, "timeout_s": function.timeout_s,
-                                         "heartbeat_timeout_s": function.heartbeat_timeout_s}
+        self._options: dict[str, Any] = {
+            "retry": function.retry,
+            "timeout_s": function.timeout_s,
+            "heartbeat_timeout_s": function.heartbeat_timeout_s,
+        }
 
     async def perform(self, scope: Scope, key: str, value: Any) -> Any:
         work = self._work or self._function.work(await evaluate_arguments(self._arguments, scope, value, self._at))
@@ -93,6 +103,7 @@ async def evaluate_arguments(arguments: Expression | None, scope: Scope, value: 
         return {}
     found = await evaluate(arguments, value, scope.variables(arguments, value), f"{at}/with")
     if not isinstance(found, dict):
-        raise failure("expression", f"expected an object of arguments, found {describe(found)}", f"{at}/with",
-                      status=400)
+        raise failure(
+            "expression", f"expected an object of arguments, found {describe(found)}", f"{at}/with", status=400
+        )
     return found

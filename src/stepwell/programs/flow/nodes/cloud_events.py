@@ -22,8 +22,13 @@ def new_event(given: Any, ctx: RunContext, key: str, at: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise failure("validation", f"expected an object of attributes, found {describe(given)}", at, status=400)
     source = f"/runs/{ctx.run.id}"
-    event = {"specversion": "1.0", "id": str(ctx.uuid(key)), "source": source, "time": date_time(ctx.now)["iso8601"],
-             **{name: value for name, value in given.items() if value is not None or name == "data"}}
+    event = {
+        "specversion": "1.0",
+        "id": str(ctx.uuid(key)),
+        "source": source,
+        "time": date_time(ctx.now)["iso8601"],
+        **{name: value for name, value in given.items() if value is not None or name == "data"},
+    }
     for name, value in event.items():
         if name not in _CONTENT:
             _check_attribute(name, value, f"{at}/{name}")

@@ -20,14 +20,25 @@ Challenge = Mapping[str, str]
 
 def challenge_in(header: str) -> Challenge | None:
     """The strongest digest challenge of a `WWW-Authenticate` header that can be answered."""
-    found = [challenge for start in _CHALLENGE.finditer(header)
-             if (challenge := _parameters(header[start.end() :])) and _hash_of(challenge) is not None]
+    found = [
+        challenge
+        for start in _CHALLENGE.finditer(header)
+        if (challenge := _parameters(header[start.end() :])) and _hash_of(challenge) is not None
+    ]
     order = list(_HASHES)
     return min(found, key=lambda challenge: order.index(_algorithm(challenge)), default=None)
 
 
-def answer(challenge: Challenge, *, method: str, url: str, username: str, password: str, content: bytes = b"",
-           client_nonce: str | None = None) -> str:
+def answer(
+    challenge: Challenge,
+    *,
+    method: str,
+    url: str,
+    username: str,
+    password: str,
+    content: bytes = b"",
+    client_nonce: str | None = None,
+) -> str:
     """The `Authorization` header for one request."""
     digest = _HASHES[_algorithm(challenge)]
     nonce, realm = challenge["nonce"], challenge.get("realm", "")
@@ -59,8 +70,10 @@ def _parameters(text: str) -> dict[str, str]:
     """Those of one challenge: they end where another scheme begins."""
     following = _NEXT_SCHEME.search(text)
     text = text[: following.start()] if following else text
-    return {match[1].lower(): re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
-            for match in _PARAMETER.finditer(text)}
+    return {
+        match[1].lower(): re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
+        for match in _PARAMETER.finditer(text)
+    }
 
 
 def _algorithm(challenge: Challenge) -> str:

@@ -67,8 +67,14 @@ async def send(client: HttpClient, request: HttpRequest, login: Login | None, hi
     challenge = digest.challenge_in(response.headers.get("www-authenticate", ""))
     if response.status != _UNAUTHORIZED or challenge is None:
         return response
-    proof = digest.answer(challenge, method=request.method, url=request.url, username=login.username,
-                          password=login.password, content=request.content or b"")
+    proof = digest.answer(
+        challenge,
+        method=request.method,
+        url=request.url,
+        username=login.username,
+        password=login.password,
+        content=request.content or b"",
+    )
     return await _send(client, _with_header(request, proof), hidden)
 
 
@@ -91,8 +97,12 @@ async def _send(client: HttpClient, request: HttpRequest, hidden: Hidden) -> Htt
     try:
         return await client.send(request)
     except HttpError as error:
-        found = problem("communication", hidden.text(f"{messages.words(request)}: {error.detail}"),
-                        status=504 if error.timed_out else 500, retryable=error.retryable)
+        found = problem(
+            "communication",
+            hidden.text(f"{messages.words(request)}: {error.detail}"),
+            status=504 if error.timed_out else 500,
+            retryable=error.retryable,
+        )
         raise StepFailure(found) from None
 
 

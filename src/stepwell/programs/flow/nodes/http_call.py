@@ -51,8 +51,14 @@ class HttpNode:
             request = self._request(found, value)
         except messages.BadRequestError as error:
             raise failure("expression", hidden.text(str(error)), f"{self._at}/with", status=400) from None
-        exchange = Exchange(client=self._client, request=request, output=call.output, redirect=call.redirect,
-                            login=login, hidden=hidden)
+        exchange = Exchange(
+            client=self._client,
+            request=request,
+            output=call.output,
+            redirect=call.redirect,
+            login=login,
+            hidden=hidden,
+        )
         try:
             return await scope.strand.ctx.step(key, exchange.work, name=self._name)
         except ProgramError as error:

@@ -58,8 +58,9 @@ def _query_pairs(query: Any) -> list[tuple[str, str]]:
         return []
     if not isinstance(query, dict):
         raise BadRequestError(f"expected an object of query parameters, found {describe(query)}")
-    pairs = [(name, item) for name, value in query.items()
-             for item in (value if isinstance(value, list) else [value])]
+    pairs = [
+        (name, item) for name, value in query.items() for item in (value if isinstance(value, list) else [value])
+    ]
     for name, item in pairs:
         if isinstance(item, dict | list):
             raise BadRequestError(f"expected text for the query parameter {name!r}, found {describe(item)}")
@@ -143,8 +144,12 @@ def base64_text(content: bytes) -> str:
 def response_value(request: HttpRequest, response: HttpResponse, content: Any, hidden: Hidden) -> dict[str, Any]:
     """The standard's HTTP response. Credentials in headers are masked: outputs are kept and shown."""
     asked = {"method": request.method, "uri": hidden.text(request.url), "headers": _masked(request.headers, hidden)}
-    return {"request": asked, "statusCode": response.status, "headers": _masked(response.headers, hidden),
-            "content": content}
+    return {
+        "request": asked,
+        "statusCode": response.status,
+        "headers": _masked(response.headers, hidden),
+        "content": content,
+    }
 
 
 def _masked(headers: Mapping[str, str], hidden: Hidden) -> dict[str, str]:
@@ -156,9 +161,14 @@ def refusal(request: HttpRequest, response: HttpResponse, last: int, hidden: Hid
     detail = hidden.text(f"{words(request)}: expected a status from 200 to {last}, found {response.status}")
     # Hidden first: half a secret at the end of what is kept would not be found.
     text = hidden.text(response.content[: 2 * MAX_ERROR_CONTENT].decode(errors="replace"))[:MAX_ERROR_CONTENT]
-    return problem("communication", detail, status=response.status, data={"content": text} if text else None,
-                   retryable=response.status >= 500 or response.status in RETRYABLE_BELOW_500,
-                   retry_after_s=retry_after_s(response))
+    return problem(
+        "communication",
+        detail,
+        status=response.status,
+        data={"content": text} if text else None,
+        retryable=response.status >= 500 or response.status in RETRYABLE_BELOW_500,
+        retry_after_s=retry_after_s(response),
+    )
 
 
 def words(request: HttpRequest) -> str:

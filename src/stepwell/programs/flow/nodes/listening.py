@@ -33,6 +33,11 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
 
 def listening_of(task: ListenTask) -> Listening:
     to = task.listen.to
-    return Listening(at=task.at, name=task.name, strategy=strategy_of(to), read=task.listen.read,
-                     until=to.until if isinstance(to.until, Expression) else None,
-                     until_events=strategy_of(to.until) if isinstance(to.until, EventStrategy) else None)
+    return Listening(
+        at=task.at,
+        name=task.name,
+        strategy=strategy_of(to),
+        read=task.listen.read,
+        until=to.until if isinstance(to.until, Expression) else None,
+        until_events=strategy_of(to.until) if isinstance(to.until, EventStrategy) else None,
+    )

@@ -86,8 +86,9 @@ async def _endpoint(grant: Grant, send: Send) -> str:
     authority = grant.authority.rstrip("/")
     if not grant.discovers:
         return f"{authority}/{grant.endpoint.lstrip('/')}"
-    request = HttpRequest(method="get", url=f"{authority}/.well-known/openid-configuration",
-                          headers={"Accept": "application/json"})
+    request = HttpRequest(
+        method="get", url=f"{authority}/.well-known/openid-configuration", headers={"Accept": "application/json"}
+    )
     found = (await _asked(grant, request, send)).get("token_endpoint")
     if not isinstance(found, str) or not found.lower().startswith(("http://", "https://")):
         raise _failed(f"{_words(request.url)}: expected a token_endpoint, found none", retryable=False)
@@ -112,8 +113,10 @@ async def _asked(grant: Grant, request: HttpRequest, send: Send) -> dict[str, An
     """The JSON object that the authority answers. What it says of a refusal is not passed on: it may hold tokens."""
     response = await send(request, Hidden(grant.hidden))
     if not 200 <= response.status <= 299:
-        raise _failed(f"{_words(request.url)}: expected a status from 200 to 299, found {response.status}",
-                      retryable=response.status >= 500 or response.status == 429)
+        raise _failed(
+            f"{_words(request.url)}: expected a status from 200 to 299, found {response.status}",
+            retryable=response.status >= 500 or response.status == 429,
+        )
     try:
         found = msgspec.json.decode(response.content)
     except msgspec.DecodeError:

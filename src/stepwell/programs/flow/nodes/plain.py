@@ -76,8 +76,15 @@ class RaiseNode:
     async def perform(self, scope: Scope, _key: str, value: Any) -> Any:
         found = await evaluate(self._parts, value, scope.variables(self._parts, value), self._at)
         texts = {name: _text(part) for name, part in found.items()}
-        raise ProgramError(Problem(type=texts["type"], status=self._status, title=texts.get("title", ""),
-                                   detail=texts.get("detail", ""), instance=texts.get("instance") or self._at))
+        raise ProgramError(
+            Problem(
+                type=texts["type"],
+                status=self._status,
+                title=texts.get("title", ""),
+                detail=texts.get("detail", ""),
+                instance=texts.get("instance") or self._at,
+            )
+        )
 
 
 class DoNode:
@@ -91,8 +98,9 @@ class DoNode:
 class ForNode:
     """Each round gets the output of the one before. Keys: `@3` is the round of the item at index 3."""
 
-    def __init__(self, items: Expression, body: Sequence, *, each: str, index: str, condition: Expression | None,
-                 at: str) -> None:
+    def __init__(
+        self, items: Expression, body: Sequence, *, each: str, index: str, condition: Expression | None, at: str
+    ) -> None:
         self._items = items
         self._body = body
         self._each = each

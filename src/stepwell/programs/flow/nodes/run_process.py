@@ -68,8 +68,13 @@ class RunProcessNode:
 
         arguments = [await text_of(part, f"arguments/{place}") for place, part in enumerate(call.arguments)]
         stdin = await text_of(call.stdin, "stdin") if call.stdin is not None else ""
-        return ProcessRequest(language=call.language, code=await text_of(call.code, "command"), stdin=stdin.encode(),
-                              arguments=tuple(arguments), environment=await self._environment(scope, value))
+        return ProcessRequest(
+            language=call.language,
+            code=await text_of(call.code, "command"),
+            stdin=stdin.encode(),
+            arguments=tuple(arguments),
+            environment=await self._environment(scope, value),
+        )
 
     async def _environment(self, scope: Scope, value: Any) -> dict[str, str]:
         given, at = self._call.environment, f"{self._call.at}/environment"
@@ -80,15 +85,19 @@ class RunProcessNode:
             raise failure("expression", f"expected an object of variables, found {describe(found)}", at, status=400)
         for name, item in found.items():
             if isinstance(item, dict | list):
-                raise failure("expression", f"expected text for the variable {name!r}, found {describe(item)}", at,
-                              status=400)
+                raise failure(
+                    "expression", f"expected text for the variable {name!r}, found {describe(item)}", at, status=400
+                )
         return {name: scalar_text(item) for name, item in found.items() if item is not None}
 
     def _output(self, result: ProcessResult) -> Any:
         returns = self._call.returns
         if result.code and returns in ("stdout", "none"):
-            said = {"code": result.code, "stdout": result.stdout[-MAX_ERROR_TEXT:],
-                    "stderr": result.stderr[-MAX_ERROR_TEXT:]}
+            said = {
+                "code": result.code,
+                "stdout": result.stdout[-MAX_ERROR_TEXT:],
+                "stderr": result.stderr[-MAX_ERROR_TEXT:],
+            }
             detail = f"the process ended with the code {result.code}: {result.stderr.strip()[-500:]}"
             raise StepFailure(problem("runtime", detail, data=said))
         match returns:

@@ -32,8 +32,9 @@ class RunWorkflowNode:
             place = f"{self._at}/run/workflow/input"
             given = await evaluate(call.input, value, scope.variables(call.input, value), place)
         try:
-            output = await scope.strand.ctx.child(key, call.workflow, given, version=call.version, wait=call.wait,
-                                                  name=self._name)
+            output = await scope.strand.ctx.child(
+                key, call.workflow, given, version=call.version, wait=call.wait, name=self._name
+            )
         except ProgramError as error:
             raise self._as_ours(error) from None
         if not call.wait:

@@ -11,8 +11,20 @@ from stepwell.programs.flow.nodes.failures import failure
 from stepwell.programs.flow.nodes.hiding import hidden_in
 from stepwell.programs.flow.nodes.secret_values import NO_SECRETS, SecretValues
 
-__all__ = ["END", "EXIT", "Ended", "Exited", "Facts", "Jump", "Node", "Scope", "Strand", "date_time", "evaluate",
-           "failure"]
+__all__ = [
+    "END",
+    "EXIT",
+    "Ended",
+    "Exited",
+    "Facts",
+    "Jump",
+    "Node",
+    "Scope",
+    "Strand",
+    "date_time",
+    "evaluate",
+    "failure",
+]
 
 END = -1
 """The position that ends the run."""
@@ -38,8 +50,12 @@ class Facts:
     def workflow(self, ctx: RunContext) -> dict[str, Any]:
         """The standard's workflow descriptor, made when the first expression reads it."""
         if self._workflow is None:
-            self._workflow = {"id": ctx.run.id, "definition": self.definition, "input": self.input,
-                              "startedAt": date_time(ctx.run.created_at)}
+            self._workflow = {
+                "id": ctx.run.id,
+                "definition": self.definition,
+                "input": self.input,
+                "startedAt": date_time(ctx.run.created_at),
+            }
         return self._workflow
 
 
@@ -53,8 +69,14 @@ class Strand:
 
     __slots__ = ("context", "ctx", "facts", "kept", "known")
 
-    def __init__(self, ctx: RunContext, facts: Facts, context: Any, known: Mapping[str, Any] = NO_VARIABLES,
-                 kept: Mapping[str, Any] = NO_VARIABLES) -> None:
+    def __init__(
+        self,
+        ctx: RunContext,
+        facts: Facts,
+        context: Any,
+        known: Mapping[str, Any] = NO_VARIABLES,
+        kept: Mapping[str, Any] = NO_VARIABLES,
+    ) -> None:
         self.ctx = ctx
         self.facts = facts
         self.context = context

@@ -28,8 +28,12 @@ class SecretValues:
         value = self._secrets.find(name) if self._secrets is not None else None
         if value is None:
             # Without a place: whoever runs the task knows it.
-            raise failure("authorization", f"expected the secret {name!r}, found none of that name on this server",
-                          "", status=403)
+            raise failure(
+                "authorization",
+                f"expected the secret {name!r}, found none of that name on this server",
+                "",
+                status=403,
+            )
         return value
 
 

@@ -78,8 +78,12 @@ class Sequence:
 
     def _key(self, scope: Scope, entry: Entry, visit: int) -> str:
         if visit > self.max_visits:
-            raise failure("runtime", f"the loop came to the task {entry.at} more often than max_visits "
-                                     f"({self.max_visits}) allows", entry.at, title="Too many visits")
+            raise failure(
+                "runtime",
+                f"the loop came to the task {entry.at} more often than max_visits ({self.max_visits}) allows",
+                entry.at,
+                title="Too many visits",
+            )
         return f"{scope.prefix}{entry.suffix}^{visit}" if visit > 1 else scope.prefix + entry.suffix
 
 

@@ -89,7 +89,13 @@ async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: s
     branches = {"body": branch(scope, work), "timer": wait}
     result = cast(RaceResult, await ctx.race(race, branches, until="first"))
     if result.winner == "timer":
-        raise failure("timeout", f"expected an end within {seconds:g} s, found none", at, status=408,
-                      retryable=True, forget=(race, timer))
+        raise failure(
+            "timeout",
+            f"expected an end within {seconds:g} s, found none",
+            at,
+            status=408,
+            retryable=True,
+            forget=(race, timer),
+        )
     join(scope, [result.value])
     return unsealed(result.value)

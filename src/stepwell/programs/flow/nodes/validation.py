@@ -52,8 +52,9 @@ class DataCheck:
         try:
             return [error for _, error in zip(range(most), validator.iter_errors(value), strict=False)]
         except (Unresolvable, RecursionError) as error:
-            raise failure("configuration", f"the schema of the {self._what} cannot be followed: {error}", at,
-                          status=400) from None
+            raise failure(
+                "configuration", f"the schema of the {self._what} cannot be followed: {error}", at, status=400
+            ) from None
 
     def _validator_of(self, dialect: type[Validator]) -> Validator:
         # An empty registry: references lead nowhere outside of the schema, nothing is ever fetched.
@@ -76,8 +77,12 @@ class DataCheck:
             found: list[bool] = await self._expressions.evaluate(_MATCH, questions, {})
         except ExpressionError as error:
             patterns = ", ".join(sorted({pattern for pattern, _ in questions})[:3])
-            raise failure("validation", f"the {self._what} cannot be matched against its patterns ({patterns}): "
-                                        f"{error}", at, status=400) from None
+            raise failure(
+                "validation",
+                f"the {self._what} cannot be matched against its patterns ({patterns}): {error}",
+                at,
+                status=400,
+            ) from None
         return found
 
 
@@ -112,8 +117,11 @@ def _with_patterns(dialect: Any, answers: dict[Question, bool], asked: dict[Ques
             elif rule is False:
                 yield ValidationError(f"{name!r} is no property that may be there")
 
-    keywords = {"pattern": pattern_keyword, "patternProperties": properties_keyword,
-                "additionalProperties": additional_keyword}
+    keywords = {
+        "pattern": pattern_keyword,
+        "patternProperties": properties_keyword,
+        "additionalProperties": additional_keyword,
+    }
     return extend(dialect, keywords)  # type: ignore[no-untyped-call]
 
 

@@ -40,8 +40,9 @@ class OpenApiCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenApiNode:
-    def __init__(self, call: OpenApiCall, client: HttpClient | None, documents: Documents | None, *, name: str,
-                 at: str) -> None:
+    def __init__(
+        self, call: OpenApiCall, client: HttpClient | None, documents: Documents | None, *, name: str, at: str
+    ) -> None:
         self._call = call
         self._client = client
         self._documents = documents
@@ -61,17 +62,28 @@ class OpenApiNode:
         try:
             request = request_of(operation, found.get("parameters", {}))
         except (ParameterError, messages.BadRequestError) as error:
-            raise failure("configuration", hidden.text(f"the operation {call.operation_id!r}: {error}"),
-                          f"{self._at}/with/parameters", status=400) from None
-        exchange = Exchange(client=self._client, request=request, output=call.output, redirect=call.redirect,
-                            login=login, hidden=hidden)
+            raise failure(
+                "configuration",
+                hidden.text(f"the operation {call.operation_id!r}: {error}"),
+                f"{self._at}/with/parameters",
+                status=400,
+            ) from None
+        exchange = Exchange(
+            client=self._client,
+            request=request,
+            output=call.output,
+            redirect=call.redirect,
+            login=login,
+            hidden=hidden,
+        )
         try:
             return await scope.strand.ctx.step(key, exchange.work, name=self._name)
         except ProgramError as error:
             raise placed(error, self._at) from None
 
-    async def _operation(self, scope: Scope, key: str, documents: Documents,
-                         evaluated: tuple[dict[str, Any], Any, Hidden]) -> Operation:
+    async def _operation(
+        self, scope: Scope, key: str, documents: Documents, evaluated: tuple[dict[str, Any], Any, Hidden]
+    ) -> Operation:
         found, value, hidden = evaluated
         call, strand, at = self._call, scope.strand, f"{self._at}/with/document"
         try:

@@ -109,5 +109,3 @@ def _fault(detail: str) -> Problem:
 
 def _words(url: str) -> str:
     return messages.words(HttpRequest(method="get", url=url)).partition(" ")[2]
-
-

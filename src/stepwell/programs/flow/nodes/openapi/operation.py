@@ -22,8 +22,12 @@ BODY = "body"
 _STYLES: Mapping[str, Style] = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 # Swagger 2.0 "Parameter Object", collectionFormat
 _COLLECTIONS: Mapping[str, tuple[Style, bool]] = {
-    "csv": ("simple", False), "ssv": ("spaceDelimited", False), "tsv": ("tabDelimited", False),
-    "pipes": ("pipeDelimited", False), "multi": ("form", True)}
+    "csv": ("simple", False),
+    "ssv": ("spaceDelimited", False),
+    "tsv": ("tabDelimited", False),
+    "pipes": ("pipeDelimited", False),
+    "multi": ("form", True),
+}
 
 
 class DocumentFaultError(Exception):
@@ -75,8 +79,10 @@ class _Reader:
             if operation.get("operationId") == operation_id:
                 return self.build(path, item, method, operation)
             known.append(str(operation.get("operationId", "")))
-        raise DocumentFaultError(f"expected the operation {operation_id!r}, found {len(known)} others"
-                                 f"{hint(operation_id, filter(None, known))}")
+        raise DocumentFaultError(
+            f"expected the operation {operation_id!r}, found {len(known)} others"
+            f"{hint(operation_id, filter(None, known))}"
+        )
 
     def build(self, path: str, item: dict[str, Any], method: str, operation: dict[str, Any]) -> Operation:
         raise NotImplementedError
@@ -90,8 +96,10 @@ class _Reader:
 
     def parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
         """Those of the path and of the operation; the latter win."""
-        listed = [_object(self.resolved(one)) for one in [*_list(item.get("parameters")),
-                                                          *_list(operation.get("parameters"))]]
+        listed = [
+            _object(self.resolved(one))
+            for one in [*_list(item.get("parameters")), *_list(operation.get("parameters"))]
+        ]
         return list({(str(one.get("in")), str(one.get("name"))): one for one in listed}.values())
 
     def keys(self, operation: dict[str, Any], schemes: Any) -> Iterator[Parameter]:
@@ -133,10 +141,15 @@ class _OpenApi(_Reader):
         parameters = [_parameter(one) for one in self.parameters(item, operation)]
         keys = self.keys(operation, _object(self.document.get("components")).get("securitySchemes"))
         body = _object(self.resolved(operation.get("requestBody")))
-        return Operation(method=method, url=self._server(item, operation) + path,
-                         parameters=_once(parameters, keys), body=(BODY,) if body else (),
-                         body_required=body.get("required") is True, kinds=tuple(_object(body.get("content"))),
-                         accepts=tuple(self._accepts(operation)))
+        return Operation(
+            method=method,
+            url=self._server(item, operation) + path,
+            parameters=_once(parameters, keys),
+            body=(BODY,) if body else (),
+            body_required=body.get("required") is True,
+            kinds=tuple(_object(body.get("content"))),
+            accepts=tuple(self._accepts(operation)),
+        )
 
     def _server(self, item: dict[str, Any], operation: dict[str, Any]) -> str:
         """The first server of the operation, the path or the document; a relative one is beside the document."""
@@ -165,10 +178,15 @@ class _Swagger(_Reader):
             kinds = ("multipart/form-data",)
         parameters = [_swagger_parameter(one) for one in listed if one is not body]
         keys = self.keys(operation, self.document.get("securityDefinitions"))
-        return Operation(method=method, url=self._base() + path, parameters=_once(parameters, keys),
-                         body=tuple({str(body.get("name", BODY)), BODY}) if body else (),
-                         body_required=body is not None and body.get("required") is True, kinds=kinds,
-                         accepts=tuple(map(str, _list(operation.get("produces", self.document.get("produces"))))))
+        return Operation(
+            method=method,
+            url=self._base() + path,
+            parameters=_once(parameters, keys),
+            body=tuple({str(body.get("name", BODY)), BODY}) if body else (),
+            body_required=body is not None and body.get("required") is True,
+            kinds=kinds,
+            accepts=tuple(map(str, _list(operation.get("produces", self.document.get("produces"))))),
+        )
 
     def _base(self) -> str:
         """`https` where the document offers it; what it does not say is as for the document itself."""
@@ -186,8 +204,13 @@ def _parameter(given: dict[str, Any]) -> Parameter:
     style = given.get("style", _STYLES[place])
     if style not in ("form", "simple", "spaceDelimited", "pipeDelimited", "deepObject"):
         raise DocumentFaultError(f"the style {describe(style)} of the parameter {name!r} is not supported")
-    return Parameter(name=name, place=place, required=given.get("required") is True, style=style,
-                     explode=bool(given.get("explode", style == "form")))
+    return Parameter(
+        name=name,
+        place=place,
+        required=given.get("required") is True,
+        style=style,
+        explode=bool(given.get("explode", style == "form")),
+    )
 
 
 def _swagger_parameter(given: dict[str, Any]) -> Parameter:
@@ -199,8 +222,9 @@ def _swagger_parameter(given: dict[str, Any]) -> Parameter:
 def _name_and_place(given: dict[str, Any]) -> tuple[str, Place]:
     name, place = given.get("name"), given.get("in")
     if not isinstance(name, str) or not isinstance(place, str) or place not in (*_STYLES, "form"):
-        raise DocumentFaultError(f"expected parameters with a name and a place, found {describe(name)} in "
-                                 f"{describe(place)}")
+        raise DocumentFaultError(
+            f"expected parameters with a name and a place, found {describe(name)} in {describe(place)}"
+        )
     return name, place  # type: ignore[return-value]  # one of the places, as checked
 
 

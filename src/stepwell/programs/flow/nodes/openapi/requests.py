@@ -85,8 +85,10 @@ def _members(parameter: Parameter, value: Any) -> dict[str, Any]:
 
 def _text(parameter: Parameter, value: Any) -> str:
     if isinstance(value, dict | list):
-        raise ParameterError(f"expected text, a number or a boolean in the {parameter.place} parameter "
-                             f"{parameter.name!r}, found {describe(value)}")
+        raise ParameterError(
+            f"expected text, a number or a boolean in the {parameter.place} parameter "
+            f"{parameter.name!r}, found {describe(value)}"
+        )
     return messages.scalar_text(value)
 
 

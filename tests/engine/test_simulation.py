@@ -96,8 +96,9 @@ class Simulation:
 
     async def _send(self, engine: Engine, rng: Random) -> None:
         """One command, or the start of a run (sometimes of one that exists)."""
-        run_id = rng.choice(self.runs)
-        if run_id not in self.started or rng.random() < 0.02:
+        new = [run_id for run_id in self.runs if run_id not in self.started]
+        run_id = rng.choice(new if new and rng.random() < 0.4 else self.runs)
+        if run_id in new or rng.random() < 0.02:
             await engine.start(
                 rng.choice(self.shapes), 1, run_id=run_id, start_key=run_id, owner=rng.choice(("", "o"))
             )
@@ -115,6 +116,9 @@ class Simulation:
         """Give every run what it waits for until all have ended and nothing is left to be done."""
         engine = life.engine
         loop = asyncio.get_running_loop()
+        for run_id in self.runs:
+            await engine.start(self.rng.choice(self.shapes), 1, run_id=run_id, start_key=run_id)
+            self.started.add(run_id)
         until = loop.time() + PATIENCE_S
         while True:
             open_runs = [run for run in await engine.list_runs(RunQuery(limit=10_000)) if run.ended_at is None]

@@ -104,7 +104,7 @@ def application(
     layers = [
         Middleware(
             Authentication,
-            authenticator=authenticator,
+            authenticator_of=lambda _scope: authenticator,
             doors=DOORS,
             clock=clock,
             failures=Buckets(failures) if failures else None,

@@ -37,7 +37,7 @@ def served(keys: ApiKeys[Record], tmp_path: Path) -> httpx.AsyncClient:
     file.write_text(json.dumps(jwks()))
     tokens = TokenVerifier(TokenRules(issuer=ISSUER, audiences=(AUDIENCE,)), keys=KeySet(reader_of(str(file))))
     authenticator = Authenticator(AccessRules(bind="0.0.0.0", configured=True), tokens=tokens, keys=keys)
-    layer = Middleware(Authentication, authenticator=authenticator, doors=DOORS, clock=Clock())
+    layer = Middleware(Authentication, authenticator_of=lambda _scope: authenticator, doors=DOORS, clock=Clock())
     app = Starlette(routes=[Route("/{rest:path}", show)], middleware=[layer])
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 1))
     return httpx.AsyncClient(transport=transport, base_url="http://api.example")

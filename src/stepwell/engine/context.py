@@ -5,6 +5,7 @@ the record is there. A step's work starts only after its scheduling is on disk.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ import msgspec
 
 from stepwell.core import commands as c
 from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
-from stepwell.core.errors import Problem, ProgramError, Suspended
+from stepwell.core.errors import Problem, ProgramError, Suspended, problem
 from stepwell.core.history import NULL
 from stepwell.core.program import Branch, RaceResult, RunInfo, SignalValue, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
@@ -89,7 +90,7 @@ class BranchContext:
             elif step.attempt == cut_off:
                 await driver.issue(c.StartAttempt(key=key))
             elif step.started_seq > journal.saved_seq:
-                await journal.durable()
+                await driver.durable()
             else:
                 value = await self._attempt(key, step.attempt, work, retry, timeout_s, heartbeat_timeout_s)
                 if value is not _NO_VALUE:
@@ -114,7 +115,7 @@ class BranchContext:
                 value = await context.run_timed(work, timeout_s, heartbeat_timeout_s)
             output, value = recorded(value)
         except (Exception, asyncio.CancelledError) as fault:  # whatever an activity raises is a record
-            if isinstance(fault, asyncio.CancelledError) and _being_cancelled():
+            if isinstance(fault, asyncio.CancelledError) and being_cancelled():
                 raise
             await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
             return _NO_VALUE
@@ -147,6 +148,7 @@ class BranchContext:
                 await driver.changed_key(key)
 
     async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:
+        _check_instant(at)
         step = await self._wait_closed(key, lambda: c.SetTimer(key=key, due_at=at, name=name))
         self._outcome(key, step)
 
@@ -159,6 +161,7 @@ class BranchContext:
         name: str = "",
         reason: Literal["event", "callback"] = "event",
     ) -> SignalValue | None:
+        _check_instant(deadline or 0.0)
         step = await self._wait_closed(
             key,
             lambda: c.AwaitSignal(key=key, signal=signal, deadline=deadline, name=name, reason=WaitReason(reason)),
@@ -244,7 +247,7 @@ class BranchContext:
         try:
             while len(values) < len(branches):
                 name, task = await field.next_done()
-                fault = task.exception()
+                fault = _fault_of(task)
                 if isinstance(fault, Suspended):
                     raise fault
                 if fault is not None or until == "first":
@@ -262,7 +265,7 @@ class BranchContext:
     ) -> RaceResult:
         """Put the outcome of a race on record; what the losers have open is cancelled with it."""
         await self._driver.ready()  # what a loser opens until then is cancelled too
-        fault = task.exception()
+        fault = _fault_of(task)
         keys = tuple(open_key for loser in losers for open_key in loser.open_keys())
         raw, value = NULL, None
         error: Problem | None = None
@@ -293,7 +296,19 @@ class BranchContext:
         return RaceResult(winner=choice.winner, value=decode(choice.value))
 
 
-def _being_cancelled() -> bool:
+def _fault_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """What a branch raised; a `CancelledError` of its own is a failure like any other."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _check_instant(at: float) -> None:
+    """JSON has no infinity: such a timer could be written, but never read back."""
+    if not math.isfinite(at):
+        text = f"expected an instant in seconds since the epoch, found {at}"
+        raise ProgramError(problem("validation", text, retryable=False))
+
+
+def being_cancelled() -> bool:
     """Whether it is us who cancel: an activity may raise `CancelledError` by itself, which is a failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

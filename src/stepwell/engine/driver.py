@@ -10,14 +10,14 @@ from typing import Any
 
 from stepwell.core import commands as c
 from stepwell.core.decide import Hold, Refusal
-from stepwell.core.errors import ProgramError, StorageError, Suspended, problem
+from stepwell.core.errors import ProgramError, StepwellError, StorageError, Suspended, problem
 from stepwell.core.program import Program
 from stepwell.core.run import START_TIMER
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
 from stepwell.engine.clock import Clock
-from stepwell.engine.context import BranchContext
+from stepwell.engine.context import BranchContext, being_cancelled
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
@@ -90,13 +90,15 @@ class RunDriver:
                 output, _ = recorded(await program(context, decode(self.state.input)))
             except ProgramError as fault:
                 await self.issue(c.FailRun(error=fault.problem, forget=fault.forget))
-            except Exception as fault:  # noqa: BLE001  # whatever a program raises ends its run, as a record
+            except (Exception, asyncio.CancelledError) as fault:  # whatever a program raises is a record
+                if isinstance(fault, asyncio.CancelledError) and being_cancelled():
+                    raise
                 await self.issue(c.FailRun(error=problem_of(fault)))
             else:
                 await self.issue(c.CompleteRun(output=output))
         except Suspended:
             if not self.state.terminal:
-                await self.journal.durable()
+                await self.durable()
                 self._release(Release.OVERTAKEN)
 
     # --- what the verbs need ----------------------------------------------------------------------------------------
@@ -115,6 +117,13 @@ class RunDriver:
                 raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
             assert isinstance(decision, Hold)
             await self._until_running()
+
+    async def durable(self) -> None:
+        """Wait until all that was decided is on disk. A program never sees the store fail: the run is let go of."""
+        try:
+            await self.journal.durable()
+        except StepwellError:
+            await self.block(self.loop.create_future())
 
     async def ready(self) -> None:
         """Wait until a verb would be accepted."""

@@ -20,21 +20,17 @@ from stepwell.core.errors import (
     ProgramError,
     RefusedError,
     RunNotFoundError,
-    StepwellError,
-    StorageError,
 )
-from stepwell.core.program import Programs, Timing
+from stepwell.core.program import Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.dispatch.port import Dispatch
-from stepwell.engine import forking, schedules
+from stepwell.engine import forking
 from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
-from stepwell.engine.crowd import Crowd
-from stepwell.engine.desk import Desk
-from stepwell.engine.driver import Release, RunDriver
+from stepwell.engine.drivers import Drivers
 from stepwell.engine.duties.firing import FireSchedules
 from stepwell.engine.duties.loop import Duty, DutyLoop
 from stepwell.engine.duties.outbox import DeliverOutbox
@@ -44,9 +40,9 @@ from stepwell.engine.duties.timers import WakeRuns
 from stepwell.engine.effects import Effects
 from stepwell.engine.events import TRIGGER, Events, check_event
 from stepwell.engine.ids import new_id
-from stepwell.engine.journal import Journal, encode_state
 from stepwell.engine.projections import SEND_EVENT, ended_badly
 from stepwell.engine.schedules import Schedule
+from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
 from stepwell.store.port import (
@@ -115,59 +111,65 @@ class Engine:
         at_boundary: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
-        self._at_boundary = at_boundary
         self.clock: Clock = clock if clock is not None else SystemClock()
-        self.workflows = Workflows(store, programs)
         self.options = options if options is not None else EngineOptions()
+        self.workflows = Workflows(store, programs)
         self.watchers = Watchers(store)
+        self.committer = Committer(store, at_boundary=at_boundary)
+        self.drivers = Drivers(
+            store=store,
+            committer=self.committer,
+            clock=self.clock,
+            dispatch=dispatch,
+            workflows=self.workflows,
+            watchers=self.watchers,
+            idle_s=self.options.idle_s,
+        )
+        self.schedules = Scheduling(self)
         self.events = Events(self)
         self._dispatch = dispatch
-        self._desk = Desk(store, self._new_journal)
-        self._results: dict[str, Crowd] = {}
-        self._drivers: dict[str, RunDriver] = {}
         self._duties: list[DutyLoop] = []
-        self.driving = False
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
     async def open(self, *, drive: bool = True) -> None:
         """Open the store and take up the runs that were being driven when the last process ended."""
         await self.store.open()
-        self.committer = Committer(self.store, at_boundary=self._at_boundary)
         self.committer.start()
-        self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self._changed_outside), self.clock))
+        self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self.drivers.changed_outside), self.clock))
         if drive:
-            self._add_driving_duties()
-            self.driving = True
-            await self._dispatch.serve(self._drive)
-            await self._wake.recover(self.clock.now())
+            wake = self._add_driving_duties()
+            self.drivers.driving = True
+            await self._dispatch.serve(self.drivers.drive)
+            await wake.recover(self.clock.now())
         for duty in self._duties:
             duty.start()
 
-    def _add_driving_duties(self) -> None:
-        self._wake = WakeRuns(self.store, self._dispatch)
-        effects = Effects(self)
-        duties: list[Duty] = [
-            self._wake,
-            FireSchedules(self.store, start=self._fire_schedule, ended_at=self._ended_at),
-        ]
+    def _add_driving_duties(self) -> WakeRuns:
+        wake = WakeRuns(self.store, self._dispatch)
+        firing = FireSchedules(self.store, start=self.schedules.fire, ended_at=self.schedules.ended_at)
+        duties: list[Duty] = [wake, firing]
         if self.options.keep_ended_s is not None:
             duties.append(PruneEnded(self.store, self.options.keep_ended_s))
-        outbox = DutyLoop(DeliverOutbox(self.store, effects.handlers), self.clock)
+        outbox = DutyLoop(DeliverOutbox(self.store, Effects(self).handlers), self.clock)
         self.committer.on_outbox = outbox.nudge
         self._duties += [outbox, *(DutyLoop(duty, self.clock) for duty in duties)]
+        return wake
 
     async def close(self, *, grace_s: float = 10.0) -> None:
         """Take no more runs, give those in hand `grace_s` seconds, write what is decided, close the store."""
-        self.driving = False
         self.watchers.close()
         for duty in self._duties:
             await duty.stop()
-        for driver in list(self._drivers.values()):
-            driver.give_way()  # begin nothing new, end the steps in flight; the next process goes on from there
+        self.drivers.give_way()
         await self._dispatch.stop(grace_s)
         await self.committer.stop()
         await self.store.close()
+
+    @property
+    def driving(self) -> bool:
+        """Whether this process drives runs; else it reads and commands only."""
+        return self.drivers.driving
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -214,9 +216,9 @@ class Engine:
         created = events[0]
         assert isinstance(created, h.RunCreated)
         try:
-            if self._desk.holds(created.run_id):  # its caller chose the id, and not for the first time
+            if self.drivers.desk.holds(created.run_id):  # its caller chose the id, and not for the first time
                 with suppress(RunNotFoundError):
-                    async with self._desk.borrow(created.run_id) as journal:
+                    async with self.drivers.desk.borrow(created.run_id) as journal:
                         await journal.durable()
                     return Started(run_id=created.run_id, created=False)
             await self._create_new(created, events, start_key)
@@ -227,12 +229,11 @@ class Engine:
         return Started(run_id=created.run_id)
 
     async def _create_new(self, created: h.RunCreated, events: list[h.AnyEvent], start_key: str | None) -> None:
-        journal = self._new_journal()
+        journal = self.drivers.new_journal()
         journal.start_key = start_key
-        async with self._desk.lend_new(created.run_id, journal):
+        async with self.drivers.desk.lend_new(created.run_id, journal):
             journal.append(events)
-            if self.driving and not journal.state.at_rest:
-                self._dispatch.submit(created.run_id)
+            self.drivers.take_up(journal)
             await journal.durable()
 
     async def run(
@@ -245,19 +246,7 @@ class Engine:
     async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
         """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
         async with asyncio.timeout(timeout_s):
-            while True:  # a journal whose store failed is worth nothing: look at the one that took its place
-                async with self._desk.borrow(run_id) as journal:
-                    if journal.state.terminal and journal.settled_down:
-                        return _result(journal.state)
-                    await self._end_of(run_id)
-
-    async def _end_of(self, run_id: str) -> None:
-        waiting = self._results.setdefault(run_id, Crowd())
-        try:
-            await waiting.wait()
-        except asyncio.CancelledError:
-            waiting.forget_cancelled()  # a client that asks again and again leaves nothing behind
-            raise
+            return _result(await self.drivers.ended(run_id))
 
     async def fork(
         self, run_id: str, *, at_seq: int = 0, actor: h.Actor = h.SYSTEM, input: Any = msgspec.UNSET
@@ -285,18 +274,9 @@ class Engine:
         now = self.clock.now()
         definition = await self.workflows.save(kind=kind, name=name, version=version, text=text, now=now)
         compiled = await self.workflows.compiled(definition.digest)
-        await self._set_timing(name, compiled.timing)
+        await self.schedules.set_timing(name, compiled.timing)
         await self._set_trigger(name, wanted=compiled.trigger is not None)
         return definition
-
-    async def _set_timing(self, name: str, timing: Timing | None) -> None:
-        id = f"workflow:{name}"
-        old = await self.store.get_records(schedules.KIND, id=id)
-        if timing is None:
-            if old:
-                await self.store.drop_record(schedules.KIND, id)
-        elif not old or not schedules.has_timing(schedules.from_record(old[0]), timing):
-            await self.schedule(name, id=id, cron=timing.cron, every_s=timing.every_s, after_s=timing.after_s)
 
     async def _set_trigger(self, name: str, *, wanted: bool) -> None:
         old = await self.store.get_records(TRIGGER, id=name)
@@ -372,17 +352,17 @@ class Engine:
 
     async def tell(self, run_id: str, command: c.OutsideCommand) -> bool:
         """Any command from outside; whether it changed anything."""
-        async with self._desk.borrow(run_id) as journal:
+        async with self.drivers.desk.borrow(run_id) as journal:
             changed = await journal.tell(command)
-            if changed and self.driving and run_id not in self._drivers and not journal.state.at_rest:
-                self._dispatch.submit(run_id)
+            if changed:
+                self.drivers.take_up(journal)
             return changed
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     async def state(self, run_id: str) -> State:
         """The fold of a run's history: steps, attempts, waits, outputs. A copy of nothing: do not change it."""
-        journal = self._desk.at_hand(run_id)
+        journal = self.drivers.desk.at_hand(run_id)
         if journal is not None and journal.settled_down:
             return journal.state
         return fold(await self.history(run_id))
@@ -437,142 +417,21 @@ class Engine:
 
     # --- schedules --------------------------------------------------------------------------------------------------
 
-    async def schedule(
-        self,
-        workflow: str,
-        input: Any = None,
-        *,
-        cron: str | None = None,
-        timezone: str = "UTC",
-        every_s: float | None = None,
-        after_s: float | None = None,
-        at: float | None = None,
-        id: str | None = None,
-        version: str = "",
-        owner: str = "",
-        labels: dict[str, str] | None = None,
-    ) -> Schedule:
-        """Start runs at times: by `cron` in a time zone, every so many seconds, so long after the end of the
-        last run, or once `at` an instant.
-
-        The same `id` again replaces the schedule. Raises `InvalidInputError`, `WorkflowNotFoundError`.
-        """
-        await self.workflows.find(workflow, version)
-        now = self.clock.now()
-        _, value = recorded(input)
-        rule = Schedule(
-            id=id or new_id(now),
-            workflow=workflow,
-            input=value,
-            version=version,
-            owner=owner,
-            cron=cron,
-            timezone=timezone,
-            every_s=every_s,
-            after_s=after_s,
-            at=at,
-            labels=labels or {},
-            created_at=now,
-        )
-        schedules.check(rule)
-        rule = msgspec.structs.replace(rule, next_at=schedules.next_after(rule, now))
-        await self.store.put_record(schedules.to_record(rule, version=1))
-        return rule
+    async def schedule(self, workflow: str, input: Any = None, **rule: Any) -> Schedule:
+        """Start runs of a workflow at times; `rule` as for `Scheduling.add` (cron, every_s, after_s or at)."""
+        return await self.schedules.add(workflow, input, **rule)
 
     async def pause_schedule(self, id: str, *, paused: bool = True) -> Schedule:
         """Stop firing, or (`paused=False`) fire again from now on."""
-        record, rule = await self._find_schedule(id)
-        rule = msgspec.structs.replace(rule, paused=paused, next_at=schedules.next_after(rule, self.clock.now()))
-        await self.store.put_record(schedules.to_record(rule, record.version + 1))
-        return rule
+        return await self.schedules.pause(id, paused=paused)
 
     async def unschedule(self, id: str) -> None:
-        await self._find_schedule(id)
-        await self.store.drop_record(schedules.KIND, id)
+        """Forget a schedule; runs that it started go on."""
+        await self.schedules.remove(id)
 
     async def list_schedules(self) -> list[Schedule]:
-        return [schedules.from_record(record) for record in await self.store.get_records(schedules.KIND)]
-
-    async def _find_schedule(self, id: str) -> tuple[Any, Schedule]:
-        found = await self.store.get_records(schedules.KIND, id=id)
-        if not found:
-            raise RefusedError("not_found", f"there is no schedule {id}")
-        return found[0], schedules.from_record(found[0])
-
-    async def _fire_schedule(self, rule: Schedule, due_at: float) -> str:
-        started = await self.start(
-            rule.workflow,
-            rule.input,
-            version=rule.version,
-            owner=rule.owner,
-            start_key=f"schedule/{rule.id}/{due_at:.3f}",
-            door="schedule",
-            labels={**rule.labels, "schedule": rule.id},
-        )
-        return started.run_id
-
-    async def _ended_at(self, run_id: str) -> float | None:
-        try:
-            return (await self.state(run_id)).ended_at
-        except RunNotFoundError:
-            return 0.0  # pruned: it ended long ago
-
-    # --- driving ----------------------------------------------------------------------------------------------------
-
-    def _new_journal(self) -> Journal:
-        return Journal(store=self.store, committer=self.committer, clock=self.clock, observe=self._committed)
-
-    async def _drive(self, run_id: str) -> None:
-        """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
-        try:
-            async with self._desk.borrow(run_id) as journal:
-                why = await self._drive_journal(run_id, journal)
-        except StorageError as fault:
-            log.warning("run.store_failed", run_id=run_id, error=str(fault))
-            why = Release.FAULT
-        except StepwellError as fault:
-            log.error("run.not_driven", run_id=run_id, error=str(fault))
-            return
-        if why is Release.OVERTAKEN:
-            self._dispatch.submit(run_id)
-        elif why is Release.FAULT:
-            self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
-
-    async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
-        if journal.state.terminal or journal.state.phase is Status.PAUSED:
-            for key in list(journal.state.timers):  # people's deadlines go on while a run is paused
-                journal.perform(c.FireTimer(key=key))
-            await journal.durable()
-            return Release.PARKED
-        compiled = await self.workflows.compiled(journal.state.definition)
-        driver = self._drivers[run_id] = RunDriver(journal, clock=self.clock, idle_s=self.options.idle_s)
-        try:
-            why = await driver.drive(compiled.program)
-        finally:
-            del self._drivers[run_id]
-        if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:
-            await self.store.snapshot(journal.run, journal.state.seq, encode_state(journal.state))
-        return why
-
-    def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
-        if journal.state.run_id in self.watchers.channels:
-            self.watchers.committed(journal, events, items)
-        if journal.state.ended_seq:
-            waiting = self._results.pop(journal.state.run_id, None)
-            if waiting is not None:
-                waiting.let_go()
-
-    async def _changed_outside(self, run_id: str) -> None:
-        """Another process appended to the run: whoever holds it looks, and it is driven if it needs to be."""
-        self.watchers.changed(run_id)
-        try:
-            async with self._desk.borrow(run_id) as journal:
-                await journal.refresh()
-                self._committed(journal, [], [])
-                if self.driving and run_id not in self._drivers and not journal.state.at_rest:
-                    self._dispatch.submit(run_id)
-        except RunNotFoundError:
-            pass  # pruned in the meantime
+        """All schedules, by id."""
+        return await self.schedules.list()
 
 
 def _as_input(value: Any) -> msgspec.Raw:

@@ -65,8 +65,8 @@ class Journal:
 
     def __init__(self, *, store: RunStore, committer: Committer, clock: Clock, observe: Observe) -> None:
         self.state = State()
-        self.void = False
-        """The store failed, or the run was never created: what is in memory is worth nothing."""
+        self._fault: StorageError | None = None
+        """The store failed, or the run was never created."""
         self.start_key: str | None = None
         self.listener: Listener | None = None
         self.parking = False
@@ -173,12 +173,19 @@ class Journal:
         return not (self._events or self._items or self._flight is not None)
 
     @property
+    def void(self) -> bool:
+        """Whether what is in memory is worth nothing."""
+        return self._fault is not None
+
+    @property
     def parked(self) -> bool:
         """Whether the disk says that the run needs no driver, and nothing else is to be written."""
         return self.parking and self._live is False and self.settled_down
 
     def durable(self) -> Awaitable[None]:
         """Comes true when all that was decided so far is on disk; raises the store's fault."""
+        if self._fault is not None:
+            return _failed(self._fault)
         if self._events or self._items:
             return self._landing.wait()
         return self._flight.landed.wait() if self._flight is not None else _nothing()
@@ -283,8 +290,8 @@ class Journal:
         self._void(fault)
 
     def _void(self, fault: StorageError | None) -> None:
-        self.void = True
-        self._landing.let_go(fault or StorageError("the run could not be created"))
+        self._fault = fault or StorageError("the run could not be created")
+        self._landing.let_go(self._fault)
         self._events, self._items, self._commands = [], [], []
         if self.listener is not None:
             self.listener.lost(fault)
@@ -349,6 +356,10 @@ def refused(refusal: Refusal, run_id: str) -> RefusedError:
         allowed_from=refusal.allowed_from,
         standing=refusal.standing,
     )
+
+
+async def _failed(fault: StorageError) -> None:
+    raise fault
 
 
 async def _nothing() -> None:

@@ -7,6 +7,7 @@ forwarding header ends both rules. `scope["client"]` must be the socket's peer: 
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from stepwell.core.errors import StepwellError
@@ -23,6 +24,7 @@ class NetworkError(StepwellError):
     """A setting that names no network, or one too wide to be trusted."""
 
 
+@lru_cache
 def is_loopback_bind(host: str) -> bool:
     """Whether a server that listens on `host` is reached from this machine only."""
     address = address_of(host.strip("[]"))
@@ -48,6 +50,7 @@ def trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(_network(text) for text in texts)
 
 
+@lru_cache(4096)  # the same few peers, over and over
 def address_of(text: str | None) -> Address | None:
     """An address as the socket names it; IPv4 seen through an IPv6 socket is IPv4."""
     try:

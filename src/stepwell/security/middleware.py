@@ -3,6 +3,7 @@
 `principal_of` and `actor_of` are what routes read.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,20 +21,21 @@ from stepwell.security.refusals import Reason, Refusal
 class Authentication:
     """ASGI middleware: nothing behind it is reached without a principal, but for a door's open paths.
 
-    `failures` bounds wrong credentials per peer; None: not bounded.
+    `authenticator_of` finds what the server made when it opened its store (keys lie there). `failures` bounds wrong
+    credentials per peer; None: not bounded.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        authenticator: Authenticator,
+        authenticator_of: Callable[[Scope], Authenticator],
         doors: Doors,
         clock: Clock,
         failures: Buckets | None = None,
     ) -> None:
         self._app = app
-        self._authenticator = authenticator
+        self._authenticator_of = authenticator_of
         self._doors = doors
         self._clock = clock
         self._failures = failures
@@ -47,7 +49,7 @@ class Authentication:
         if door.rules.is_open(call.path):
             await self._app(scope, receive, send)
             return
-        found = await self._authenticate(call, door)
+        found = await self._authenticate(call, door, self._authenticator_of(scope))
         if isinstance(found, Refusal):
             await answer(door, found, scope, receive, send)
             return
@@ -56,13 +58,13 @@ class Authentication:
             scope["query_string"] = without_token(call.query).encode()
         await self._app(scope, receive, send)
 
-    async def _authenticate(self, call: Call, door: Door) -> Principal | Refusal:
+    async def _authenticate(self, call: Call, door: Door, authenticator: Authenticator) -> Principal | Refusal:
         now, peer = self._clock(), call.peer or ""
         if self._failures is not None and not (left := self._failures.look(peer, now)).allowed:
             return Refusal(
                 reason=Reason.RATE_LIMITED, detail="too many wrong credentials", retry_after_s=left.retry_after_s
             )
-        found = await self._authenticator.authenticate(call, door.rules, now)
+        found = await authenticator.authenticate(call, door.rules, now)
         wrong = isinstance(found, Refusal) and found.status == 401 and found.reason is not Reason.MISSING_CREDENTIAL
         if self._failures is not None and wrong:
             self._failures.take(peer, now)

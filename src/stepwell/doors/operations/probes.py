@@ -20,4 +20,4 @@ async def store_fault(engine: Engine) -> StorageError | None:
 
 def active_runs(engine: Engine) -> int:
     """Runs in memory now."""
-    return len(engine._drivers)
+    return len(engine.drivers.active)

@@ -1,0 +1,137 @@
+"""The runs in hand: which are driven in this process, their journals, and who waits for their end."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from stepwell.core import commands as c
+from stepwell.core import history as h
+from stepwell.core.errors import RunNotFoundError, StepwellError, StorageError
+from stepwell.core.state import State
+from stepwell.core.status import Status
+from stepwell.dispatch.port import Dispatch
+from stepwell.engine.clock import Clock
+from stepwell.engine.commits import Committer
+from stepwell.engine.crowd import Crowd
+from stepwell.engine.desk import Desk
+from stepwell.engine.driver import Release, RunDriver
+from stepwell.engine.journal import Journal, encode_state
+from stepwell.engine.watching import Watchers
+from stepwell.engine.workflows import Workflows
+from stepwell.store.port import RunStore, StreamItem
+
+log = structlog.get_logger()
+
+SNAPSHOT_ABOVE: Final = 1_000
+"""A parked run with a longer history keeps its folded state."""
+RETRY_AFTER_FAULT_S: Final = 1.0
+
+
+class Drivers:
+    """Drives the runs that dispatch gives to this process; tells watchers and waiters what is on disk."""
+
+    def __init__(
+        self,
+        *,
+        store: RunStore,
+        committer: Committer,
+        clock: Clock,
+        dispatch: Dispatch,
+        workflows: Workflows,
+        watchers: Watchers,
+        idle_s: float,
+    ) -> None:
+        self.desk = Desk(store, self.new_journal)
+        self.active: dict[str, RunDriver] = {}
+        self.driving = False
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._dispatch = dispatch
+        self._workflows = workflows
+        self._watchers = watchers
+        self._idle_s = idle_s
+        self._results: dict[str, Crowd] = {}
+
+    def take_up(self, journal: Journal) -> None:
+        """Have the run driven, if it needs to be and nobody does."""
+        run_id = journal.state.run_id
+        if self.driving and run_id not in self.active and not journal.state.at_rest:
+            self._dispatch.submit(run_id)
+
+    def give_way(self) -> None:
+        """Begin nothing new and end the steps in flight: the next process goes on from there."""
+        self.driving = False
+        for driver in list(self.active.values()):
+            driver.give_way()
+
+    async def ended(self, run_id: str) -> State:
+        """Wait for the end of a run, and for that to be on disk."""
+        while True:  # a journal whose store failed is worth nothing: look at the one that took its place
+            async with self.desk.borrow(run_id) as journal:
+                if journal.state.terminal and journal.settled_down:
+                    return journal.state
+                await self._end_of(run_id)
+
+    async def _end_of(self, run_id: str) -> None:
+        waiting = self._results.setdefault(run_id, Crowd())
+        try:
+            await waiting.wait()
+        except asyncio.CancelledError:
+            waiting.forget_cancelled()  # a client that asks again and again leaves nothing behind
+            raise
+
+    def new_journal(self) -> Journal:
+        return Journal(store=self._store, committer=self._committer, clock=self._clock, observe=self._committed)
+
+    async def drive(self, run_id: str) -> None:
+        """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
+        try:
+            async with self.desk.borrow(run_id) as journal:
+                why = await self._drive_journal(run_id, journal)
+        except StorageError as fault:
+            log.warning("run.store_failed", run_id=run_id, error=str(fault))
+            why = Release.FAULT
+        except StepwellError as fault:
+            log.error("run.not_driven", run_id=run_id, error=str(fault))
+            return
+        if why is Release.OVERTAKEN:
+            self._dispatch.submit(run_id)
+        elif why is Release.FAULT:
+            self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
+
+    async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
+        if journal.state.terminal or journal.state.phase is Status.PAUSED:
+            for key in list(journal.state.timers):  # people's deadlines go on while a run is paused
+                journal.perform(c.FireTimer(key=key))
+            await journal.durable()
+            return Release.PARKED
+        compiled = await self._workflows.compiled(journal.state.definition)
+        driver = self.active[run_id] = RunDriver(journal, clock=self._clock, idle_s=self._idle_s)
+        try:
+            why = await driver.drive(compiled.program)
+        finally:
+            del self.active[run_id]
+        if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:
+            await self._store.snapshot(journal.run, journal.state.seq, encode_state(journal.state))
+        return why
+
+    def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
+        if journal.state.run_id in self._watchers.channels:
+            self._watchers.committed(journal, events, items)
+        if journal.state.ended_seq:
+            waiting = self._results.pop(journal.state.run_id, None)
+            if waiting is not None:
+                waiting.let_go()
+
+    async def changed_outside(self, run_id: str) -> None:
+        """Another process appended to the run: whoever holds it looks, and it is driven if it needs to be."""
+        self._watchers.changed(run_id)
+        try:
+            async with self.desk.borrow(run_id) as journal:
+                await journal.refresh()
+                self._committed(journal, [], [])
+                self.take_up(journal)
+        except RunNotFoundError:
+            pass  # pruned in the meantime

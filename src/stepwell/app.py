@@ -23,6 +23,7 @@ from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.local import FileLock, LocalDispatch
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine import Engine, EngineOptions
+from stepwell.engine.clock import SystemClock
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
@@ -31,6 +32,8 @@ from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms
 from stepwell.programs.processes import LocalProcesses
 from stepwell.programs.secrets import ServerSecrets
+from stepwell.security.authentication import AccessRules, Authenticator
+from stepwell.security.keys import ApiKeys
 from stepwell.settings import Settings, load_settings, masked
 from stepwell.store.port import Record
 from stepwell.store.sqlite.store import SqliteStore, store_for
@@ -192,13 +195,13 @@ class App:
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
         from stepwell.doors import events, operations  # here, since a program of its own needs no server (0.2 s)
-        from stepwell.doors.hosts import is_loopback
+        from stepwell.doors.guards import guards
         from stepwell.doors.server import build
 
         settings = self.settings
-        server = build(
-            [*operations.routes, *events.routes], opening=self._opened, loopback_only=is_loopback(settings.host)
-        )
+        clock = SystemClock()
+        middleware = guards(settings.host, authenticator=lambda: self._authenticator, clock=clock.now)
+        server = build([*operations.routes, *events.routes], opening=self._opened, middleware=middleware)
         server.state.database = masked(settings.db)
         return server
 
@@ -208,10 +211,23 @@ class App:
     async def _opened(self) -> AsyncIterator[Engine]:
         """The engine; opened and closed here, unless it is open already."""
         if self._engine is not None:
+            await self._open_doors(self._engine)
             yield self._engine
             return
         async with self:
+            await self._open_doors(self.engine)
             yield self.engine
+
+    async def _open_doors(self, engine: Engine) -> None:
+        """Who may come in: anybody of this machine until somebody makes an API key, then who has one."""
+        keys = ApiKeys(engine.store, row=Record)
+        rules = AccessRules(bind=self.settings.host, configured=await keys.exist())
+        self._authenticator = Authenticator(rules, keys=keys)
+
+    async def has_keys(self) -> bool:
+        """Whether there is an API key that is good now: without one only this machine may call."""
+        now = self.engine.clock.now()
+        return any(key.state(now) == "active" for key in await ApiKeys(self.engine.store, row=Record).list())
 
     def _prepare_file(self, store: SqliteStore) -> None:
         """The file must exist for who only reads and commands; who drives it takes its lock."""

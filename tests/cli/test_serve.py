@@ -87,9 +87,17 @@ def test_port_that_is_taken(inside: Shell) -> None:
     assert "(Address already in use): end the program that does, or choose another with --port" in sentence
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_address_of_another_machine(inside: Shell, host: str) -> None:
+    assert f"cannot listen on {host}" in inside.run("serve", "--host", host).sentence
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
 def test_address_that_others_can_reach(inside: Shell, host: str) -> None:
-    assert "there is no authentication yet: listen on 127.0.0.1" in inside.run("serve", "--host", host).sentence
+    assert (
+        "make an API key first (stepwell keys create), or listen on 127.0.0.1"
+        in inside.run("serve", "--host", host).sentence
+    )
 
 
 def test_flows_with_a_fault_stop_it(inside: Shell) -> None:

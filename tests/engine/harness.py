@@ -111,6 +111,8 @@ class CrashingStore(SqliteStore):
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.full = False
         """Whether the disk has no space left: writes fail."""
+        self.blind = False
+        """Whether the disk cannot be read."""
         self.on_write: Callable[[int], None] | None = None
         self._crash = crash
         self._rng = rng
@@ -168,6 +170,8 @@ class CrashingStore(SqliteStore):
         await self._written(lambda: SqliteStore.snapshot(self, run, seq, state))
 
     async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
+        if self.blind:
+            raise StorageUnavailableError("the disk cannot be read")
         loaded = await super().load(run_ids, after_seq)
         await self._dawdle()
         return loaded
@@ -225,8 +229,7 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None
     ) -> None:
-        if not __import__("os").environ.get("KEEP"):
-            self.lab.close()
+        self.lab.close()
 
     def live(self, scenario: Scenario[T], *, crash: CrashAt | None = None) -> T:
         """One life: what the scenario returned; raises `Crashed` if the crash point was reached first."""

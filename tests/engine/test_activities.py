@@ -34,9 +34,10 @@ def run_one(work: Work, **limits: Any) -> Any:
 
 def test_late_result_of_a_thread_is_refused() -> None:
     """A synchronous function cannot be stopped: its run ends without it, and its result changes nothing."""
-    release, returned = threading.Event(), threading.Event()
+    begun, release, returned = threading.Event(), threading.Event(), threading.Event()
 
     def blocking() -> str:
+        begun.set()
         release.wait(30)
         returned.set()
         return "late"
@@ -46,16 +47,12 @@ def test_late_result_of_a_thread_is_refused() -> None:
 
     async def scenario(life: Life) -> list[str]:
         run_id = (await life.engine.start("one")).run_id
-        await until_begun(life, run_id)
+        assert await asyncio.get_running_loop().run_in_executor(None, begun.wait, 30)
         await life.engine.cancel(run_id)
         assert (await life.engine.result(run_id)).status is Status.CANCELLED
         release.set()
-        await asyncio.get_running_loop().run_in_executor(None, returned.wait, 30)
+        assert await asyncio.get_running_loop().run_in_executor(None, returned.wait, 30)
         return names(await life.engine.history(run_id))
-
-    async def until_begun(life: Life, run_id: str) -> None:
-        while not (await life.engine.state(run_id)).active:  # noqa: ASYNC110  # a thread is at work: no virtual time
-            await asyncio.sleep(0)
 
     history = play({"one": one(work)}, scenario, quiet=True)
     assert history[-1] == "RunCancelled"

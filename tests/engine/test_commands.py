@@ -204,6 +204,21 @@ def test_signal_of_another_process_is_seen_within_200_ms() -> None:
     assert play(PROGRAMS, scenario, quiet=True, two=True) <= 0.2
 
 
+def test_signal_of_another_process_is_not_overlooked_while_the_disk_fails() -> None:
+    async def scenario(life: Life) -> None:
+        runs = [(await life.engine.start("waiting")).run_id for _ in range(3)]
+        await asyncio.sleep(10)
+        life.store.blind = True
+        for run_id in runs:
+            await life.beside.signal(run_id, "go")
+        await asyncio.sleep(3)
+        life.store.blind = False
+        for run_id in runs:
+            assert (await life.engine.result(run_id, timeout_s=10)).status is Status.COMPLETED
+
+    play(PROGRAMS, scenario, quiet=True, two=True)
+
+
 def test_signal_sent_twice_with_one_id_is_one() -> None:
     async def scenario(life: Life) -> list[str]:
         run_id = (await life.engine.start("waiting")).run_id

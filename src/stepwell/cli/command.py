@@ -49,6 +49,7 @@ app.command("stepwell.cli.schedules:app", name="schedules", help="Start runs at 
 app.command("stepwell.cli.events:app", name="events", help="Send events to runs and workflows that listen.")
 app.command("stepwell.cli.fmt:fmt", name="fmt", help="Write flow documents in their canonical form.")
 app.command("stepwell.cli.graph:graph", name="graph", help="Print the graph of a flow document as Mermaid.")
+app.command("stepwell.cli.keys:app", name="keys", help="API keys: create, list, revoke.")
 app.command("stepwell.cli.settings:show_settings", name="settings", help=_SETTINGS)
 
 

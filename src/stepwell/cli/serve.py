@@ -19,6 +19,7 @@ from stepwell.cli.opening import hosted_app
 from stepwell.cli.options import HERE, AppName, Where
 from stepwell.core.errors import StepwellError
 from stepwell.doors.hosts import is_loopback
+from stepwell.security.limits.protocol import BoundedHeaders
 from stepwell.settings import Settings, SettingsError
 
 
@@ -57,7 +58,6 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     loaded = where.settings(host=host, port=port, app=app, flows=flows)
-    refuse_strangers(loaded.settings.host)
     hosted, settings = hosted_app(loaded, drive=True)
     if settings.flows:
         hosted.load(settings.flows)
@@ -65,12 +65,12 @@ def serve(
         runner.run(serve_until_stopped(hosted, settings, listener))
 
 
-def refuse_strangers(host: str) -> None:
-    """Without authentication only this machine may call. Raises `SettingsError`."""
-    if not is_loopback(host):
+async def refuse_strangers(app: App, host: str) -> None:
+    """Without an API key only this machine may call. Raises `SettingsError`."""
+    if not is_loopback(host) and not await app.has_keys():
         raise SettingsError(
-            f"--host {host}: everybody who reaches this address could run workflows, since there is no "
-            "authentication yet: listen on 127.0.0.1"
+            f"--host {host}: everybody who reaches this address could run workflows: "
+            "make an API key first (stepwell keys create), or listen on 127.0.0.1"
         )
 
 
@@ -93,9 +93,11 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
 async def serve_until_stopped(app: App, settings: Settings, listener: socket.socket) -> None:
     """Open the engine, answer requests until a signal, close everything."""
     async with app:  # before uvicorn starts: its lifespan would print a traceback when the database cannot be opened
+        await refuse_strangers(app, settings.host)
         config = uvicorn.Config(
             app.asgi(),
-            http="httptools",
+            http=BoundedHeaders,
+            proxy_headers=False,  # who the peer is decides who is let in: no header may say so
             log_config=None,
             access_log=False,
             server_header=False,

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
-from stepwell.doors.hosts import LoopbackHosts
 from stepwell.doors.problem import HANDLERS
 from stepwell.engine import Engine
 
@@ -17,8 +16,8 @@ Opening = Callable[[], AbstractAsyncContextManager[Engine]]
 """Opens the engine for as long as the server runs."""
 
 
-def build(routes: Sequence[BaseRoute], *, opening: Opening, loopback_only: bool) -> Starlette:
-    """An ASGI application of the doors' routes; its lifespan has the engine open."""
+def build(routes: Sequence[BaseRoute], *, opening: Opening, middleware: Sequence[Middleware]) -> Starlette:
+    """An ASGI application of the doors' routes behind `middleware`; its lifespan has the engine open."""
 
     @asynccontextmanager
     async def lifespan(server: Starlette) -> AsyncIterator[None]:
@@ -28,7 +27,7 @@ def build(routes: Sequence[BaseRoute], *, opening: Opening, loopback_only: bool)
 
     return Starlette(
         routes=[Route("/", to_console), *routes],
-        middleware=[Middleware(LoopbackHosts)] if loopback_only else [],
+        middleware=middleware,
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

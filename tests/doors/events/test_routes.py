@@ -53,7 +53,7 @@ async def serving(path: Path) -> AsyncIterator[Server]:
         finally:
             await engine.close()
 
-    app = build(routes, opening=opening, loopback_only=False)
+    app = build(routes, opening=opening, middleware=[])
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

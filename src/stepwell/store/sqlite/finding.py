@@ -82,7 +82,7 @@ def find(connection: apsw.Connection, query: RunQuery) -> list[int]:
             way.walk(connection, piece)
             if way.ended or len(way.found) >= many:
                 return way.found[query.offset : many]
-        piece = min(4 * piece, LONGEST_PIECE)
+        piece = min(2 * piece, LONGEST_PIECE)
 
 
 class _Finder:
@@ -197,9 +197,13 @@ class _Finder:
             "CROSS JOIN run ON run.workflow = name.value "
             f"WHERE run.status IN ({listed}) AND run.id < :below AND run.id >= :lowest"
         )
+        return every if self._few(every) else None
+
+    def _few(self, ranges: str) -> bool:
+        """Whether the ranges are short enough to be collected."""
         values = {**self._values, "below": self._below}
-        number = self._connection.execute(f"SELECT count(*) FROM ({every} LIMIT {COLLECTED + 1})", values).get
-        return every if number <= COLLECTED else None
+        count = f"SELECT count(*) FROM (SELECT id FROM ({ranges}) LIMIT {COLLECTED + 1})"
+        return bool(self._connection.execute(count, values).get <= COLLECTED)
 
     def _along_text(self) -> Iterator[Way]:
         """The runs with all the trigrams, and those of the workflows that the text names."""
@@ -207,6 +211,11 @@ class _Finder:
         ranges = (
             f"SELECT rowid AS id FROM run_text WHERE run_text MATCH {match} AND rowid < :below AND rowid >= :lowest"
         )
+        if self._query.workflows:
+            allowed = self._workflow_ranges(self._query.workflows)
+            if allowed is not None and self._few(allowed):
+                # index against index, since most runs with the trigrams are of other workflows; "+": not one by one
+                ranges = f"{ranges} AND +rowid IN (SELECT id FROM ({allowed}))"
         if self._named:
             named = self._workflow_ranges(self._named)
             if named is None:

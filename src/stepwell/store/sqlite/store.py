@@ -225,9 +225,10 @@ class SqliteStore:
             version = self._writing.execute("PRAGMA data_version").get
             if version == self._seen_version:
                 return []
-            self._seen_version = version
-            seen, self._seen_history = self._seen_history, self._last_history()
-        return [run_id for (run_id,) in self._read("changed_runs", seen)]
+            latest = self._last_history()
+            changed = [run_id for (run_id,) in self._read("changed_runs", self._seen_history)]
+            self._seen_version, self._seen_history = version, latest
+        return changed
 
     def _last_history(self) -> int:
         return int(self._writing.execute("SELECT coalesce(max(id), 0) FROM history").get)

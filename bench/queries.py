@@ -218,7 +218,7 @@ async def ids_of(engine: Engine, plan: bulk.Plan) -> list[str]:
 
 
 def warm(database: Path) -> None:
-    """Read the file once: a page that the system has dropped costs what its disk costs, which is not measured here."""
+    """Read the file once: what a page costs that the system has dropped is the disk's figure."""
     with database.open("rb") as file:
         while file.read(1 << 24):
             pass

@@ -138,23 +138,20 @@ class Engine:
         self.committer.start()
         self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self.drivers.changed_outside), self.clock))
         if drive:
-            wake = self._add_driving_duties()
+            self._add_driving_duties()
             self.drivers.driving = True
             await self._dispatch.serve(self.drivers.drive)
-            await wake.recover(self.clock.now())
         for duty in self._duties:
             duty.start()
 
-    def _add_driving_duties(self) -> WakeRuns:
-        wake = WakeRuns(self.store, self._dispatch)
+    def _add_driving_duties(self) -> None:
         firing = FireSchedules(self.store, start=self.schedules.fire, ended_at=self.schedules.ended_at)
-        duties: list[Duty] = [wake, firing]
+        duties: list[Duty] = [WakeRuns(self.store, self._dispatch), firing]
         if self.options.keep_ended_s is not None:
             duties.append(PruneEnded(self.store, self.options.keep_ended_s))
         outbox = DutyLoop(DeliverOutbox(self.store, Effects(self).handlers), self.clock)
         self.committer.on_outbox = outbox.nudge
         self._duties += [outbox, *(DutyLoop(duty, self.clock) for duty in duties)]
-        return wake
 
     async def close(self, *, grace_s: float = 10.0) -> None:
         """Take no more runs, give those in hand `grace_s` seconds, write what is decided, close the store."""

@@ -232,7 +232,9 @@ class Journal:
         state = self.state
         self.parking = self.parking and not batch.count and not self._items
         live = not (self.parking or state.at_rest)
-        if live is not self._live:
+        # Who appends without driving says it anyway: the driver may have parked the run since that was read, which
+        # does not show in `seq`.
+        if live is not self._live or (self.listener is None and batch.count):
             batch.live = self._live = live
         look = shown(state)
         if look != self._shown:

@@ -8,32 +8,28 @@ from stepwell.store.port import RunStore
 PAGE: Final = 500
 LONGEST_S: Final = 1.0
 SHORTEST_S: Final = 0.02
+ALL: Final = 2**62
 
 
 class WakeRuns:
-    """A timer of a live run is its driver's own business; `wanted` leaves those out."""
+    """First, page by page, the runs that were being driven when the process before this one ended; then whatever
+    falls due. A timer of a live run is its driver's own business; `wanted` leaves those out.
+    """
 
     name = "timers"
 
     def __init__(self, store: RunStore, dispatch: Dispatch) -> None:
         self._store = store
         self._dispatch = dispatch
-
-    async def recover(self, now: float) -> int:
-        """Submit every run that was being driven when the process before this one ended; how many."""
-        found, after = 0, 0
-        while page := [run for run in await self._store.wanted(now, PAGE, after) if run[0] > after]:
-            for number, run_id in page:
-                self._dispatch.submit(run_id)
-                after = max(after, number)
-            found += len(page)
-        return found
+        self._recovered = 0
+        """The number of the last run taken up by recovery; beyond all numbers when that is done."""
 
     async def run_once(self, now: float) -> float:
-        due = await self._store.wanted(now, PAGE, 2**62)
-        for _, run_id in due:
+        found = await self._store.wanted(now, PAGE, self._recovered)
+        for _, run_id in found:
             self._dispatch.submit(run_id)
+        if self._recovered < ALL:
+            self._recovered = found[-1][0] if len(found) >= PAGE else ALL
+            return 0.0  # those of this page begin before the next is read
         next_at = await self._store.next_due()
-        if next_at is None:
-            return LONGEST_S
-        return min(LONGEST_S, max(SHORTEST_S, next_at - now))
+        return LONGEST_S if next_at is None else min(LONGEST_S, max(SHORTEST_S, next_at - now))

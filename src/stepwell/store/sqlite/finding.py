@@ -9,7 +9,7 @@ Each piece is one statement with one row as its answer: every row that is steppe
 interpreter's lock, 5 ms at a time, when the event loop is busy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, Final
 
@@ -73,15 +73,16 @@ class Way(msgspec.Struct):
 def find(connection: apsw.Connection, query: RunQuery) -> list[int]:
     """The numbers of the runs on the page, newest first."""
     many = query.offset + query.limit
-    piece = max(FIRST_PIECE, 2 * many)
-    ways = list(_Finder(connection, query).ways())
-    if len(ways) == 1 and not ways[0].condition:
-        piece = many  # nothing can be in vain
+    piece = max(FIRST_PIECE, 2 * many) + (NEIGHBOURS if query.created_to is not None else 0)
+    ways: Iterable[Way] = _Finder(connection, query).ways()  # made one by one: the first is often enough
+    walked: list[Way] = []
     while True:
         for way in ways:
-            way.walk(connection, piece)
+            way.walk(connection, piece if way.condition else many)
             if way.ended or len(way.found) >= many:
                 return way.found[query.offset : many]
+            walked.append(way)
+        ways, walked = walked, []
         piece = min(2 * piece, LONGEST_PIECE)
 
 

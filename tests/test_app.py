@@ -182,3 +182,29 @@ async def test_expressions_are_jq_also_when_opened_again(app: stepwell.App, tmp_
     for _ in range(2):
         async with app:
             assert (await app.engine.run("greet", {"items": [1, 2, 3]})).output == {"sum": 12}
+
+
+async def test_nothing_can_be_registered_while_the_app_is_open(app: stepwell.App, tmp_path: Path) -> None:
+    (tmp_path / "greet.yaml").write_text(GREET)
+    async with app:
+        with pytest.raises(StepwellError, match="the app is open: the workflow 'double' can be registered before"):
+            app.workflow(double)
+        with pytest.raises(StepwellError, match=r"the app is open: .*greet\.yaml can be loaded before"):
+            app.load(tmp_path / "greet.yaml")
+    app.workflow(double)
+
+
+async def test_event_sent_beside_a_server_is_taken_at_once(db: str) -> None:
+    """Not with the outbox's next look after a second."""
+    async with stepwell.App(db=db) as server, stepwell.App(db=db, drive=False) as beside:
+        took = []
+        for number in range(3):
+            await asyncio.sleep(0.3)
+            at = asyncio.get_running_loop().time()
+            await beside.engine.send_event(
+                {"specversion": "1.0", "id": f"e{number}", "source": "/test", "type": "shop.ordered"}
+            )
+            while await server.engine.store.take_outbox(4e9, 10):  # noqa: ASYNC110  nothing tells of an empty outbox
+                await asyncio.sleep(0.01)
+            took.append(asyncio.get_running_loop().time() - at)
+        assert max(took) < 0.5, took

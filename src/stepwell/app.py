@@ -113,6 +113,7 @@ class App:
 
     def add_workflow(self, name: str, workflow: Program, *, version: str = "") -> None:
         """Register an async function over a `RunContext` and the run's input. Raises `StepwellError`."""
+        self._must_be_closed(f"the workflow {name!r} can be registered")
         if not inspect.iscoroutinefunction(workflow):
             raise StepwellError(
                 f"workflow {name!r}: expected `async def program(ctx, input)`, found {type(workflow).__name__}"
@@ -125,9 +126,15 @@ class App:
     def load(self, path: str | Path) -> None:
         """Take a flow document, or the `*.yaml`, `*.yml` and `*.json` files of a folder; checked at `open`.
 
-        Raises `DocumentError` when there is nothing under the path.
+        Raises `DocumentError` when there is nothing under the path, `StepwellError` while the app is open.
         """
+        self._must_be_closed(f"{path} can be loaded")
         self._documents += documents.find_documents(path)
+
+    def _must_be_closed(self, what: str) -> None:
+        """What is registered is saved by `open`: later it would be kept and never known to the engine."""
+        if self._engine is not None:
+            raise StepwellError(f"the app is open: {what} before `async with app:` only")
 
     def configure(self, settings: Settings, *, drive: bool = True) -> None:
         """Settings in place of those given before: the command line's, when it hosts this app."""

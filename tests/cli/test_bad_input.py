@@ -183,3 +183,19 @@ def test_resume_of_a_run_whose_functions_are_gone(inside: Shell) -> None:
 
     assert (ran.code, ran.out) == (2, "")
     assert "'slow'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--every", "nan"), "every_s: expected a number of seconds from 0.001 up to 100 years, found nan"),
+        (("--every", "inf"), "every_s: expected a number of seconds"),
+        (("--every", "1e-320"), "every_s: expected a number of seconds"),
+        (("--cron", "* * * * *", "--timezone", ""), "timezone: expected an IANA name, found ''"),
+    ],
+)
+def test_schedule_that_cannot_be_kept_is_not_saved(inside: Shell, options: tuple[str, ...], expected: str) -> None:
+    greet_once(inside)
+
+    assert expected in inside.run("schedules", "add", "greet", *options).sentence
+    assert inside.run("schedules", "list", "--json").json == []

@@ -43,3 +43,17 @@ def test_document_that_is_not_there(inside: Shell) -> None:
 
 def test_nothing_to_validate(inside: Shell) -> None:
     assert "requires an argument" in inside.run("validate").sentence
+
+
+def test_what_cannot_be_read_hides_no_fault_of_other_files(inside: Shell) -> None:
+    inside.write("good.yaml", documents.GREET)
+    inside.write("bad.yaml", documents.flow("bad", "- one: {wait: soon}\n"))
+    (inside.folder / "image.yaml").write_bytes(b"do: \xff\xfe\x00")
+
+    ran = inside.run("validate", "good.yaml", "none.yaml", "image.yaml", "bad.yaml")
+
+    assert ran.code == 2
+    assert ran.out.startswith("bad.yaml:3: /do/0/one/wait: ")
+    assert "none.yaml does not exist" in ran.err
+    assert "image.yaml is not UTF-8" in ran.err
+    assert ran.err.endswith("2 documents, 1 fault\n")

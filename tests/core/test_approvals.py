@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.approvals import ApprovalRequest
+from stepwell.core.approvals import ApprovalRequest, faults
 from stepwell.core.decide import Refusal, decide, find_approval
 from stepwell.core.state import StepStatus
 
@@ -124,3 +124,28 @@ def test_votes_are_kept_until_the_quorum_is_reached() -> None:
     assert [vote.actor for vote in found[2].votes] == ["anna", "bert"]
     decided = then(events, approve(OPERATOR))
     assert state_of(decided).steps["a"].status is StepStatus.COMPLETED
+
+
+FAULTY: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"required": 2}, []),
+    ({"required": 2, "approvers": ("ann", "bob")}, []),
+    ({"required": 2, "approvers": ("role:boss",)}, []),
+    ({"required": 0}, ["required: expected 1 approver or more, found 0"]),
+    ({"required": 2, "approvers": ("ann",)},
+     ["required: expected as many approvers as are named (1) or fewer, found 2"]),
+    ({"required": 2, "approvers": ("ann", "ann")},
+     ["required: expected as many approvers as are named (1) or fewer, found 2"]),
+    ({"timeout_s": 0.0}, ["timeout_s: expected a number of seconds above 0, at most 100 years, found 0"]),
+    ({"timeout_s": float("nan")}, ["timeout_s: expected a number of seconds above 0, at most 100 years, found nan"]),
+    ({"timeout_s": 1e300}, ["timeout_s: expected a number of seconds above 0, at most 100 years, found 1e+300"]),
+    ({"on_timeout": "escalate", "timeout_s": 5.0, "escalate_to": ("ann",)}, []),
+    ({"on_timeout": "escalate", "timeout_s": 5.0}, ["escalate_to: expected somebody to escalate to, found nobody"]),
+    ({"on_timeout": "escalate", "escalate_to": ("ann",)},
+     ["timeout_s: expected a time after which to escalate, found none"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_of", "expected"), FAULTY)
+def test_request_that_nobody_could_decide_is_at_fault(request_of: dict[str, Any], expected: list[str]) -> None:
+    assert faults(ApprovalRequest(**request_of)) == expected

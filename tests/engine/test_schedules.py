@@ -70,7 +70,17 @@ def test_interval_and_once_fire() -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "expected exactly one of"),
     ({"cron": "* * * * *", "at": 1.0}, "found cron, at"),
-    ({"every_s": 0.0}, "every_s: expected a number of seconds above 0, found 0"),
+    ({"every_s": 0.0}, "every_s: expected a number of seconds from 0.001 up to 100 years, found 0"),
+    ({"every_s": 1e-320}, "every_s: expected a number of seconds from 0.001"),
+    ({"every_s": float("nan")}, "every_s: expected a number of seconds from 0.001 up to 100 years, found nan"),
+    ({"after_s": float("inf")}, "after_s: expected a number of seconds from 0 up to 100 years, found inf"),
+    ({"after_s": -1.0}, "after_s: expected a number of seconds from 0"),
+    ({"every_s": True}, "every_s: expected a number"),
+    ({"at": float("inf")}, "at: expected a time up to the year 9999"),
+    ({"at": datetime(2030, 1, 1, tzinfo=UTC)}, "at: expected a time up to the year 9999, in seconds since 1970"),
+    ({"cron": 5}, "cron: expected five fields"),
+    ({"cron": "* * * * *", "timezone": ""}, "timezone: expected an IANA name, found ''"),
+    ({"at": 1.0, "timezone": None}, "timezone: expected an IANA name, found None"),
     ({"cron": "61 * * * *"}, "cron: "),
     ({"cron": "* * * * *", "timezone": "Mars/Olympus"}, "timezone: expected an IANA name, found 'Mars/Olympus'"),
 ]

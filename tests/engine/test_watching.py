@@ -132,3 +132,26 @@ def test_watching_ends_with_the_engine_and_starts_with_a_run() -> None:
         assert (await watching)[-1].event is not None
 
     play({"waiting": waiting}, scenario)
+
+
+def test_point_beyond_the_end_of_an_ended_run_ends_at_once() -> None:
+    async def scenario(life: Life) -> None:
+        run_id = (await life.engine.start("talking")).run_id
+        await life.engine.signal(run_id, "go")
+        whole = await watch(life, run_id)
+        assert await asyncio.wait_for(watch(life, run_id, 999, whole[-1].item_number), 5) == []
+
+    play({"talking": talking}, scenario, quiet=True)
+
+
+def test_point_beyond_what_a_run_has_reached_sees_what_follows() -> None:
+    async def scenario(life: Life) -> None:
+        run_id = (await life.engine.start("talking")).run_id
+        await until(life.engine, run_id, lambda state: bool(state.waits))
+        watching = asyncio.ensure_future(watch(life, run_id, 9999))
+        await asyncio.sleep(1)
+        await life.engine.signal(run_id, "go")
+        seen = await asyncio.wait_for(watching, 60)
+        assert seen[-1].seq == len(await life.engine.history(run_id))
+
+    play({"talking": talking}, scenario, quiet=True)

@@ -142,6 +142,16 @@ async def test_step_failure_passes_its_own_problem() -> None:
     assert await failure_of(refuse) is own
 
 
+@pytest.mark.parametrize("error", [StopIteration(), SystemExit(1), KeyboardInterrupt()])
+async def test_what_a_thread_may_not_raise_fails_the_step(error: BaseException) -> None:
+    def leave() -> None:
+        raise error
+
+    found = await failure_of(leave)
+    assert (found.type, found.title) == (ERROR_BASE + "runtime", "RuntimeError")
+    assert type(error).__name__ in found.detail
+
+
 async def test_cancellation_is_not_swallowed() -> None:
     async def sleep() -> None:
         await asyncio.sleep(10)

@@ -10,7 +10,7 @@ from stepwell.cli.faults import REFUSED, ExitError
 from stepwell.cli.opening import import_app
 from stepwell.cli.options import AppName
 from stepwell.cli.output import say
-from stepwell.documents import FileFault, InvalidDocumentsError, check_document, find_documents
+from stepwell.documents import DocumentError, FileFault, InvalidDocumentsError, check_document, find_documents
 
 
 def validate(
@@ -18,17 +18,30 @@ def validate(
 ) -> None:
     """Check flow documents; exits with 2 when there is a fault."""
     flows = (import_app(app) if app else App()).flows
-    paths = [path for file in files for path in find_documents(file)]
+    paths: list[Path] = []
     faults: list[FileFault] = []
+    unread: list[DocumentError] = []
+    for file in files:
+        try:
+            paths += find_documents(file)
+        except DocumentError as error:
+            unread.append(error)
+    read = len(paths)
     for path in paths:
         try:
             check_document(path, flows)
         except InvalidDocumentsError as error:
             faults += error.faults
+        except DocumentError as error:
+            unread.append(error)
+            read -= 1
     for fault in faults:
         print(fault)
-    say(f"{_count(len(paths), 'document')}, {_count(len(faults), 'fault')}")
-    if faults:
+    for unreadable in unread:
+        say(f"stepwell: {unreadable}")
+    if read or not unread:
+        say(f"{_count(read, 'document')}, {_count(len(faults), 'fault')}")
+    if faults or unread:
         raise ExitError(REFUSED)
 
 

@@ -3,11 +3,13 @@
 The rules (who may decide, quorum, expiry) are in `decide`; rows in the store are made from the run's state.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 OnTimeout = Literal["fail", "reject", "approve", "escalate"]
+MAX_TIMEOUT_S: Final = 100 * 365 * 86_400
+ROLE: Final = "role:"
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,3 +41,36 @@ class ApprovalOutcome(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
     actor: str = ""
     expired: bool = False
+
+
+def faults(request: ApprovalRequest) -> list[str]:
+    """What makes a request one that nobody could ever decide as it says; each begins with the field's name."""
+    return [f"{field}: {message}" for field, message in faults_by_field(request).items()]
+
+
+def faults_by_field(request: ApprovalRequest) -> dict[str, str]:
+    """The same, the message by the name of its field."""
+    found: dict[str, str] = {}
+    if request.required < 1:
+        found["required"] = f"expected 1 approver or more, found {request.required}"
+    elif too_few := _too_few(request.approvers, request.required):
+        found["required"] = too_few
+    timeout_s = request.timeout_s
+    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:  # NaN is neither
+        found["timeout_s"] = f"expected a number of seconds above 0, at most 100 years, found {timeout_s:g}"
+    if request.on_timeout == "escalate":
+        if not request.escalate_to:
+            found["escalate_to"] = "expected somebody to escalate to, found nobody"
+        elif too_few := _too_few(request.escalate_to, request.required):
+            found["escalate_to"] = too_few
+        if timeout_s is None:
+            found["timeout_s"] = "expected a time after which to escalate, found none"
+    return found
+
+
+def _too_few(approvers: tuple[str, ...], required: int) -> str:
+    """A role may be held by any number of people; nobody named means the owner, or anybody if there is none."""
+    named = set(approvers)
+    if not named or len(named) >= required or any(name.startswith(ROLE) for name in named):
+        return ""
+    return f"expected as many approvers as are named ({len(named)}) or fewer, found {required}"

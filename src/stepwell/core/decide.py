@@ -150,15 +150,21 @@ def _begin(state: State, key: str, *events: h.AnyEvent) -> Decision:
     """The opening of a step, unless the run stands still, the key is taken or the history is full."""
     if state.phase is not Status.RUNNING:
         return _closed(state)
+    if not key:
+        return Refusal(code="no_key", message="a verb's key must not be empty")
     if key in state.choices or ((step := state.steps.get(key)) is not None and not step.forgotten):
         return Refusal(code="key_taken", message=f"the key {key} was used before in this run")
     if state.seq >= MAX_EVENTS:
-        return Refusal(
-            code="history_full",
-            message=f"the run has {state.seq:,} events, the limit is {MAX_EVENTS:,}; the last key is {key}: "
-            "a loop this long belongs in child runs",
-        )
+        return _full(state, key)
     return list(events)
+
+
+def _full(state: State, key: str) -> Refusal:
+    return Refusal(
+        code="history_full",
+        message=f"the run has {state.seq:,} events, the limit is {MAX_EVENTS:,}; the last key is {key}: "
+        "a loop this long belongs in child runs",
+    )
 
 
 def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decision:
@@ -229,8 +235,12 @@ def _decide_race(state: State, command: c.DecideRace, now: float) -> Decision:
 def _choose(state: State, key: str, event: h.AnyEvent) -> Decision:
     if state.phase is not Status.RUNNING:
         return _closed(state)
+    if not key:
+        return Refusal(code="no_key", message="a verb's key must not be empty")
     if key in state.choices:
         return Refusal(code="key_taken", message=f"the key {key} was decided before in this run")
+    if state.seq >= MAX_EVENTS:
+        return _full(state, key)
     return [event]
 
 

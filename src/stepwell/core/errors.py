@@ -138,5 +138,9 @@ class StorageError(StepwellError):
     """The store cannot do what was asked: what, where, and what to do about it, in one sentence."""
 
 
+class NotRecordableError(StorageError):
+    """Something about this run cannot be written, now or later: its content, not the store, is at fault."""
+
+
 class StorageUnavailableError(StorageError):
     """A passing fault of the store (disk full, database locked or away): work resumes by itself."""

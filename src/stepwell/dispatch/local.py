@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
+import structlog
+
 from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.dispatch.port import Drive
 
+log = structlog.get_logger()
 MAX_ACTIVE: Final = 10_000
 """Runs driven at once; the others wait their turn. Bounds memory, not throughput."""
 
@@ -60,7 +63,9 @@ class LocalDispatch:
             self._active[run_id] = task
             task.add_done_callback(partial(self._ended, run_id))
 
-    def _ended(self, run_id: str, _task: asyncio.Task[None]) -> None:
+    def _ended(self, run_id: str, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("run.driver_failed", run_id=run_id, error=repr(task.exception()))
         del self._active[run_id]
         if run_id in self._again:
             self._again.discard(run_id)
@@ -72,7 +77,8 @@ class FileLock:
     """Only one process drives a database file. The kernel lets go of the lock when the holder dies."""
 
     def __init__(self, database: str) -> None:
-        self._path = Path(f"{database}.lock")
+        # The file itself, whatever links lead to it: two names must not be two locks.
+        self._path = Path(f"{Path(database).resolve()}.lock")
         self._file: int | None = None
 
     def acquire(self) -> Self:
@@ -99,6 +105,8 @@ class FileLock:
             raise StorageUnavailableError(
                 f"{self._path} cannot be written ({fault.strerror}): free some space on its disk"
             ) from fault
+        # A forked child (multiprocessing) must not hold the lock on when its parent is killed.
+        os.register_at_fork(after_in_child=self.release)
         return self
 
     def release(self) -> None:

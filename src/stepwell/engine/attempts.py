@@ -109,9 +109,21 @@ class AttemptContext:
 
 
 def problem_of(fault: BaseException) -> Problem:
-    """What went wrong, as a record."""
-    if isinstance(fault, StepFailure | ProgramError):
-        return fault.problem
+    """What went wrong, as a record. Text that no JSON takes (a lone surrogate of `os.fsdecode`) is replaced."""
+    found = fault.problem if isinstance(fault, StepFailure | ProgramError) else _unforeseen(fault)
+    try:
+        _encode(found)
+    except (TypeError, ValueError, RecursionError):
+        texts = {name: _clean(getattr(found, name)) for name in ("type", "title", "detail", "instance")}
+        return msgspec.structs.replace(found, data=None, **texts)
+    return found
+
+
+def _clean(text: Any) -> str:
+    return str(text).encode("utf-8", "replace").decode()
+
+
+def _unforeseen(fault: BaseException) -> Problem:
     lines = traceback.format_exception(fault)[-3:]
     return problem(
         "runtime",

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from stepwell.core.errors import StorageError
+from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.store.port import Batch, CommitResult, RunStore
 
 log = structlog.get_logger()
@@ -91,6 +91,9 @@ class Committer:
             results = await self._store.commit([batch for _, batch in group])
             if self._at_boundary is not None:
                 self._at_boundary("after_commit")
+        except NotRecordableError as fault:
+            await self._commit_singly(group, fault)
+            return
         except StorageError as fault:
             if not self._failing:  # once for a full disk, not once a second
                 log.error("commit.failed", error=str(fault))
@@ -108,11 +111,20 @@ class Committer:
         if self.on_outbox is not None and any(batch.outbox for _, batch in group):
             self.on_outbox()
 
+    async def _commit_singly(self, group: list[tuple[Source, Batch]], fault: NotRecordableError) -> None:
+        """One batch of the group cannot be written, for what it holds: only its own run is to suffer."""
+        if len(group) == 1:
+            log.error("commit.not_recordable", run_id=group[0][1].run_id, error=str(fault))
+            group[0][0].failed(fault)
+            return
+        for pair in group:
+            await self._commit([pair])
+
 
 def _batch_of(source: Source) -> Batch | None:
     """The source's batch. What cannot be written as JSON (a lone surrogate, say) fails its own run only."""
     try:
         return source.take_batch()
     except (TypeError, ValueError, RecursionError) as fault:
-        source.failed(StorageError(f"this cannot be put on record: {fault}"))
+        source.failed(NotRecordableError(f"this cannot be put on record: {fault}"))
         return None

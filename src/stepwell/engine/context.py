@@ -15,14 +15,15 @@ from uuid import UUID
 import msgspec
 
 from stepwell.core import commands as c
-from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
-from stepwell.core.errors import Problem, ProgramError, Suspended, problem
+from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest, faults
+from stepwell.core.errors import InvalidInputError, Problem, ProgramError, Suspended, problem
 from stepwell.core.history import NULL
 from stepwell.core.program import Branch, RaceResult, RunInfo, SignalValue, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.core.state import Choice, Step, StepStatus
 from stepwell.core.status import WaitReason
 from stepwell.engine.attempts import AttemptContext, decode, problem_of, recorded
+from stepwell.engine.events import check_event
 from stepwell.engine.ids import derived_id, new_id
 from stepwell.store.port import StreamItem
 
@@ -114,7 +115,7 @@ class BranchContext:
             else:
                 value = await context.run_timed(work, timeout_s, heartbeat_timeout_s)
             output, value = recorded(value)
-        except (Exception, asyncio.CancelledError) as fault:  # whatever an activity raises is a record
+        except (Exception, asyncio.CancelledError, SystemExit) as fault:  # whatever an activity raises is a record
             if isinstance(fault, asyncio.CancelledError) and being_cancelled():
                 raise
             await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
@@ -170,6 +171,8 @@ class BranchContext:
         return None if value is None else msgspec.convert(value, SignalValue)
 
     async def approve(self, key: str, request: ApprovalRequest, *, name: str = "") -> ApprovalOutcome:
+        request = _checked(request)
+
         def opening() -> c.RequestApproval:
             # A new id for each generation: a retry asks anew, and an old link decides nothing.
             approval_id = str(self.uuid(f"{key}@{self._driver.state.generation}"))
@@ -218,7 +221,10 @@ class BranchContext:
     async def emit(self, key: str, event: Mapping[str, Any]) -> None:
         choice = self._driver.state.choices.get(key)
         if choice is None:
-            raw, _ = recorded(event)
+            try:
+                raw, _ = recorded(check_event(event))
+            except InvalidInputError as fault:
+                raise ProgramError(problem("validation", f"emit: {fault}", status=400, retryable=False)) from None
             await self._driver.issue(c.EmitEvent(key=key, event=raw))
             self._now = self._driver.state.last_at
         else:
@@ -312,6 +318,26 @@ def being_cancelled() -> bool:
     """Whether it is us who cancel: an activity may raise `CancelledError` by itself, which is a failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def uncancel() -> None:
+    """Take back a cancellation that was not ours: an activity cancelled the task that it ran in."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _checked(request: ApprovalRequest) -> ApprovalRequest:
+    """A request that can be read back and be answered. Raises `ProgramError`."""
+    try:
+        checked = msgspec.convert(msgspec.to_builtins(request), ApprovalRequest)
+        wrong = faults(checked)
+    except (msgspec.ValidationError, TypeError) as fault:
+        wrong = [str(fault)]
+    if wrong:
+        text = f"approval: {'; '.join(wrong)}"
+        raise ProgramError(problem("validation", text, status=400, retryable=False))
+    return checked
 
 
 class _Field:

@@ -17,7 +17,7 @@ from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
 from stepwell.engine.clock import Clock
-from stepwell.engine.context import BranchContext, being_cancelled
+from stepwell.engine.context import BranchContext, uncancel
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
@@ -59,6 +59,8 @@ class RunDriver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._overtaken = False
+        self._unwinding = False
+        """Whether it is us who cancelled the program."""
         self.fault: StorageError | None = None
         journal.listener = self
 
@@ -91,8 +93,9 @@ class RunDriver:
             except ProgramError as fault:
                 await self.issue(c.FailRun(error=fault.problem, forget=fault.forget))
             except (Exception, asyncio.CancelledError) as fault:  # whatever a program raises is a record
-                if isinstance(fault, asyncio.CancelledError) and being_cancelled():
+                if isinstance(fault, asyncio.CancelledError) and self._unwinding:
                     raise
+                uncancel()
                 await self.issue(c.FailRun(error=problem_of(fault)))
             else:
                 await self.issue(c.CompleteRun(output=output))
@@ -183,7 +186,7 @@ class RunDriver:
         anew = state.generation != self._generation  # a retry or a roll-back: this pass of the program is void
         self._overtaken = self._overtaken or anew
         if (state.terminal or anew) and self._program is not None and self._program is not asyncio.current_task():
-            self._program.cancel()
+            self._unwind()
         self._look_idle()
 
     def saved(self) -> None:
@@ -254,6 +257,11 @@ class RunDriver:
         if self.journal.settled_down:
             self._release(Release.ENDED if self.state.terminal else Release.PARKED)
 
+    def _unwind(self) -> None:
+        if self._program is not None:
+            self._unwinding = True
+            self._program.cancel()
+
     def _release(self, why: Release) -> None:
         if not self._released.done():
             self._released.set_result(why)
@@ -266,4 +274,4 @@ class RunDriver:
         if self._idle is not None:
             self._idle.cancel()
         if self._program is not None and not self._program.done():
-            self._program.cancel()
+            self._unwind()

@@ -7,7 +7,7 @@ import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.errors import RunNotFoundError, StepwellError, StorageError
+from stepwell.core.errors import NotRecordableError, RunNotFoundError, StepwellError, StorageError
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.dispatch.port import Dispatch
@@ -90,11 +90,17 @@ class Drivers:
         try:
             async with self.desk.borrow(run_id) as journal:
                 why = await self._drive_journal(run_id, journal)
+        except NotRecordableError as fault:
+            log.error("run.not_driven", run_id=run_id, error=str(fault))
+            return
         except StorageError as fault:
             log.warning("run.store_failed", run_id=run_id, error=str(fault))
             why = Release.FAULT
         except StepwellError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
+            return
+        except Exception:  # a history that cannot be read, or a bug of ours: the others go on
+            log.exception("run.not_driven", run_id=run_id)
             return
         if why is Release.OVERTAKEN:
             self._dispatch.submit(run_id)
@@ -113,6 +119,8 @@ class Drivers:
             why = await driver.drive(compiled.program)
         finally:
             del self.active[run_id]
+        if isinstance(driver.fault, NotRecordableError):
+            raise driver.fault
         if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:
             await self._store.snapshot(journal.run, journal.state.seq, encode_state(journal.state))
         return why

@@ -5,6 +5,8 @@ is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableE
 """
 
 import asyncio
+import math
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -136,7 +138,8 @@ class Engine:
         """Open the store and take up the runs that were being driven when the last process ended."""
         await self.store.open()
         self.committer.start()
-        self._duties.append(DutyLoop(SeeOutsideChanges(self.store, self.drivers.changed_outside), self.clock))
+        outside = SeeOutsideChanges(self.store, changed=self.drivers.changed_outside, written=self._nudge_outbox)
+        self._duties.append(DutyLoop(outside, self.clock))
         if drive:
             self._add_driving_duties()
             self.drivers.driving = True
@@ -207,6 +210,8 @@ class Engine:
             start_at=start_at,
             listens=compiled.listens,
         )
+        if labels or start_at is not None or start_key is not None or owner or run_id:
+            _check_creation(created, start_key)
         return await self._create([created], start_key)
 
     async def _create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
@@ -290,6 +295,10 @@ class Engine:
         _, value = recorded(check_event(event))
         item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data={"event": value})
         await self.store.put_outbox([item])
+        self._nudge_outbox()
+
+    def _nudge_outbox(self) -> None:
+        """There may be something to deliver; nothing to do for a process that does not drive."""
         if self.committer.on_outbox is not None:
             self.committer.on_outbox()
 
@@ -437,6 +446,18 @@ def _as_input(value: Any) -> msgspec.Raw:
     except ProgramError as fault:
         raise InvalidInputError(str(fault)) from None
     return raw
+
+
+def _check_creation(created: h.RunCreated, start_key: str | None) -> None:
+    """That what a caller gave can be written and read back. Raises `InvalidInputError`."""
+    try:
+        h.decode_events(h.encode_events([created]))
+        uuid.UUID(created.run_id)
+        (start_key or "").encode()
+    except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:
+        raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
+    if created.start_at is not None and not math.isfinite(created.start_at):
+        raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")
 
 
 def _result(state: State) -> RunResult:

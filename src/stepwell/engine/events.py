@@ -9,9 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 
 from stepwell.core import commands as c
-from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError
+from stepwell.core.definitions import InvalidDefinitionError
+from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError, WorkflowNotFoundError
 from stepwell.core.history import Listen
 from stepwell.core.program import Trigger
 from stepwell.engine.attempts import recorded
@@ -20,6 +22,7 @@ from stepwell.store.port import Record
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine
 
+log = structlog.get_logger()
 PAGE: Final = 500
 TRIGGER: Final = "trigger"
 REQUIRED: Final = ("id", "source", "type")
@@ -53,7 +56,11 @@ class Events:
         """To every run that hears it, then to the workflows that it starts. Twice is harmless."""
         await self._to_runs(event)
         for record in await self._engine.store.get_records(TRIGGER):
-            await self._to_workflow(record, event)
+            try:
+                await self._to_workflow(record, event)
+            except (InvalidDefinitionError, WorkflowNotFoundError) as fault:
+                # A workflow that cannot be compiled here must not keep the event from the others.
+                log.error("event.not_delivered", workflow=record.id, error=str(fault))
 
     async def _to_runs(self, event: CloudEvent) -> None:
         raw, _ = recorded(event)

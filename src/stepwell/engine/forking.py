@@ -26,6 +26,8 @@ _COPIED = (
     | h.ChildEnded
     | h.RaceDecided
     | h.ValueRecorded
+    | h.EventEmitted
+    | h.ItemPublished
 )
 _BEGINNINGS = (
     h.StepScheduled
@@ -35,6 +37,8 @@ _BEGINNINGS = (
     | h.ChildStarted
     | h.RaceDecided
     | h.ValueRecorded
+    | h.EventEmitted
+    | h.ItemPublished
 )
 
 
@@ -65,11 +69,12 @@ def fork(
     )
     copied: list[h.AnyEvent] = [created, h.RunStarted(at=now)]
     begun = _last_begun(events[:at_seq])
+    kept = {(early.signal, early.id) for waiting in state.early.values() for early in waiting}
     for seq, event in enumerate(events[:at_seq], 1):
         if isinstance(event, _COPIED) and (event.key in closed or event.key in state.choices):
             if seq >= begun[event.key]:
                 copied.append(_renamed(event, new_id))
-        elif isinstance(event, h.SignalReceived) and _was_taken(event, events[:at_seq]):
+        elif isinstance(event, h.SignalReceived) and (event.signal, event.id) not in kept:
             copied.append(event)
     return copied
 
@@ -84,8 +89,3 @@ def _renamed(event: h.AnyEvent, run_id: str) -> h.AnyEvent:
     if isinstance(event, h.ApprovalRequested):
         return msgspec.structs.replace(event, approval_id=f"{run_id}/{event.key}")
     return event
-
-
-def _was_taken(signal: h.SignalReceived, events: Sequence[h.AnyEvent]) -> bool:
-    kept = fold(list(events)).early.get(signal.signal, ())
-    return all(early.id != signal.id for early in kept)

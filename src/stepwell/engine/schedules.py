@@ -2,8 +2,9 @@
 key, so that firing twice starts one run.
 """
 
+import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,6 +15,11 @@ from stepwell.core.program import Timing
 from stepwell.store.port import Record
 
 KIND = "schedule"
+SHORTEST_S: Final = 0.001
+"""The start key of a firing has milliseconds: two firings within one would be one run."""
+LONGEST_S: Final = 100 * 365 * 86_400
+LAST_AT: Final = 253_402_214_400.0
+"""The last day of the year 9999: a later instant is no date in any time zone."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,18 +56,42 @@ def check(schedule: Schedule) -> None:
         raise InvalidInputError(
             f"expected exactly one of cron, every_s, after_s and at; found {', '.join(given) or 'none'}"
         )
-    if schedule.every_s is not None and schedule.every_s <= 0:
-        raise InvalidInputError(f"every_s: expected a number of seconds above 0, found {schedule.every_s:g}")
-    if schedule.timezone:
-        try:
-            ZoneInfo(schedule.timezone)
-        except (KeyError, ValueError, OSError):
-            raise InvalidInputError(f"timezone: expected an IANA name, found {schedule.timezone!r}") from None
+    _check_length("every_s", schedule.every_s, at_least=SHORTEST_S)
+    _check_length("after_s", schedule.after_s, at_least=0)  # right after the last run; looked at once a second
+    if schedule.at is not None and not (_is_number(schedule.at) and 0 <= schedule.at <= LAST_AT):
+        raise InvalidInputError(
+            f"at: expected a time up to the year 9999, in seconds since 1970 (UTC), found {_found(schedule.at)}"
+        )
+    try:
+        ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError, TypeError, AttributeError):
+        raise InvalidInputError(f"timezone: expected an IANA name, found {schedule.timezone!r}") from None
     if schedule.cron is not None:
-        try:
-            CronSim(schedule.cron, datetime.now(UTC))
-        except CronSimError as fault:
-            raise InvalidInputError(f"cron: {fault} in {schedule.cron!r}") from None
+        _check_cron(schedule.cron)
+
+
+def _check_length(name: str, seconds: Any, *, at_least: float) -> None:
+    if seconds is not None and not (_is_number(seconds) and at_least <= seconds <= LONGEST_S):
+        raise InvalidInputError(
+            f"{name}: expected a number of seconds from {at_least:g} up to 100 years, found {_found(seconds)}"
+        )
+
+
+def _check_cron(cron: Any) -> None:
+    if not isinstance(cron, str):
+        raise InvalidInputError(f"cron: expected five fields in a text, found {_found(cron)}")
+    try:
+        CronSim(cron, datetime.now(UTC))
+    except CronSimError as fault:
+        raise InvalidInputError(f"cron: {fault} in {cron!r}") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _found(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def next_after(schedule: Schedule, now: float) -> float | None:

@@ -106,6 +106,7 @@ class Watchers:
         channel = self.channels.setdefault(run_id, _Channel())
         channel.watchers += 1
         try:
+            after_seq = await self._at_most_last(run_id, after_seq)
             ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
             while not self._closed:
                 version = channel.version
@@ -127,6 +128,13 @@ class Watchers:
     async def _ended_at(self, run_id: str, seq: int) -> bool:
         found = await self._store.events(run_id, seq - 1, 1)
         return bool(found) and isinstance(found[0], LAST)
+
+    async def _at_most_last(self, run_id: str, seq: int) -> int:
+        """A point that a run has reached: whoever names one beyond its end would wait for ever."""
+        if not seq or await self._store.events(run_id, seq - 1, 1):
+            return seq
+        loaded = await self._store.load([run_id], after_seq=seq)
+        return min(seq, loaded[0].seq) if loaded else seq
 
     async def _read(self, run_id: str, after_seq: int, after_item: int) -> list[Seen]:
         """A page of the record. The two logs are merged by time; each keeps its own order."""

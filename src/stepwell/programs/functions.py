@@ -5,7 +5,6 @@ msgspec, its result to JSON values. A first parameter that is annotated `StepCon
 context of the attempt. A thread cannot be stopped: what a sync function returns after its time-out is dropped.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from stepwell.core.errors import StepFailure, StepwellError
 from stepwell.core.program import StepContext, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.programs import function_problems as problems
+from stepwell.programs.threads import Threads
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 _AS_THEY_ARE = (int, bool, type(None))
@@ -52,6 +52,7 @@ class Function:
         retry: RetryPolicy = NO_RETRY,
         timeout_s: float | None = None,
         heartbeat_timeout_s: float | None = None,
+        threads: Threads | None = None,
     ) -> None:
         self.name = name
         self.call = call
@@ -59,6 +60,7 @@ class Function:
         self.timeout_s = timeout_s
         self.heartbeat_timeout_s = heartbeat_timeout_s
         self.is_async = _is_async(call)
+        self._threads = threads if threads is not None else Threads()
         self.wants_context, self.parameters, self.takes_any = _signature(call)
         self._without_arguments = self._work({})
 
@@ -93,7 +95,7 @@ class Function:
     async def _invoke(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if self.is_async:
             return await self.call(*positional, **named)
-        result = await asyncio.to_thread(self.call, *positional, **named)
+        result = await self._threads.run(partial(self.call, *positional, **named))
         return await result if inspect.isawaitable(result) else result
 
     def _convert(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +130,7 @@ class Functions:
 
     def __init__(self) -> None:
         self._functions: dict[str, Function] = {}
+        self._threads = Threads()
 
     @overload
     def function(self, call: _Call, /) -> _Call: ...
@@ -159,7 +162,14 @@ class Functions:
         def register(call: _Call) -> _Call:
             named = name or call.__name__
             self.add(
-                Function(call, name=named, retry=retry, timeout_s=timeout_s, heartbeat_timeout_s=heartbeat_timeout_s)
+                Function(
+                    call,
+                    name=named,
+                    retry=retry,
+                    timeout_s=timeout_s,
+                    heartbeat_timeout_s=heartbeat_timeout_s,
+                    threads=self._threads,
+                )
             )
             return call
 

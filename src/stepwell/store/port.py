@@ -261,8 +261,8 @@ class RunStore(Protocol):
     async def prune(self, ended_before: float, limit: int) -> int:
         """Delete up to `limit` runs that ended before that instant, oldest first; how many."""
 
-    async def changed_outside(self) -> list[str]:
-        """Ids of runs that another process appended to since the last call."""
+    async def changed_outside(self) -> list[str] | None:
+        """Ids of runs that another process appended to since the last call; None when none wrote anything."""
 
 
 class Queries(Protocol):

@@ -554,6 +554,7 @@ APPROVAL = """do:
         required: 2
         timeout_seconds: 60
         on_timeout: %s
+        escalate_to: [carol, dave]
         context: {amount: 5}
 """
 
@@ -600,6 +601,7 @@ async def test_approval_asks_what_the_document_says() -> None:
             required=2,
             timeout_s=60,
             on_timeout="reject",
+            escalate_to=("carol", "dave"),
             context={"amount": 5},
         )
     ]
@@ -608,6 +610,13 @@ async def test_approval_asks_what_the_document_says() -> None:
 async def test_bad_argument_of_an_approval_is_a_validation_error() -> None:
     found = await failure_of(APPROVAL % "fail", {"what": 5})
     assert (found.type, found.instance) == (ERROR_BASE + "validation", "/do/0/ask/with")
+
+
+async def test_computed_argument_that_nobody_could_decide_is_a_validation_error() -> None:
+    asking = "do:\n  - ask: {call: approval, with: {required: 2, approvers: '${ .who }', timeout_seconds: 9}}\n"
+    found = await failure_of(asking, {"who": ["ann"]})
+    assert (found.type, found.instance) == (ERROR_BASE + "validation", "/do/0/ask/with")
+    assert "required: expected as many approvers as are named (1) or fewer, found 2" in found.detail
 
 
 async def test_function_cannot_change_what_the_flow_holds() -> None:

@@ -50,6 +50,9 @@ class DutyLoop:
             except StorageError as fault:
                 log.warning("duty.store_failed", duty=self._duty.name, error=str(fault))
                 pause_s = AFTER_FAULT_S
+            except Exception:  # a duty that ends is noticed by nobody: it says what happened and goes on
+                log.exception("duty.failed", duty=self._duty.name)
+                pause_s = AFTER_FAULT_S
             try:
                 async with asyncio.timeout(pause_s):
                     await self._nudged.wait()

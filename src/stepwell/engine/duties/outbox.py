@@ -5,7 +5,6 @@ from typing import Final
 
 import structlog
 
-from stepwell.core.errors import StepwellError
 from stepwell.store.port import OutboxItem, RunStore
 
 log = structlog.get_logger()
@@ -33,7 +32,7 @@ class DeliverOutbox:
             try:
                 await self._handlers[item.kind](item)
                 done.append(item.id)
-            except StepwellError as fault:
+            except Exception as fault:  # noqa: BLE001  # one item must not hold up the others
                 log.warning("outbox.put_off", kind=item.kind, run_id=item.run_id, tries=item.tries, error=str(fault))
                 again.append((item.id, now + min(MAX_DELAY_S, 2.0**item.tries)))
         if items:

@@ -9,16 +9,25 @@ LOOK_EVERY_S: Final = 0.1
 
 
 class SeeOutsideChanges:
+    """`changed`: what to do for a run that was appended to; `written`: when another process wrote anything at all
+    (an event sent from there is no change of a run, but an item of the outbox)."""
+
     name = "outside"
 
-    def __init__(self, store: RunStore, changed: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, store: RunStore, *, changed: Callable[[str], Awaitable[None]], written: Callable[[], None]
+    ) -> None:
         self._store = store
         self._changed = changed
+        self._written = written
         self._unseen: dict[str, None] = {}
         """Runs still to be looked at: the store tells of each change once, also when a fault comes between."""
 
     async def run_once(self, now: float) -> float:  # noqa: ARG002  # the Duty protocol's signature
-        self._unseen |= dict.fromkeys(await self._store.changed_outside())
+        found = await self._store.changed_outside()
+        if found is not None:
+            self._written()
+            self._unseen |= dict.fromkeys(found)
         for run_id in list(self._unseen):
             await self._changed(run_id)
             del self._unseen[run_id]

@@ -66,7 +66,8 @@ def prepare(connection: apsw.Connection, path: str) -> None:
         raise StorageError(
             f"{path} was written by a newer Stepwell (schema {version}, this one knows {latest}): upgrade Stepwell"
         )
-    connection.execute(f"PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA journal_mode = wal")  # alone: apsw stops at the first statement that returns a row
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute("PRAGMA synchronous = full")  # no commit is acknowledged before it is on disk
     if version < latest:
         _migrate(connection)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from stepwell.core.errors import StorageError
+from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.store.port import (
     ApprovalQuery,
@@ -104,7 +104,10 @@ class SqliteStore:
 
     def _commit_now(self, batches: Sequence[Batch]) -> list[CommitResult]:
         with faults_named(self.path):
-            return self._writer.write(batches)
+            try:
+                return self._writer.write(batches)
+            except (TypeError, ValueError, OverflowError) as fault:  # a value that no column takes
+                raise NotRecordableError(f"this cannot be put on record: {fault}") from fault
 
     async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
         """Run `work` on the writer's thread; while one is there, nothing is written inline."""
@@ -217,14 +220,14 @@ class SqliteStore:
             for number, kind, run_id, data, tries, due_at in self._read("take_outbox", now, limit)
         ]
 
-    async def changed_outside(self) -> list[str]:
+    async def changed_outside(self) -> list[str] | None:
         """SQLite says by `data_version` whether another connection wrote; the log says which runs."""
         if self._on_thread:
-            return []  # the writer is busy; the next call sees it
+            return None  # the writer is busy; the next call sees it
         with faults_named(self.path):
             version = self._writing.execute("PRAGMA data_version").get
             if version == self._seen_version:
-                return []
+                return None
             latest = self._last_history()
             changed = [run_id for (run_id,) in self._read("changed_runs", self._seen_history)]
             self._seen_version, self._seen_history = version, latest

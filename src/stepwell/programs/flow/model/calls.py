@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import field
 
+from stepwell.core.approvals import ApprovalRequest, faults_by_field
 from stepwell.programs.flow import expressions as jq
 from stepwell.programs.flow.binding import Part, Reader, reader_of, text
 from stepwell.programs.flow.check import BROKEN, Check, describe
@@ -68,6 +69,30 @@ class ApprovalArguments(Part, frozen=True, kw_only=True):
     on_timeout: Literal["fail", "reject", "approve", "escalate"] = "fail"
     allow_self_approval: Annotated[Expression, valued(bool)] | None = None
     escalate_to: Annotated[Expression, valued(tuple[str, ...])] | None = None
+
+
+_COMPUTED = {"approvers": ("role:any",), "escalate_to": ("role:any",), "required": 1, "timeout_s": 1.0}
+"""What stands for an argument that only the run knows: a value that nothing can be wrong with."""
+
+
+def read_approval(value: Any, at: str, check: Check) -> Any:
+    """The arguments, with what is written in them possible: the run checks what it computes itself."""
+    found = reader_of(ApprovalArguments)(value, at, check)
+    if not isinstance(found, ApprovalArguments):
+        return found
+    known: dict[str, Any] = {}
+    for name, computed in _COMPUTED.items():
+        argument = getattr(found, _WRITTEN.get(name, name))
+        if argument is not None:
+            known[name] = argument.run(None, {}) if argument.constant else computed
+    faults = faults_by_field(ApprovalRequest(on_timeout=found.on_timeout, **known))
+    for name, message in faults.items():
+        written = _WRITTEN.get(name, name)
+        check.fault(f"{at}/{written}" if written in value else at, f"{written}: {message}")
+    return BROKEN if faults else found
+
+
+_WRITTEN = {"timeout_s": "timeout_seconds"}
 
 
 def read_seconds(value: Any, at: str, check: Check) -> Any:

@@ -1,7 +1,7 @@
 """When a workflow starts by itself: at times, or with events."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from cronsim import CronSim, CronSimError
 
@@ -10,6 +10,8 @@ from stepwell.programs.flow.check import Check, describe
 from stepwell.programs.flow.model.durations import Duration, read_duration
 from stepwell.programs.flow.model.events import EventStrategy, read_strategy
 
+SHORTEST_S: Final = 0.001
+"""Two firings within a millisecond have the same start key."""
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -38,8 +40,8 @@ def read_constant(value: Any, at: str, check: Check) -> Any:
 
 def read_interval(value: Any, at: str, check: Check) -> Any:
     found = read_constant(value, at, check)
-    if isinstance(found, Duration) and not found.seconds:
-        return check.fault(at, "expected a duration above 0, found 0")
+    if isinstance(found, Duration) and found.seconds < SHORTEST_S:
+        return check.fault(at, f"expected a duration of at least a millisecond, found {describe(value)}")
     return found
 
 

@@ -170,7 +170,7 @@ class CallHttp(Task, frozen=True, kw_only=True):
 
 class CallApproval(Task, frozen=True, kw_only=True):
     call: str
-    with_: calls.ApprovalArguments | None = field(name="with", default=None)
+    with_: Annotated[calls.ApprovalArguments, calls.read_approval] | None = field(name="with", default=None)
 
 
 class CallCallback(Task, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest, faults
 from stepwell.core.errors import ProgramError
 from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.nodes.calls import placed
@@ -37,9 +37,12 @@ class ApprovalNode:
         found = await evaluate(self._arguments, value, scope.variables(self._arguments, value), at)
         given = {_RENAMED.get(name, name): item for name, item in found.items() if item is not None}
         try:
-            return msgspec.convert({**given, "on_timeout": self._on_timeout}, ApprovalRequest)
+            request = msgspec.convert({**given, "on_timeout": self._on_timeout}, ApprovalRequest)
         except msgspec.ValidationError as error:
-            raise failure("validation", f"the arguments of the approval are wrong: {error}", at, status=400) from None
+            raise _wrong(str(error), at) from None
+        if found_faults := faults(request):
+            raise _wrong("; ".join(found_faults), at)
+        return request
 
     def _refusal(self, outcome: ApprovalOutcome, key: str) -> ProgramError:
         """Retrying the run asks again: the outcome under `key` is forgotten."""
@@ -51,3 +54,7 @@ class ApprovalNode:
         because = f": {outcome.comment}" if outcome.comment else ""
         data = {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
         return failure("approval_rejected", f"rejected{by}{because}", self._at, status=403, data=data, forget=(key,))
+
+
+def _wrong(what: str, at: str) -> ProgramError:
+    return failure("validation", f"the arguments of the approval are wrong: {what}", at, status=400)

@@ -110,7 +110,7 @@ def test_text_that_cannot_be_written_fails_its_own_run_only() -> None:
     async def scenario(life: Life) -> None:
         starts = [life.engine.start("simple", n, labels={"a": "\ud800"} if n == 1 else None) for n in range(3)]
         started = await asyncio.gather(*starts, return_exceptions=True)
-        assert "cannot be put on record" in str(started[1])
+        assert isinstance(started[1], InvalidInputError)
         assert (await life.engine.run("simple", 5)).output == 5
         assert len(await life.engine.list_runs()) == 3
 

@@ -4,6 +4,7 @@ It answers a command with the events to append, with a `Refusal`, or with `HOLD`
 wait because the run is paused or stopping. It never looks at a clock: `now` is given.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -34,6 +35,8 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 HOLD: Final = Hold()
+_RUNNING: Final = Status.RUNNING  # as in `run`: a lookup less on the path of every step
+_STEP_RUNNING: Final = StepStatus.RUNNING
 NOTHING: Final[list[h.AnyEvent]] = []
 
 Decision = list[h.AnyEvent] | Refusal | Hold
@@ -41,11 +44,12 @@ Decision = list[h.AnyEvent] | Refusal | Hold
 
 def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
     """The events that `command` causes at `now` (oldest first; none when it changes nothing), or why not."""
+    hot = _HOT.get(type(command))
+    if hot is not None:
+        return hot(state, command, now)
     match command:
-        case c.ScheduleStep():
-            return _schedule_step(state, command, now)
-        case c.CompleteStep():
-            return _complete_step(state, command, now)
+        case c.ScheduleStep() | c.CompleteStep():
+            raise AssertionError("found in _HOT")
         case c.StartAttempt():
             return _start_attempt(state, command, now)
         case c.FailAttempt():
@@ -148,7 +152,7 @@ def _closed(state: State) -> Refusal | Hold:
 
 def _begin(state: State, key: str, *events: h.AnyEvent) -> Decision:
     """The opening of a step, unless the run stands still, the key is taken or the history is full."""
-    if state.phase is not Status.RUNNING:
+    if state.phase is not _RUNNING:
         return _closed(state)
     if not key:
         return Refusal(code="no_key", message="a verb's key must not be empty")
@@ -180,7 +184,7 @@ def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decisio
 
 
 def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decision:
-    if state.phase is not Status.RUNNING:
+    if state.phase is not _RUNNING:
         return _closed(state)
     step = state.find(command.key)
     if step is None or step.closed:
@@ -191,7 +195,7 @@ def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decisio
 def _current(state: State, key: str, attempt: int) -> Step | Refusal:
     """The step that this attempt may report on (L1)."""
     step = state.find(key)
-    if step is None or step.status is not StepStatus.RUNNING or step.attempt != attempt:
+    if step is None or step.status is not _STEP_RUNNING or step.attempt != attempt:
         return Refusal(code="late_result", message=f"attempt {attempt} of {key} is not the current one")
     return step
 
@@ -201,6 +205,13 @@ def _complete_step(state: State, command: c.CompleteStep, now: float) -> Decisio
     if isinstance(step, Refusal):
         return step
     return [h.StepCompleted(at=now, key=command.key, output=command.output)]
+
+
+_HOT: Final[dict[type, Callable[[State, Any, float], Decision]]] = {
+    c.ScheduleStep: _schedule_step,
+    c.CompleteStep: _complete_step,
+}
+"""The two of every step, by type: see `run._HOT`."""
 
 
 def _fail_attempt(state: State, command: c.FailAttempt, now: float) -> Decision:
@@ -233,7 +244,7 @@ def _decide_race(state: State, command: c.DecideRace, now: float) -> Decision:
 
 
 def _choose(state: State, key: str, event: h.AnyEvent) -> Decision:
-    if state.phase is not Status.RUNNING:
+    if state.phase is not _RUNNING:
         return _closed(state)
     if not key:
         return Refusal(code="no_key", message="a verb's key must not be empty")

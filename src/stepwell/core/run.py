@@ -3,7 +3,8 @@
 It is the only writer of `State`. Seq is the position in the history, from 1 (H1). Hot events come first.
 """
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -15,6 +16,12 @@ from stepwell.core.state import Approval, Choice, State, Step, StepKind, StepSta
 from stepwell.core.status import Status, WaitReason
 
 START_TIMER = ""
+
+# Looking a member up in its class costs as much as a call in Python 3.11; these are on the path of every step.
+_CALL = StepKind.CALL
+_SCHEDULED = StepStatus.SCHEDULED
+_RUNNING = StepStatus.RUNNING
+_COMPLETED = StepStatus.COMPLETED
 
 
 def fold(events: list[h.AnyEvent], state: State | None = None) -> State:
@@ -29,17 +36,13 @@ def apply(state: State, event: h.AnyEvent) -> None:
     """Fold one more event into `state`."""
     state.seq += 1
     state.last_at = event.at
+    hot = _HOT.get(type(event))
+    if hot is not None:
+        hot(state, event)
+        return
     match event:
-        case h.StepScheduled():
-            _open(
-                state,
-                event.key,
-                Step(name=event.name, kind=StepKind.CALL, status=StepStatus.SCHEDULED, opened_at=event.at),
-            )
-        case h.AttemptStarted():
-            _attempt_started(state, event)
-        case h.StepCompleted():
-            _close(state, event.key, StepStatus.COMPLETED, at=event.at, output=event.output)
+        case h.StepScheduled() | h.AttemptStarted() | h.StepCompleted():
+            raise AssertionError("found in _HOT")
         case h.AttemptFailed():
             _attempt_failed(state, event)
         case h.RetryScheduled():
@@ -120,7 +123,7 @@ def _open(state: State, key: str, step: Step) -> None:
         step.past = earlier.attempts()
     state.steps[key] = step
     state.current = key
-    if step.kind is StepKind.CALL:
+    if step.kind is _CALL:
         state.active[key] = None
     else:
         state.waits[key] = None
@@ -143,7 +146,7 @@ def _close(
     step.closed_seq = state.seq
     step.output = output
     step.error = error
-    if step.kind is StepKind.CALL:
+    if step.kind is _CALL:
         state.active.pop(key, None)
         if key not in state.timers:
             return
@@ -178,7 +181,7 @@ def _begin_attempt(state: State, step: Step, number: int, at: float) -> None:
 def _attempt_started(state: State, event: h.AttemptStarted) -> None:
     step = state.steps[event.key]
     _begin_attempt(state, step, event.attempt, event.at)
-    step.status = StepStatus.RUNNING
+    step.status = _RUNNING
     step.started_seq = state.seq
     state.current = event.key
     if step.due_at is not None:
@@ -198,6 +201,23 @@ def _retry_scheduled(state: State, event: h.RetryScheduled) -> None:
     step.status = StepStatus.RETRYING
     step.due_at = event.due_at
     _arm(state, event.key, event.due_at if state.phase is not Status.PAUSED else None)
+
+
+def _step_scheduled(state: State, event: h.StepScheduled) -> None:
+    step = Step(name=event.name, kind=_CALL, status=_SCHEDULED, opened_at=event.at)
+    _open(state, event.key, step)
+
+
+def _step_completed(state: State, event: h.StepCompleted) -> None:
+    _close(state, event.key, _COMPLETED, at=event.at, output=event.output)
+
+
+_HOT: Final[dict[type, Callable[[State, Any], None]]] = {
+    h.StepScheduled: _step_scheduled,
+    h.AttemptStarted: _attempt_started,
+    h.StepCompleted: _step_completed,
+}
+"""The three of every step, by type: each `case` that does not match costs as much as a lookup here (measured)."""
 
 
 # --- waits ----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stepwell.engine.driver import RunDriver
 
 _NO_VALUE: Final = object()
+_RETRYING: Final = StepStatus.RETRYING
 
 
 class BranchContext:
@@ -86,7 +87,7 @@ class BranchContext:
                 await driver.issue(c.ScheduleStep(key=key, name=name))
             elif step.closed_seq:
                 return self._outcome(key, step)
-            elif step.status is StepStatus.RETRYING:
+            elif step.status is _RETRYING:
                 await driver.changed_key(key)
             elif step.attempt == cut_off:
                 await driver.issue(c.StartAttempt(key=key))

@@ -23,7 +23,7 @@ from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
-from stepwell.store.port import CONFLICT, Batch, CommitResult, Exists, Loaded, RunStore, StreamItem
+from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, RunStore, StreamItem
 
 _encode_items = msgspec.json.Encoder().encode
 encode_state = msgspec.json.Encoder().encode
@@ -269,11 +269,11 @@ class Journal:
             self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
             return
         self._flight = None
-        if isinstance(result, Exists):
+        if type(result) is Exists:
             flight.landed.let_go(RefusedError("exists", "the start key is taken", run_id=result.run_id))
             self._void(None)
             return
-        assert not isinstance(result, type(CONFLICT))
+        assert type(result) is Committed
         self.run = result.run
         self.saved_seq += flight.batch.count
         self._next_item += flight.batch.item_count

@@ -8,6 +8,7 @@ from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import Status
 from stepwell.store.port import ApprovalRow, OutboxItem, RunRow
 
+_RUNNING = Status.RUNNING
 START_CHILD = "start_child"
 CANCEL_CHILD = "cancel_child"
 CHILD_ENDED = "child_ended"
@@ -18,8 +19,8 @@ Shown = tuple[Status, str | None, float | None, int, float | None]
 
 def shown(state: State) -> Shown:
     """What of the row can change after creation, beside seq, step and attempts: a cheap test for "write the row"."""
-    if state.phase is Status.RUNNING and (state.active or not state.waits):
-        return (Status.RUNNING, None, None, state.generation, None)  # by far the most frequent
+    if state.phase is _RUNNING and (state.active or not state.waits):
+        return (_RUNNING, None, None, state.generation, None)  # by far the most frequent
     return (state.status, state.waiting_for, state.waiting_until, state.generation, state.ended_at)
 
 

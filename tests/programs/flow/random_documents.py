@@ -1,4 +1,3 @@
-
 """Random documents, built from the typed model itself: each part gets its required properties and some of the others.
 
 `Maker` makes nearly always valid ones (a few rules are between properties); `broken` breaks one somewhere.

@@ -1,4 +1,3 @@
-
 """`call: http` against a client in memory: what is asked, what comes out, how it fails."""
 
 from typing import Any

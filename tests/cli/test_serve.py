@@ -76,7 +76,8 @@ def test_second_server_on_the_same_file(shell: Shell, server: "subprocess.Popen[
     sentence = shell.run("serve", "--port", "0").sentence
 
     assert sentence == (
-        f"stepwell: stepwell.db is driven by another process (pid {server.pid}): stop it, or use its API"
+        f"stepwell: {shell.folder}/stepwell.db is driven by another process (pid {server.pid}): "
+        "stop it, or use its API, or `stepwell runs`"
     )
 
 

@@ -95,7 +95,7 @@ class FileLock:
             self._file = None
             raise StorageError(
                 f"{str(self._path).removesuffix('.lock')} is driven by another process (pid {holder}): "
-                "stop it, or use its API"
+                "stop it, or use its API, or `stepwell runs`"
             ) from None
         try:
             os.ftruncate(self._file, 0)

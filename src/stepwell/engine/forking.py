@@ -27,7 +27,6 @@ _COPIED = (
     | h.RaceDecided
     | h.ValueRecorded
     | h.EventEmitted
-    | h.ItemPublished
 )
 _BEGINNINGS = (
     h.StepScheduled
@@ -38,7 +37,6 @@ _BEGINNINGS = (
     | h.RaceDecided
     | h.ValueRecorded
     | h.EventEmitted
-    | h.ItemPublished
 )
 
 
@@ -48,6 +46,7 @@ def fork(
     """`RunCreated` of the new run, then what the old one had closed or recorded at `at_seq`, in its order.
 
     What was open then is not copied: the new run opens it for itself. Signals that no wait had taken are left too.
+    Items of the old run's stream are not copied either: the new run publishes them on its own.
     """
     first = events[0]
     assert isinstance(first, h.RunCreated)

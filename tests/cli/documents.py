@@ -14,7 +14,7 @@ FAIL = flow(
 )
 ASK = flow("ask", "- ask: {call: approval, with: {prompt: ship it?}}\n- after: {set: {shipped: true}}\n")
 LONG = flow("long", "- pause: {wait: PT60S}\n")
-SHORT_WAIT = flow("short", "- pause: {wait: PT1S}\n- done: {set: {done: true}}\n")
+SHORT_WAIT = flow("short", "- pause: {wait: PT4S}\n- done: {set: {done: true}}\n")
 UNKNOWN = flow("unknown", "- call:\n    call: nobody\n")
 SLOW = flow("slow", "- work: {call: slow}\n")
 """For `FUNCTIONS`."""

@@ -264,6 +264,8 @@ FIELDS: Mapping[tuple[Any, str], Special] = {
         for name in _fields(calls.ApprovalArguments)
         if name != "on_timeout"
     },
+    # Not "escalate", which is valid only together with others.
+    (calls.ApprovalArguments, "on_timeout"): lambda maker: maker.random.choice(["fail", "reject", "approve"]),
     **{(calls.CallbackArguments, name): lambda _maker: "${ .a }" for name in _fields(calls.CallbackArguments)},
     (events.EventDefinition, "with"): lambda maker: {"source": "http://x", "type": "t", "data": maker.value()},
     (events.EventFilter, "with"): lambda maker: {"type": "t", "data": maker.value()},

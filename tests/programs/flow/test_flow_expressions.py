@@ -69,7 +69,6 @@ VARIABLES = {"v": {"a": 3}, "i": 1, "name": "b"}
         ("not", False),
         (".n // .s", "text"),
         ("false // null // 3", 3),
-        (".s.x // 3", 3),
         (".t and .n // 7", 7),
         (".a | .b == 5", True),
         (".a.b # a comment", 5),
@@ -92,6 +91,7 @@ def test_expression_gives_what_jq_gives(text: str, expected: Any) -> None:
         (".t.c", 'Cannot index boolean with "c"'),
         (".a[$v]", "Cannot index object with object"),
         ("$unknown", "$unknown is not defined"),
+        (".s.x // 3", 'Cannot index string with "x"'),
     ],
 )
 def test_expression_fails_as_jq_fails(text: str, message: str) -> None:

@@ -65,11 +65,6 @@ async def in_jq(jq: JqWorkers, text: str, value: Any, variables: dict[str, Any])
         return "error", None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="""flow/expressions differs from jq 1.8 in four points:
-`null[null]` is an error, `null[{}]` is null, `[1][[]]` is [], and an error on the left of `//` stays an error""",
-)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=EXPRESSIONS, value=VALUES, variable=VALUES)
 async def test_python_and_jq_agree(jq: JqWorkers, text: str, value: Any, variable: Any) -> None:

@@ -93,13 +93,10 @@ def compare(test: Compare, left: Run, right: Run) -> Run:
 
 
 def alternative(left: Run, right: Run) -> Run:
-    """jq's `left // right`: errors of the left side count as nothing."""
+    """jq's `left // right`: the right side for null and false on the left; an error stays an error."""
 
     def run(value: Any, variables: Variables) -> Any:
-        try:
-            found = left(value, variables)
-        except ExpressionError:
-            found = None
+        found = left(value, variables)
         return found if is_true(found) else right(value, variables)
 
     return run

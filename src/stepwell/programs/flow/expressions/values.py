@@ -85,7 +85,7 @@ def index(value: Any, key: Any) -> Any:
             return _item(value, floor(key))
         case ("array", "array"):
             return _positions(value, key)
-        case ("null", "string" | "number" | "null"):
+        case ("null", "string" | "number" | "object"):
             return None
         case (kind, "string"):
             raise ExpressionError(f'Cannot index {kind} with "{key}"')
@@ -98,9 +98,9 @@ def _item(items: list[Any], position: int) -> Any:
     return items[position] if 0 <= position < len(items) else None
 
 
-def _positions(items: list[Any], wanted: list[Any]) -> list[int] | None:
+def _positions(items: list[Any], wanted: list[Any]) -> list[int]:
     """Where the array `wanted` occurs in `items`; jq's `indices`."""
     if not wanted:
-        return None
+        return []
     last = len(items) - len(wanted) + 1
     return [at for at in range(last) if _order_of_lists(items[at : at + len(wanted)], wanted) == 0]

@@ -64,8 +64,6 @@ class Shell:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # As a shell would: what starts the tests in its background has SIGINT ignored, and that is inherited.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def run(self, *arguments: str, input: str = "", prefix: tuple[str, ...] = ()) -> Ran:

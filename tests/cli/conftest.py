@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,3 +52,7 @@ def inside(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     for name in set(sys.modules) - modules:
         if getattr(sys.modules[name], "__file__", "") and str(tmp_path) in str(sys.modules[name].__file__):
             del sys.modules[name]
+
+
+# What runs the tests in its background may have SIGINT ignored, and commands started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)

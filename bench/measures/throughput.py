@@ -1,4 +1,6 @@
-"""Durable steps a second beside the floor, runs of one step a second, and tasks a second that need no commit."""
+"""Durable steps a second beside the floor, the same with a real jq expression in every task, runs of one step a
+second, and tasks a second that need no commit.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,7 @@ PURE_TASKS: Final = 10 * len(NUMBERS)
 async def measure(folder: Path, size: Size) -> dict[str, float]:
     database = folder / "engine.db"
     async with open_engine(database) as engine:
-        for workflow in ("one", "ten"):
+        for workflow in ("one", "ten", "jq"):
             await run_at_once(engine, workflow, size.runs)
         floor = Floor(folder / "floor.db", shape_of(database, "ten"))
         floor.write(size.runs)
@@ -39,6 +41,7 @@ async def _one_pass(engine: Engine, floor: Floor, size: Size) -> dict[str, Took]
         "floor": await timed(write_floor),
         "ten": await timed(lambda: run("ten")),
         "one": await timed(lambda: run("one")),
+        "jq": await timed(lambda: run_at_once(engine, "jq", size.runs)),
         "pure": await timed(lambda: run_at_once(engine, "pure", PURE_RUNS, {"numbers": NUMBERS})),
     }
 
@@ -59,6 +62,7 @@ def _figures(passes: list[dict[str, Took]], size: Size) -> dict[str, float]:
         "ratio": median([took["floor"].wall_s / took["ten"].wall_s for took in passes]),
         "ratio_lowest": min(took["floor"].wall_s / took["ten"].wall_s for took in passes),
         "one_step_runs_per_s": rate("one", runs),
+        "jq_steps_per_s": rate("jq", 10 * size.runs),
         "tasks_per_s_without_commit": rate("pure", PURE_RUNS * PURE_TASKS),
         "floor_cpu_us_per_step": cpu_us("floor", steps),
         "cpu_us_per_step": cpu_us("ten", steps),

@@ -78,7 +78,7 @@ def execute(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has enough of it (`| head`). Python would complain at exit without this.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as bug:
+    except Exception as bug:  # a bug of ours: the user gets a sentence, and how to see the traceback
         if os.environ.get(SHOW_TRACEBACK):
             raise
         print(unexpected(bug), file=sys.stderr)

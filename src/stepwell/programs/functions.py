@@ -75,7 +75,7 @@ class Function:
             async def work_plain(_step: StepContext) -> Any:
                 try:
                     result = await call()
-                except Exception as error:
+                except Exception as error:  # the user's code can raise anything: it becomes a problem
                     raise problems.failed(error) from error
                 return result if type(result) in _AS_THEY_ARE else _to_json(result)
 
@@ -86,7 +86,7 @@ class Function:
             positional = (step,) if self.wants_context else ()
             try:
                 result = await self._invoke(positional, converted)
-            except Exception as error:
+            except Exception as error:  # as above
                 raise problems.failed(error) from error
             return result if type(result) in _AS_THEY_ARE else _to_json(result)
 

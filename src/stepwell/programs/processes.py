@@ -188,7 +188,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     # There is no public way: who has left the session, or wrote more than we read, would keep the pipes open.
-    process._transport.close()  # type: ignore[attr-defined]
+    process._transport.close()  # type: ignore[attr-defined]  # private, see above
     await process.wait()
 
 

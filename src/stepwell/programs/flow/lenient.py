@@ -13,7 +13,7 @@ from stepwell.programs.flow.source import Source
 
 
 class _AnyExpressions:
-    """Takes every expression, evaluates none."""
+    """Takes every expression, evaluates none: what is read here is formatted or drawn, and never run."""
 
     def check(self, _text: str, _names: Collection[str]) -> str | None:
         return None

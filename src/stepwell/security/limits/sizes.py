@@ -96,7 +96,7 @@ class _Upload:
 
         try:
             await self._app(scope, counted, noted)
-        except Exception:
+        except Exception:  # of a body that we cut off ourselves, the door's error says nothing; any other goes on up
             if self._left >= 0:
                 raise
         if self._left < 0 and not self._started:

@@ -59,7 +59,7 @@ def read_event_filter(value: Any, at: str, check: Check) -> Any:
     def compile_text(inside: str, place: str) -> Expression:
         expression = check.expression(inside, place)
         if expression is not BROKEN:
-            return expression  # type: ignore[no-any-return]
+            return expression  # type: ignore[no-any-return]  # `BROKEN` makes it Any
         broken.append(expression)
         return jq.constant(None)
 

@@ -122,7 +122,7 @@ def _with_patterns(dialect: Any, answers: dict[Question, bool], asked: dict[Ques
         "patternProperties": properties_keyword,
         "additionalProperties": additional_keyword,
     }
-    return extend(dialect, keywords)  # type: ignore[no-untyped-call]
+    return extend(dialect, keywords)  # type: ignore[no-untyped-call]  # jsonschema does not annotate it
 
 
 def _record(error: Any) -> dict[str, str]:

@@ -85,6 +85,7 @@ class _Reader:
         )
 
     def build(self, path: str, item: dict[str, Any], method: str, operation: dict[str, Any]) -> Operation:
+        """The operation as the version of the document words it; each version has a class of its own."""
         raise NotImplementedError
 
     def _operations(self) -> Iterator[tuple[str, dict[str, Any], str, dict[str, Any]]]:

@@ -1,0 +1,38 @@
+"""Where the messages of a pipeline go."""
+
+from typing import Literal
+
+import msgspec
+
+from stepwell.programs.pipeline.faults import RuleError
+
+MessageType = Literal["kafka", "rabbit"]
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """A Kafka topic, or an exchange and routing key of RabbitMQ ("" is the default exchange)."""
+
+    type: MessageType
+    producer: str
+    topic: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+
+    def check(self) -> None:
+        """That a run may be started: what is sent must have somewhere to go. Raises `RuleError`."""
+        if self.type == "kafka" and not self.topic:
+            raise RuleError("topic must not be blank")
+        if self.type == "rabbit" and not (self.topic or self.routing_key or self.exchange):
+            raise RuleError("For rabbit workflow, provide topic (queue), routingKey or exchange")
+
+    def check_sending(self, step: str) -> None:
+        """The same at the step that sends, for what was never checked before. Raises `RuleError`."""
+        if self.type == "kafka" and not self.topic:
+            raise RuleError(f"Missing config 'topic' for step: {step}")
+        if self.type == "rabbit" and not (self.topic or self.routing_key or self.exchange):
+            raise RuleError(f"Rabbit send requires topic (queue), routingKey or exchange for step: {step}")
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Exchange and routing key of RabbitMQ; a queue is reached through the default exchange."""
+        return self.exchange or "", self.routing_key or self.topic or ""

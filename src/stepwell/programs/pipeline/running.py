@@ -1,0 +1,205 @@
+"""Runs one execution: a generator that asks for what it cannot do itself.
+
+What it yields is done by whoever runs it: a message is sent (or only shown), a wait is waited (or skipped), a query
+is read, a message is expected. It reads no clock and no randomness but the execution's.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from stepwell.programs.pipeline.encoding import JSON
+from stepwell.programs.pipeline.execution import Execution, copied
+from stepwell.programs.pipeline.expecting import Expectation
+from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
+from stepwell.programs.pipeline.model import Pipeline, Stage
+from stepwell.programs.pipeline.querying import Query
+from stepwell.programs.pipeline.values import UNTOUCHED
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to be sent. `payload` is JSON text; `body` the bytes for the broker; `n` counts from 1."""
+
+    n: int
+    stage: str
+    headers: dict[str, Any]
+    key: str | None
+    payload: msgspec.Raw
+    body: bytes
+    protobuf: bool = False
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """So many seconds are to pass."""
+
+    seconds: float
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """A record is wanted: answer with it (a mapping), or with None when there is none; or pass it over."""
+
+    query: Any  # a Query
+    filter: Any
+
+
+class Expecting(msgspec.Struct, frozen=True):
+    """A message is expected: answer with its content. `matches` says which one it is."""
+
+    expectation: Any  # an Expectation
+    matches: Any
+
+
+Effect = Message | Wait | Lookup | Expecting
+
+
+class Passed:
+    """The answer to a lookup or an expectation that is passed over: nothing is written."""
+
+
+PASSED = Passed()
+Running = Generator[Effect, Any, None]
+
+
+def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
+    """Every effect of an execution, in order. Raises `RuleError`."""
+    for assign in pipeline.state:
+        assign(execution)
+    for stage in pipeline.stages:
+        yield from _run_stage(pipeline, stage, execution)
+
+
+def _run_stage(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running:
+    execution.payload, execution.headers, execution.key = {}, {}, None
+    if stage.source == "previous-stage":
+        if execution.last is None:
+            raise PathNotFoundError("lastAppendedEvent.payload")
+        execution.payload = copied(execution.last["payload"])
+    loop = stage.loop
+    if loop is None:
+        yield from _run_pass(pipeline, stage, execution)
+        return
+    for iteration in range(1, loop.most + 1):
+        execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
+        if loop.goes_on is not None and not loop.goes_on(execution):
+            return
+        yield from _run_pass(pipeline, stage, execution)
+        if loop.ends is not None and loop.ends(execution):
+            return
+
+
+def _run_pass(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running:
+    if stage.query is not None:
+        yield from _look_up(stage.query, execution)
+    for assign in stage.assigns:
+        assign(execution)
+    if stage.emits is not None:
+        emitted = stage.emits is True or stage.emits(execution)
+        if emitted and stage.headers:
+            _set_headers(stage, execution)
+        if stage.key is not None:
+            _set_key(stage, execution)
+        if emitted:
+            yield _emitted(pipeline, stage, execution)
+    if stage.expect is not None:
+        yield from _expect(stage.expect, execution)
+    if stage.wait_s:
+        yield Wait(stage.wait_s)
+        execution.waited_s += stage.wait_s
+        execution.meta["lastWait"] = {"millis": round(stage.wait_s * 1000), "simulated": False}
+
+
+def _look_up(query: Query, execution: Execution) -> Running:
+    record = yield Lookup(query, query.find(execution))
+    if record is not PASSED:
+        query.take(execution, record)
+
+
+def _expect(expectation: Expectation, execution: Execution) -> Running:
+    content = yield Expecting(expectation, expectation.matcher(execution))
+    if content is not PASSED:
+        expectation.take(execution, content)
+
+
+def _set_headers(stage: Stage, execution: Execution) -> None:
+    headers: dict[str, Any] = {}
+    for name, value in stage.headers.items():
+        result = value(execution)
+        if result is not UNTOUCHED:
+            headers[name] = result
+    execution.headers = headers
+
+
+def _set_key(stage: Stage, execution: Execution) -> None:
+    """The key as text; none for null and for empty text."""
+    assert stage.key is not None
+    result = stage.key(execution)
+    if result is UNTOUCHED:
+        return
+    text = result if isinstance(result, str) else "" if result is None else JSON.encode(result).decode()
+    execution.key = text or None
+
+
+def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
+    """The message of this pass, on record in the execution."""
+    stage.destination.check_sending(f"{stage.id}-send")
+    execution.sent += 1
+    text = JSON.encode(execution.payload)
+    message = Message(
+        n=execution.sent,
+        stage=stage.name,
+        headers=execution.headers,
+        key=execution.key,
+        payload=msgspec.Raw(text),
+        body=text if stage.encoding is None else _encoded(stage, execution),
+        protobuf=stage.encoding is not None,
+    )
+    _remember(pipeline, stage, execution)
+    return message
+
+
+def _encoded(stage: Stage, execution: Execution) -> bytes:
+    assert stage.encoding is not None
+    schema = stage.encoding.schema
+    try:
+        body: bytes = schema.encode(execution.payload)
+    except ValueError as fault:
+        raise RuleError(
+            f"Failed to map payload to protobuf message '{schema.name}' for step: {stage.id}-send ({fault})"
+        ) from None
+    return stage.encoding.prefix + body
+
+
+def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
+    """What later stages may refer to: only what this pipeline does refer to is kept."""
+    reads = pipeline.reads
+    if "lastAppendedEvent" in reads or "outputEvents" in reads or "stages" in reads:
+        last: dict[str, Any] = {"header": dict(execution.headers), "payload": copied(execution.payload)}
+        if execution.key is not None:
+            last["key"] = execution.key
+        execution.last = last
+        execution.stages[stage.name] = last
+        if "outputEvents" in reads:
+            execution.output_events.append({"stageName": stage.name, **last})
+    if "meta" in reads or "meta.lastSend" in reads:
+        to = stage.destination
+        execution.meta["lastSend"] = {
+            "count": 1,
+            "messageType": to.type,
+            "contentType": "application/json" if stage.encoding is None else "application/x-protobuf",
+            "producerName": to.producer,
+            "topic": to.topic,
+            "exchange": to.exchange,
+            "routingKey": to.routing_key,
+            "sourcePath": "currentEvent",
+            "simulated": False,
+        }
+    if stage.encoding is not None and stage.encoding.prefix and ("meta" in reads or "meta.lastWireFormat" in reads):
+        execution.meta["lastWireFormat"] = {
+            "type": "binary-prefix",
+            "prefixSize": len(stage.encoding.prefix),
+            "prefixSource": stage.encoding.prefix_source,
+            "prefixValue": int.from_bytes(stage.encoding.prefix, "big"),
+            "sourcePath": "currentEvent",
+            "targetPath": "currentEvent",
+        }

@@ -168,7 +168,7 @@ class _Compiler:
 
 
 def _roots_read(document: Any) -> frozenset[str]:
-    """What the text of a pipeline names, which may be more than what it reads. `previous-stage` reads the last event."""
+    """What the text of a pipeline names, which may be more than it reads. `previous-stage` reads the last event."""
     text = JSON.encode(document).decode()
     named = frozenset(_ROOTS_READ.findall(text))
     return named | {"lastAppendedEvent"} if "previous-stage" in text else named

@@ -62,7 +62,14 @@ class Cases:
         self._chance = random.Random(7)
 
     def all(self) -> list[Case]:
-        return [*self._totals(), *self._pages(), *self._filters(), *self._searches(), *self._found()]
+        return [
+            *self._totals(),
+            *self._pages(),
+            *self._filters(),
+            *self._numbered(),
+            *self._searches(),
+            *self._found(),
+        ]
 
     # --- kinds of cases ---------------------------------------------------------------------------------------------
 
@@ -113,6 +120,40 @@ class Cases:
             self._lists("a time before all", lambda: RunQuery(created_to=self._plan.first_at)),
             self._lists("children of a run", lambda: RunQuery(parent_id=self._id())),
         ]
+
+    def _numbered(self) -> list[Case]:
+        """Pages 1 to 100 with their totals, by the workflow's name and filters, as the runs API asks for them."""
+        names: list[tuple[str, Callable[[], str]]] = [
+            ("no name", lambda: ""),
+            ("a name", self._workflow),
+            ("ten names", lambda: f"LOW-{self._chance.randrange(20):02d}"),
+            ("a hundred names", lambda: f"w-{self._chance.randrange(2)}"),
+            ("every name", lambda: "Workflow"),
+            ("no run's name", lambda: "xylophone"),
+        ]
+        filters: list[tuple[str, Callable[[], dict[str, Any]]]] = [
+            ("", dict),
+            (", status", lambda: {"statuses": (self._chance.choice(list(Status)),)}),
+            (", workflow", lambda: {"workflows": (self._workflow(),)}),
+        ]
+        return [
+            Case(f"page 1 to 100 of {limit} with total: {name}{more}", partial(self._page, text, filtered, limit))
+            for name, text in names
+            for more, filtered in filters
+            for limit in (10, 100)
+        ]
+
+    async def _page(self, text: Callable[[], str], filters: Callable[[], dict[str, Any]], limit: int) -> None:
+        """As the runs API does it: the totals, then the page if there is one."""
+        named, filtered = text(), filters()
+        workflow = filtered.get("workflows", (None,))[0]
+        counts = await self._engine.count_runs(CountQuery(owner=OWNER, workflow=workflow, named=named))
+        wanted = filtered.get("statuses", tuple(Status))
+        total = sum(runs for (_, status), runs in counts.items() if status in wanted)
+        offset = limit * self._chance.randrange(100)
+        if offset < total:
+            query = RunQuery(owner=OWNER, named=named, offset=offset, limit=limit, **filtered)
+            assert await self._engine.list_runs(query), f"expected {query} to find some of {total}"
 
     def _searches(self) -> list[Case]:
         texts: list[tuple[str, Callable[[], str]]] = [

@@ -8,7 +8,7 @@ import inspect
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
@@ -22,8 +22,10 @@ from stepwell.core.program import Program
 from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.local import FileLock, LocalDispatch
 from stepwell.dispatch.port import Dispatch
+from stepwell.doors.access import access_rules, egress_rules, takes_tokens, token_verifier
 from stepwell.engine import Engine, EngineOptions
-from stepwell.engine.clock import SystemClock
+from stepwell.engine.clock import Clock, SystemClock
+from stepwell.files import Files
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
@@ -32,14 +34,19 @@ from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms
 from stepwell.programs.processes import LocalProcesses
 from stepwell.programs.secrets import ServerSecrets
-from stepwell.security.authentication import AccessRules, Authenticator
-from stepwell.security.keys import ApiKeys
+from stepwell.security.authentication import Authenticator
+from stepwell.security.egress.rules import EgressRules, check_url
+from stepwell.security.keys import ApiKeys, FirstKey
+from stepwell.security.masking import mask_access_log
 from stepwell.settings import Settings, load_settings, masked
 from stepwell.store.port import Record
 from stepwell.store.sqlite.store import SqliteStore, store_for
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from stepwell.doors.kit import Api
+    from stepwell.security.egress.transport import GuardedTransport
 
 _Program = TypeVar("_Program", bound=Program)
 
@@ -55,17 +62,27 @@ class App:
     """Functions, workflows and the engine that runs them.
 
     `async with app:` opens the engine and drives runs in this process; with `drive=False` it reads and commands only,
-    beside another process that drives. `db` wins over the settings of the environment and `stepwell.toml`.
+    beside another process that drives. `db` wins over the settings of the environment and `stepwell.toml`. `clock`
+    is what the engine and the guards of the server go by.
     """
 
-    def __init__(self, *, db: str | None = None, drive: bool = True, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        db: str | None = None,
+        drive: bool = True,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.db = db
         self.drive = drive
+        self._clock: Clock = clock if clock is not None else SystemClock()
         self.functions = Functions()
         self.function = self.functions.function
         self._settings = settings
         self._native = NativePrograms()
-        self._http = HttpxClient()
+        self._operator_http = HttpxClient()
+        """For documents of the operator (files, `load`), who may call any address."""
         self._jq = JqWorkers()
         self._jq_closed = False
         self._processes = LocalProcesses()
@@ -83,12 +100,41 @@ class App:
         base_url = settings.public_url or f"http://{settings.host}:{settings.port}"
         return FlowPrograms(
             functions=self.functions,
-            http=self._http,
+            http=self._operator_http,
             expressions=self._jq,
             secrets=ServerSecrets(),
             processes=self._processes if settings.allow_processes else None,
             callbacks=SecretTokens(lambda: self._token_key, base_url=base_url),
         )
+
+    @cached_property
+    def egress(self) -> EgressRules:
+        """Which addresses may be called for what came through a door. Raises `SettingsError`."""
+        return egress_rules(self.settings)
+
+    def check_url(self, url: str) -> None:
+        """Whether a URL that came through a door may be called, as far as its text tells. Raises `ValueError`."""
+        check_url(url, self.egress)
+
+    @cached_property
+    def guarded_http(self) -> HttpxClient:
+        """For documents, webhooks and other URLs that came through a door: every address is checked first."""
+        rules = self.egress
+
+        def transport() -> "GuardedTransport":
+            from stepwell.security.egress.transport import GuardedTransport  # here, since it brings httpx (0.1 s)
+
+            return GuardedTransport(rules)
+
+        return HttpxClient(transport=transport)
+
+    @cached_property
+    def files(self) -> Files | None:
+        """The files that runs were given; None when there is no folder to keep them in (a database in memory)."""
+        folder = self.settings.files_dir
+        if not folder and (database := _file_of(store_for(self.settings.db))) is not None:
+            folder = f"{database}.files"
+        return Files(Path(folder)) if folder else None
 
     # --- registering ------------------------------------------------------------------------------------------------
 
@@ -183,7 +229,9 @@ class App:
         try:
             if engine is not None:
                 await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
-            await self._http.aclose()
+            await self._operator_http.aclose()
+            if "guarded_http" in self.__dict__:
+                await self.guarded_http.aclose()
             await self._processes.aclose()
             await self._jq.close()
             self._jq_closed = True
@@ -201,14 +249,22 @@ class App:
 
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
-        from stepwell.doors import events, operations  # here, since a program of its own needs no server (0.2 s)
+        # Here, since a program of its own needs no server (0.2 s).
+        from stepwell.doors import agents, events, operations
         from stepwell.doors.guards import guards
         from stepwell.doors.server import build
 
         settings = self.settings
-        clock = SystemClock()
-        middleware = guards(settings.host, authenticator=lambda: self._authenticator, clock=clock.now)
-        server = build([*operations.routes, *events.routes], opening=self._opened, middleware=middleware)
+        self._new_authenticator = partial(Authenticator, access_rules(settings), tokens=token_verifier(settings))
+        doors: list[Api] = [agents.api, events.api, operations.api]
+        middleware = guards(
+            settings,
+            doors=[door.door for door in doors],
+            authenticator=lambda: self._authenticator,
+            clock=self._clock.now,
+        )
+        mask_access_log()
+        server = build(opening=self._opened, middleware=middleware, doors=doors)
         server.state.database = masked(settings.db)
         return server
 
@@ -226,15 +282,15 @@ class App:
             yield self.engine
 
     async def _open_doors(self, engine: Engine) -> None:
-        """Who may come in: anybody of this machine until somebody makes an API key, then who has one."""
+        """Who may come in: anybody of this machine until there are tokens or an API key, then who has one."""
         keys = ApiKeys(engine.store, row=Record)
-        rules = AccessRules(bind=self.settings.host, configured=await keys.exist())
-        self._authenticator = Authenticator(rules, keys=keys)
+        self._authenticator = self._new_authenticator(keys=keys, has_keys=FirstKey(keys.exist).made)
 
-    async def has_keys(self) -> bool:
-        """Whether there is an API key that is good now: without one only this machine may call."""
+    async def knows_callers(self) -> bool:
+        """Whether tokens are set up, or an API key is good now: without, only this machine may call."""
         now = self.engine.clock.now()
-        return any(key.state(now) == "active" for key in await ApiKeys(self.engine.store, row=Record).list())
+        keys = ApiKeys(self.engine.store, row=Record)
+        return takes_tokens(self.settings) or any(key.state(now) == "active" for key in await keys.list())
 
     def _prepare_file(self, store: SqliteStore) -> None:
         """The file must exist for who only reads and commands; who drives it takes its lock."""
@@ -265,6 +321,8 @@ class App:
             store=store,
             dispatch=dispatch,
             programs=[self.flows, self._native],
+            clock=self._clock,
+            files=self.files,
             options=EngineOptions(idle_s=settings.idle_s, keep_ended_s=settings.keep_ended_s),
         )
 

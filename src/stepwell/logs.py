@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from stepwell.security.masking import mask_event
 from stepwell.settings import LogFormat, LogLevel
 
 
@@ -31,11 +32,12 @@ def set_up_logging(level: LogLevel, format: LogFormat) -> None:
 
 
 def _renderer(format: LogFormat) -> list[Any]:
+    masked = [structlog.processors.format_exc_info, mask_event]  # tracebacks as text first: they may hold secrets too
     if format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [*masked, structlog.processors.JSONRenderer()]
     colors = sys.stderr.isatty()
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, pad_event_to=0)]
+    return [*masked, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, pad_event_to=0)]
 
 
 def _foreign(renderer: list[Any]) -> list[Any]:

@@ -26,6 +26,12 @@ MASK: Final = "***"
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Texts = tuple[str, ...]
+"""A list in the file, text with commas in an environment variable."""
+_SECRET: Final = {"secret": True}
+"""Of a setting whose value is shown nowhere."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     app: Annotated[str, Meta(description="the program's stepwell.App as module:attribute")] = ""
     flows: Annotated[str, Meta(description="flow document, or folder of them, to load at start")] = ""
     idle_s: Annotated[NotNegative, Meta(description="how long a run that only waits stays in memory")] = 5.0
+    files_dir: Annotated[
+        str, Meta(description="folder of the files that runs are given; not set: the database's name with .files")
+    ] = ""
+    execute_wait_s: Annotated[
+        NotNegative, Meta(description="how long a blocking execution waits for its run, at most")
+    ] = 300.0
     keep_ended_s: Annotated[
         NotNegative | None, Meta(description="delete runs that ended longer ago; not set: keep all")
     ] = None
@@ -52,6 +64,65 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_processes: Annotated[bool, Meta(description="let documents run shell commands and scripts")] = False
     log_level: Annotated[LogLevel, Meta(description="least level that is logged")] = "info"
     log_format: Annotated[LogFormat, Meta(description="text or json, one line each, on stderr")] = "text"
+
+    # who is let in (docs/security.md)
+    jwt_issuer: Annotated[str, Meta(description="issuer of tokens, exactly as their claim iss has it")] = ""
+    jwt_audience: Annotated[Texts, Meta(description="audiences, one of which a token is meant for (aud)")] = ()
+    jwt_jwks: Annotated[str, Meta(description="the issuer's public keys (JWKS): https:// URL, or a file")] = ""
+    jwt_secret: Annotated[
+        str, Meta(description="secret shared with the issuer (HS256), 32 bytes or more", extra=_SECRET)
+    ] = ""
+    jwt_algorithms: Annotated[Texts, Meta(description="algorithms allowed for public keys")] = (
+        "RS256",
+        "ES256",
+        "EdDSA",
+    )
+    jwt_leeway_s: Annotated[float, Meta(ge=0, le=60, description="how far clocks may differ")] = 30.0
+    jwt_roles_claims: Annotated[Texts, Meta(description="claims that hold roles; paths have dots")] = (
+        "realm_access.roles",
+        "roles",
+    )
+    jwt_organisations_claims: Annotated[Texts, Meta(description="claims that hold organisations")] = (
+        "organizations",
+        "organization",
+        "org_id",
+    )
+    jwt_display_claims: Annotated[Texts, Meta(description="claims of a person's name; the first there is")] = (
+        "preferred_username",
+        "name",
+        "email",
+    )
+    jwt_scopes_claim: Annotated[
+        str, Meta(description="claim with read, write, admin; not set: a token may read and write")
+    ] = ""
+    jwt_admin_role: Annotated[str, Meta(description="role that sees and steers the runs of all owners")] = ""
+    auth_cookie: Annotated[str, Meta(description="cookie that may hold a token, at the runs API")] = "token"
+    auth_query_tokens: Annotated[bool, Meta(description="take ?token= on GET streams of the runs API")] = False
+    auth_failures_per_minute: Annotated[
+        Count, Meta(description="wrong credentials per address and minute, then 429; 0: not bounded")
+    ] = 10
+    trusted_networks: Annotated[
+        Texts, Meta(description="networks whose callers act for the organisation they name, at the runs API")
+    ] = ()
+    cors_origins: Annotated[Texts, Meta(description="origins of web pages that may use the server")] = ()
+
+    # what may be sent, and how much of it
+    rate_limit: Annotated[Count, Meta(description="requests per principal and minute; 0: no limit")] = 0
+    max_streams: Annotated[int, Meta(ge=1, description="streams open at once per principal")] = 20
+    max_header_bytes: Annotated[
+        int, Meta(ge=1024, le=65536, description="names, values and target of a request together")
+    ] = 32 * 1024
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="a request's body")] = 1024 * 1024
+    max_upload_bytes: Annotated[int, Meta(ge=1024, description="a multipart body, with its files")] = 64 * 1024 * 1024
+    max_json_depth: Annotated[int, Meta(ge=1, le=256, description="levels of JSON in a body")] = 64
+
+    # which addresses are called for documents and URLs that came through an API
+    egress_allow: Annotated[
+        Texts, Meta(description="hosts, host:port or networks called although they are not public")
+    ] = ()
+    egress_deny: Annotated[Texts, Meta(description="networks never called")] = ()
+    egress_http: Annotated[bool, Meta(description="call http:// too, not only https://")] = False
+    egress_ports: Annotated[tuple[Port, ...], Meta(description="ports that are called")] = (80, 443)
 
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -89,7 +160,7 @@ class LoadedSettings(msgspec.Struct, frozen=True, kw_only=True):
         return [
             Setting(
                 name=name,
-                value=masked(getattr(self.settings, name)),
+                value=shown(name, getattr(self.settings, name)),
                 origin=self.origins.get(name, "default"),
                 meaning=_meaning(field.type),
             )
@@ -149,16 +220,26 @@ def _checked(name: str, value: Any, *, origin: str, strict: bool = True) -> Any:
     if field is None:
         raise SettingsError(f"{origin}: there is no setting {name!r}{_hint(name)}")
     try:
-        return msgspec.convert(value, field.type, strict=strict)
+        return msgspec.convert(_as_list(value, field.type, strict), field.type, strict=strict)
     except msgspec.ValidationError as fault:
-        raise SettingsError(f"{origin}: {name}: {_expected(field.type, fault)}, found {value!r}") from None
+        found = "a value that is not shown" if _is_secret(name) else repr(value)
+        raise SettingsError(f"{origin}: {name}: {_expected(field.type, fault)}, found {found}") from None
+
+
+def _as_list(value: Any, kind: Any, strict: bool) -> Any:
+    """Text of the environment is a list by its commas."""
+    if strict or not isinstance(value, str) or get_origin(get_args(kind)[0]) is not tuple:
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _expected(kind: Any, fault: msgspec.ValidationError) -> str:
-    choices = get_args(get_args(kind)[0])
-    if get_origin(get_args(kind)[0]) is Literal:
-        return f"expected one of {', '.join(choices)}"
-    return str(fault).partition(", got")[0].replace("Expected", "expected").replace("`", "")
+    plain = get_args(kind)[0]
+    if get_origin(plain) is Literal:
+        return f"expected one of {', '.join(get_args(plain))}"
+    what = str(fault).partition(", got")[0].partition(" - at")[0].replace("Expected", "expected").replace("`", "")
+    what = what.replace("expected array", "expected a list")
+    return f"{what} in the list" if "$[" in str(fault) else what
 
 
 def _hint(name: str) -> str:
@@ -170,6 +251,16 @@ def _meaning(kind: Any) -> str:
     extra = msgspec.inspect.type_info(kind)
     schema = extra.extra_json_schema if isinstance(extra, msgspec.inspect.Metadata) else None
     return str((schema or {}).get("description", ""))
+
+
+def _is_secret(name: str) -> bool:
+    kind = msgspec.inspect.type_info(FIELDS[name].type)
+    return isinstance(kind, msgspec.inspect.Metadata) and kind.extra == _SECRET
+
+
+def shown(name: str, value: Any) -> Any:
+    """The value of a setting as it may be shown."""
+    return MASK if value and _is_secret(name) else masked(value)
 
 
 def masked(value: Any) -> Any:

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from stepwell import App
+from stepwell.cli.serve import refuse_strangers
+from stepwell.settings import Settings
+
 from . import documents
 from .commands import Shell, until
 
@@ -96,9 +100,25 @@ def test_address_of_another_machine(inside: Shell, host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
 def test_address_that_others_can_reach(inside: Shell, host: str) -> None:
     assert (
-        "make an API key first (stepwell keys create), or listen on 127.0.0.1"
+        "make an API key first (stepwell keys create), or set up tokens (jwt_issuer), or listen on 127.0.0.1"
         in inside.run("serve", "--host", host).sentence
     )
+
+
+async def test_address_that_others_can_reach_is_fine_once_there_are_tokens(shell: Shell) -> None:
+    settings = Settings(
+        db=f"sqlite:///{shell.folder}/t.db", jwt_issuer="https://id", jwt_audience=("a",), jwt_secret="x" * 32
+    )
+    async with App(settings=settings) as app:
+        await refuse_strangers(app, "0.0.0.0")
+
+
+def test_tokens_that_are_half_set_up_stop_it(inside: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPWELL_JWT_ISSUER", "https://id.example")
+
+    sentence = inside.run("serve", "--port", "0").sentence
+
+    assert sentence == "stepwell: jwt_issuer is set, and jwt_audience is not: tokens need both"
 
 
 def test_flows_with_a_fault_stop_it(inside: Shell) -> None:

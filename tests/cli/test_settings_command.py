@@ -18,9 +18,21 @@ def test_every_setting_has_its_origin(inside: Shell, monkeypatch: pytest.MonkeyP
 
 
 def test_passwords_are_masked(inside: Shell) -> None:
-    url = "postgresql://ann:secret@db/runs"
+    url = "postgresql://ann:open-sesame@db/runs"
 
     for output in ("--json", ""):
         ran = inside.run("settings", "--db", url, *([output] if output else []))
         assert "postgresql://ann:***@db/runs" in ran.out
-        assert "secret" not in ran.out
+        assert "open-sesame" not in ran.out
+
+
+def test_secrets_are_masked_and_lists_are_lists(inside: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPWELL_JWT_SECRET", "open-sesame-and-nobody-knows-it")
+    monkeypatch.setenv("STEPWELL_CORS_ORIGINS", "https://a.example,https://b.example")
+
+    shown = {one["name"]: one["value"] for one in inside.run("settings", "--json").json}
+    table = inside.run("settings").out
+
+    assert (shown["jwt_secret"], shown["cors_origins"]) == ("***", ["https://a.example", "https://b.example"])
+    assert "https://a.example, https://b.example" in table
+    assert "open-sesame" not in table

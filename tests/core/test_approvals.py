@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.approvals import ApprovalRequest, faults
+from stepwell.core.approvals import ApprovalRequest, StandingDecision, faults
 from stepwell.core.decide import Refusal, decide, find_approval
 from stepwell.core.state import StepStatus
 
@@ -22,7 +22,14 @@ def reject(actor: h.Actor = ANNA, id: str = "A") -> c.DecideApproval:
     return c.DecideApproval(approval_id=id, approved=False, actor=actor)
 
 
-DECIDED = h.ApprovalDecided(at=5.0, key="a", approved=True)
+def bypassing() -> c.DecideApproval:
+    return c.DecideApproval(approval_id="A", approved=True, actor=ANNA, bypass=True)
+
+
+DECIDED = h.ApprovalDecided(at=5.0, key="a", approved=True, actor=ANNA)
+BY_BERT = h.ApprovalDecided(at=6.0, key="a", approved=True, actor=BERT)
+REJECTED = h.ApprovalDecided(at=6.0, key="a", approved=False, actor=BERT)
+EXPIRED = h.ApprovalDecided(at=6.0, key="a", approved=False, expired=True)
 VOTED = h.ApprovalVoted(at=5.0, key="a", actor=ANNA)
 FORGOTTEN: list[h.AnyEvent] = [CANCELLED, h.RunRetried(at=10.0, generation=2, forget=("a",)), h.RunStarted(at=11.0)]
 
@@ -38,13 +45,38 @@ ANSWERS: list[tuple[str, list[h.AnyEvent], c.AnyCommand, object]] = [
     ("without it one does not", running(asked(approvers=("role:boss",)), owner="x"), approve(), "not_an_approver"),
     ("one of two is a vote", running(asked(required=2)), approve(), ["ApprovalVoted"]),
     ("the second decides", running(asked(required=2), VOTED), approve(BERT), ["ApprovalDecided"]),
-    ("nobody votes twice", running(asked(required=2), VOTED), approve(), "already_voted"),
-    ("nor takes a vote back", running(asked(required=2), VOTED), reject(), "already_voted"),
+    ("a second vote of the same person is none", running(asked(required=2), VOTED), approve(), []),
+    ("nobody takes a vote back", running(asked(required=2), VOTED), reject(), "approval_already_decided"),
     ("one rejection rejects", running(asked(required=2), VOTED), reject(BERT), ["ApprovalDecided"]),
-    ("a decision stands", running(asked(), DECIDED), approve(), "already_decided"),
-    ("against everybody", running(asked(), DECIDED), reject(BERT), "already_decided"),
-    ("also when the run has ended", running(asked(), CANCELLED), approve(), "already_decided"),
-    ("also when it was forgotten", running(asked(), *FORGOTTEN), approve(), "already_decided"),
+    ("the same decision again changes nothing", running(asked(), DECIDED), approve(), []),
+    ("also by who voted first", running(asked(required=2), VOTED, BY_BERT), approve(), []),
+    ("the other one is refused", running(asked(), DECIDED), reject(), "approval_already_decided"),
+    ("a decision stands against everybody", running(asked(), DECIDED), approve(BERT), "approval_already_decided"),
+    ("who voted for what was rejected learns it", running(asked(required=2), VOTED, REJECTED), approve(),
+     "approval_already_decided"),
+    ("also when the run has ended", running(asked(), CANCELLED), approve(), "approval_already_decided"),
+    ("also when it was forgotten", running(asked(), *FORGOTTEN), approve(), "approval_already_decided"),
+    ("a forgotten decision stands no more", running(asked(), DECIDED, *FORGOTTEN), approve(),
+     "approval_already_decided"),
+    ("an old approval decides nothing", running(asked(), DECIDED, *FORGOTTEN, asked(id="B")), approve(),
+     "approval_already_decided"),
+    ("the new one is decided", running(asked(), DECIDED, *FORGOTTEN, asked(id="B")), approve(id="B"),
+     ["ApprovalDecided"]),
+    ("nobody decides what has expired", running(asked(), EXPIRED), approve(), "approval_expired"),
+    ("the owner's role is the owner", running(asked(approvers=("role:owner",)), owner="anna"), approve(),
+     ["ApprovalDecided"]),
+    ("and nobody who has a role of that name", running(asked(approvers=("role:owner",)), owner="x"),
+     approve(h.Actor(id="carl", type="user", roles=("owner",))), "not_an_approver"),
+    ("the owner may be named beside others", running(asked(approvers=("bert", "role:owner")), owner="anna"),
+     approve(), ["ApprovalDecided"]),
+    ("an administrator overrides who may decide, on the record", running(asked(), owner="x"),
+     bypassing(), ["ApprovalBypassed", "ApprovalDecided"]),
+    ("and who started the run", running(asked(allow_self_approval=False), actor=ANNA), bypassing(),
+     ["ApprovalBypassed", "ApprovalDecided"]),
+    ("but not how many must", running(asked(required=2), owner="x"), bypassing(),
+     ["ApprovalBypassed", "ApprovalVoted"]),
+    ("with nothing to override nothing is noted", running(asked()), bypassing(), ["ApprovalDecided"]),
+    ("what is decided is not overridden", running(asked(), REJECTED), bypassing(), "approval_already_decided"),
     ("a paused run can be decided on", running(asked(), PAUSED), approve(), ["ApprovalDecided"]),
     ("an unknown approval is not found", running(asked()), approve(id="B"), "not_found"),
     ("who started the run may approve it", running(asked(), actor=ANNA), approve(), ["ApprovalDecided"]),
@@ -81,16 +113,39 @@ STANDING: list[tuple[list[h.AnyEvent], str]] = [
 def test_refusal_names_the_decision_that_stands(events: list[h.AnyEvent], standing: str) -> None:
     decision = decide(state_of(events), approve(BERT), NOW)
     assert isinstance(decision, Refusal)
-    assert decision.standing == standing
+    assert decision.standing.decision == standing
     assert standing in decision.message
 
 
-EXPIRY: list[tuple[str, str]] = [("fail", "rejected"), ("reject", "rejected"), ("approve", "approved")]
+def test_decision_that_stands_has_its_author_its_time_and_its_reason() -> None:
+    decision = decide(state_of(then(running(asked()), approve())), reject(BERT), NOW + 9)
+    assert isinstance(decision, Refusal)
+    assert decision.standing == StandingDecision(decision="approved", at=NOW, actor="anna", comment="fine")
+
+
+def test_every_vote_is_kept_with_its_channel_and_what_it_overrode() -> None:
+    command = msgspec.structs.replace(approve(BERT), via="agents")
+    events = then(
+        then(running(asked(required=2), owner="x"), bypassing()), msgspec.structs.replace(command, bypass=True)
+    )
+    found = find_approval(state_of(events), "A")
+    assert found is not None
+    votes = [(vote.actor, vote.via, vote.bypass, vote.data) for vote in found[2].votes]
+    assert votes == [("anna", "", "not_an_approver", h.NULL), ("bert", "agents", "not_an_approver", raw({"n": 1}))]
+
+
+EXPIRY: list[tuple[str, str]] = [
+    ("fail", "rejected"),
+    ("reject", "rejected"),
+    ("approve", "approved"),
+    ("goto", "rejected"),
+]
 
 
 @pytest.mark.parametrize(("on_timeout", "decision"), EXPIRY)
 def test_approval_that_nobody_decides_expires(on_timeout: str, decision: str) -> None:
-    events = then(running(asked(due_at=50.0, timeout_s=47.0, on_timeout=on_timeout)), c.FireTimer(key="a"))
+    asking = asked(due_at=50.0, timeout_s=47.0, on_timeout=on_timeout, goto="other")
+    events = then(running(asking), c.FireTimer(key="a"))
     output = _output(events)
     assert (output["decision"], output["expired"]) == (decision, True)
     assert state_of(events).steps["a"].status is StepStatus.COMPLETED
@@ -143,6 +198,8 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     ({"on_timeout": "escalate", "timeout_s": 5.0}, ["escalate_to: expected somebody to escalate to, found nobody"]),
     ({"on_timeout": "escalate", "escalate_to": ("ann",)},
      ["timeout_s: expected a time after which to escalate, found none"]),
+    ({"on_timeout": "goto", "goto": "late"}, []),
+    ({"on_timeout": "goto"}, ["goto: expected a step to go on at, found none"]),
 ]  # fmt: skip
 
 

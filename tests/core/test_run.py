@@ -224,6 +224,35 @@ def test_scheduled_run_falls_due_and_is_started() -> None:
     assert (state.status, state.timers) == (Status.PENDING, {})
 
 
+_PUT_OFF = created(start_at=50.0)
+_ROLLED_BACK = h.RunRolledBack(at=7.0, to_seq=1, generation=2)
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [PAUSED, RESUMED],
+        [PAUSED, _ROLLED_BACK, RESUMED],
+        [PAUSED, _ROLLED_BACK, h.RunRolledBack(at=8.0, to_seq=2, generation=3), RESUMED, PAUSED, RESUMED],
+        [CANCELLED, h.RunRetried(at=10.0, generation=2)],
+        [CANCELLED, _ROLLED_BACK, RESUMED],
+        [PAUSED, CANCELLED, h.RunRetried(at=10.0, generation=2)],
+    ],
+)
+def test_run_whose_time_has_not_come_is_scheduled_again_whatever_is_done_to_it(commands: list[h.AnyEvent]) -> None:
+    state = state_of([_PUT_OFF, *commands])
+    assert (state.status, state.timers) == (Status.SCHEDULED, {"": 50.0})
+    assert state_of([_PUT_OFF, *commands[:1]]).timers == {}
+
+
+@pytest.mark.parametrize(
+    "commands", [[PAUSED, _ROLLED_BACK, RESUMED], [CANCELLED, h.RunRetried(at=60.0, generation=2)]]
+)
+def test_run_whose_time_has_come_waits_for_no_other(commands: list[h.AnyEvent]) -> None:
+    state = state_of([_PUT_OFF, h.RunFellDue(at=50.0), *commands])
+    assert (state.status, state.timers) == (Status.PENDING, {})
+
+
 def test_run_started_again_keeps_its_first_start() -> None:
     assert state_of(running(FAILED, h.RunRetried(at=10.0, generation=2), h.RunStarted(at=11.0))).started_at == 2.0
 

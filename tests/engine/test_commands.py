@@ -249,7 +249,7 @@ def test_exactly_one_of_racing_decisions_wins(trial: int) -> None:
         cancelling = [life.beside.cancel(run_id)] if trial % 3 == 0 else []
         answers = await asyncio.gather(*deciding, *cancelling, return_exceptions=True)
         won = [answer for answer in answers if not isinstance(answer, BaseException)]
-        decided = len([answer for answer in answers[:3] if answer is None])
+        decided = len([answer for answer in answers[:3] if answer is True])
         assert decided <= 1
         assert len(won) >= 1
         for answer in answers:
@@ -271,7 +271,7 @@ def test_second_decision_is_told_what_stands() -> None:
         return refused
 
     refused = play({"asking": asking(ApprovalRequest())}, scenario, quiet=True)
-    assert (refused.code, refused.standing) == ("already_decided", "rejected")
+    assert (refused.code, refused.standing.decision) == ("approval_already_decided", "rejected")
 
 
 def test_hanging_up_on_a_command_harms_nobody_else() -> None:

@@ -1,12 +1,14 @@
 """Starting runs: once for each key, at a time, and waiting for the end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, WorkflowNotFoundError
 from stepwell.core.status import Status
+from stepwell.engine import Engine
 from stepwell.store.port import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
@@ -88,6 +90,48 @@ def test_run_that_starts_later_survives_a_crash() -> None:
             world.live(put_off, crash=CrashAt(1, after=True))
         world.live(put_off)
         world.check(crashes=1)
+
+
+async def _paused(engine: Engine, run_id: str) -> None:
+    await engine.pause(run_id)
+    await asyncio.sleep(10)
+    await engine.resume(run_id)
+
+
+async def _rolled_back(engine: Engine, run_id: str) -> None:
+    await engine.pause(run_id)
+    await engine.roll_back(run_id, 1)
+    await asyncio.sleep(10)
+    await engine.resume(run_id)
+
+
+async def _retried(engine: Engine, run_id: str) -> None:
+    await engine.cancel(run_id)
+    await engine.retry(run_id)
+
+
+async def _paused_for_long(engine: Engine, run_id: str) -> None:
+    await engine.pause(run_id)
+    await asyncio.sleep(7200)
+    assert (await engine.get(run_id)).status is Status.PAUSED
+    await engine.resume(run_id)
+
+
+@pytest.mark.parametrize(
+    ("interfere", "after_s"), [(_paused, 3600), (_rolled_back, 3600), (_retried, 3600), (_paused_for_long, 7200)]
+)
+def test_run_that_starts_later_never_starts_earlier(
+    interfere: Callable[[Engine, str], Awaitable[None]], after_s: float
+) -> None:
+    async def scenario(life: Life) -> None:
+        now = life.engine.clock.now()
+        started = await life.engine.start("simple", 5, start_at=now + 3600)
+        await interfere(life.engine, started.run_id)
+        assert (await life.engine.result(started.run_id)).output == 5
+        begun = (await life.engine.state(started.run_id)).started_at
+        assert begun == pytest.approx(now + after_s, abs=2)
+
+    play({"simple": simple}, scenario, quiet=True)
 
 
 def test_unknown_workflow_and_input_that_is_no_json_are_refused() -> None:

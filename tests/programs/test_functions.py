@@ -12,6 +12,7 @@ import pytest
 from stepwell.core.errors import ERROR_BASE, Problem, StepFailure, problem
 from stepwell.core.program import StepContext
 from stepwell.core.retry import RetryPolicy
+from stepwell.core.status import Status
 from stepwell.programs.functions import Function, FunctionExistsError, Functions
 
 
@@ -22,6 +23,7 @@ class Point(msgspec.Struct):
 
 class Step:
     run_id, key, attempt, idempotency_key = "r", "/k", 1, "r/k/1"
+    status = Status.RUNNING
 
     def heartbeat(self) -> None: ...
 
@@ -30,6 +32,8 @@ class Step:
     def progress(self, fraction: float) -> None: ...
 
     def publish(self, item: Any) -> None: ...
+
+    def late(self, value: Any = None, error: BaseException | None = None) -> None: ...
 
 
 async def call(function: Any, **arguments: Any) -> Any:

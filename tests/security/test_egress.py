@@ -12,12 +12,12 @@ from stepwell.security.egress import (
     EgressReason,
     EgressRefusedError,
     EgressRules,
-    GuardedTransport,
     check_url,
     parse_exceptions,
 )
 from stepwell.security.egress.addresses import Address, kind_of
 from stepwell.security.egress.rules import EgressSettingsError, parse_networks
+from stepwell.security.egress.transport import GuardedTransport
 
 from .servers import Served
 

@@ -1,5 +1,7 @@
 """What every store must do with definitions and with the small records of the product."""
 
+import msgspec
+
 from stepwell.store.port import Definition, Record, Store
 
 
@@ -66,6 +68,15 @@ async def test_record_is_written_over_the_expected_version_only(store: Store) ->
 async def test_records_that_are_due_are_found(store: Store) -> None:
     for id, due_at in (("a", 5.0), ("b", None), ("c", 3.0), ("d", 9.0)):
         await store.put_record(_record(id, due_at=due_at))
-    assert [record.id for record in await store.get_records("schedule", due_by=5.0)] == ["a", "c"]
+    assert [record.id for record in await store.get_records("schedule", due_by=5.0)] == ["c", "a"]
     assert [record.id for record in await store.get_records("schedule", limit=2)] == ["a", "b"]
     assert await store.get_records("other") == []
+
+
+async def test_records_of_an_owner_are_found(store: Store) -> None:
+    for id, owner in (("b", "anna"), ("a", "anna"), ("c", "bert")):
+        await store.put_record(msgspec.structs.replace(_record(id), owner=owner))
+    assert [record.id for record in await store.get_records("schedule", owner="anna")] == ["a", "b"]
+    assert [record.id for record in await store.get_records("schedule", owner="anna", limit=1)] == ["a"]
+    assert await store.get_records("schedule", owner="") == []
+    assert await store.get_records("schedule", id="c", owner="anna") == []

@@ -186,6 +186,38 @@ async def test_inbox_shows_what_each_may_decide(store: Store) -> None:
     assert await inbox(deciders=("bert", "anna"), before="2") == ["1"]
     assert await inbox(run_id="unknown") == []
     assert await inbox(before="unknown") == []
+    assert await inbox(offset=1) == ["2", "1"]
+    assert await inbox(approval_id="2") == ["2"]
+    assert await inbox(approval_id="2", deciders=("anna",)) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        (ApprovalQuery(), 4),
+        (ApprovalQuery(status=None), 5),
+        (ApprovalQuery(owner="anna"), 4),
+        (ApprovalQuery(deciders=("anna",)), 2),
+        (ApprovalQuery(deciders=("bert", "role:boss")), 2),
+        (ApprovalQuery(deciders=("bert", "role:boss", "anna", "bert")), 4),
+        (ApprovalQuery(deciders=("bert",), status=None), 2),
+        (ApprovalQuery(deciders=("bert", "anna"), owner="carl"), 0),
+        (ApprovalQuery(deciders=("bert", "anna"), approval_id="2"), 1),
+        (ApprovalQuery(deciders=("nobody",)), 0),
+    ],
+)
+async def test_inbox_is_counted_on_all_its_pages(store: Store, query: ApprovalQuery, number: int) -> None:
+    (run,) = await create(store, creation("a", owner="anna"))
+    approvals = [
+        asked("1", "a"),
+        asked("2", "a", approvers=("bert", "role:boss")),
+        asked("3", "a", approvers=("role:boss",)),
+        asked("4", "a", approvers=("role:owner",)),
+        asked("5", "a", approvers=("bert",), status="approved"),
+    ]
+    await store.commit([append(run, "a", 1, approvals=approvals)])
+    assert await store.count_approvals(query) == number
+    assert len(await store.list_approvals(query)) == number
 
 
 async def test_decided_approval_leaves_the_inbox_of_pending_ones(store: Store) -> None:
@@ -262,22 +294,22 @@ async def test_prune_takes_the_runs_that_ended_before(store: Store) -> None:
     extra = with_items(append(runs[0], "r0", 1, approvals=[asked("1", "r0")]), 1, StreamItem(type="item"))
     await store.commit([extra])
     await store.snapshot(runs[0], 1, b"state")
-    assert await store.prune(T0 + 2, 10) == 2
+    assert await store.prune(T0 + 2, 10) == ["r0", "r1"]
     assert ids(await store.list_runs(RunQuery())) == ["open", "r3", "r2"]
     assert await store.load(["r0"]) == []
     assert await store.stream("r0", 0, 10) == []
     assert await store.list_approvals(ApprovalQuery(status=None)) == []
     assert await store.count_runs(CountQuery()) == {("order", "completed"): 2, ("order", "running"): 1}
     assert len(await store.list_runs(RunQuery(search="findme"))) == 2
-    assert await store.prune(T0 + 2, 10) == 0
+    assert await store.prune(T0 + 2, 10) == []
 
 
 async def test_prune_takes_at_most_so_many_oldest_first(store: Store) -> None:
     for n, status in enumerate((Status.FAILED, Status.COMPLETED, Status.CANCELLED, Status.COMPLETED)):
         await create(store, creation(f"r{n}", status=status, ended_at=T0 + n))
-    assert await store.prune(T0 + 9, 2) == 2
+    assert await store.prune(T0 + 9, 2) == ["r0", "r1"]
     assert ids(await store.list_runs(RunQuery())) == ["r3", "r2"]
-    assert await store.prune(T0 + 9, 9) == 2
+    assert await store.prune(T0 + 9, 9) == ["r2", "r3"]
 
 
 # --- another process ------------------------------------------------------------------------------------------------

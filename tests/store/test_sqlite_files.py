@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.port import RunQuery
+from stepwell.store.port import NAME_LABEL, CountQuery, RunQuery
+from stepwell.store.sql import migrations
 from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite.connection import connect
+from stepwell.store.sqlite.connection import APPLICATION_ID, connect
 from stepwell.store.sqlite.store import store_for
 
-from .batches import T0, append, create, creation, ids
+from .batches import DAY, T0, append, create, creation, ids, row_of
 
 
 async def _made(path: Path) -> None:
@@ -186,3 +188,29 @@ def test_url_that_names_no_database_is_refused(url: str) -> None:
 def test_url_names_a_relative_or_an_absolute_file() -> None:
     assert store_for("sqlite:///runs.db").path == "runs.db"
     assert store_for("sqlite:////var/runs.db").path == "/var/runs.db"
+
+
+async def test_database_of_the_first_schema_is_brought_forward(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    old = connect(str(path))
+    old.execute(migrations("sqlite")[0][1])
+    old.execute(f"PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}")
+    rows = [
+        row_of(f"r{n}", at=T0 + n * 40_000, owner="ann", labels={NAME_LABEL: "Intake"} if n % 2 else {}, seq=1)
+        for n in range(6)
+    ]
+    for row in rows:
+        old.execute(
+            "INSERT INTO run (uuid, created_at, shown, seq, live, status, owner, workflow, step, attempts, "
+            "definition) VALUES (?, ?, ?, 1, 0, 'running', 'ann', 'order', '', 0, 'd')",
+            (row.run_id, row.created_at, msgspec.json.encode(row).decode()),
+        )
+    old.close()
+    store = SqliteStore(str(path))
+    await store.open()
+    await create(store, creation("new", owner="ann"))
+    assert await store.count_runs(CountQuery(owner="ann")) == {("order", "running"): 7}
+    assert await store.count_runs(CountQuery(named="intake")) == {("order", "running"): 3}
+    assert sum((await store.count_runs(CountQuery(to_day=DAY))).values()) == 2
+    assert await store.list_runs(RunQuery(workflows=("order",), named="Intake")) == rows[5::-2]
+    await store.close()

@@ -55,7 +55,7 @@ def create(
     print(text, flush=True)
     say(f"key {made.id} acts for {made.owner}; it is not shown again")
     if first:
-        say("it is the first: from its next start on, the server asks everybody for a token or a key")
+        say("it is the first: from now on the server asks everybody for a token or a key")
 
 
 @app.command(name="list")

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
@@ -28,7 +28,14 @@ class CannotListenError(StepwellError):
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends quietly: by itself it dies of the signal it was stopped with, which looks like a crash."""
+    """uvicorn that ends quietly: by itself it dies of the signal it was stopped with, which looks like a crash.
+
+    `end_streams` is called when it begins to stop: streams would keep it open until they are cut off.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,6 +50,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             _announce(listener)  # not before: whoever reads the line may stop the server at once
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_streams()
+        await super().shutdown(sockets)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
@@ -66,11 +77,11 @@ def serve(
 
 
 async def refuse_strangers(app: App, host: str) -> None:
-    """Without an API key only this machine may call. Raises `SettingsError`."""
-    if not is_loopback(host) and not await app.has_keys():
+    """Without tokens or an API key only this machine may call. Raises `SettingsError`."""
+    if not is_loopback(host) and not await app.knows_callers():
         raise SettingsError(
             f"--host {host}: everybody who reaches this address could run workflows: "
-            "make an API key first (stepwell keys create), or listen on 127.0.0.1"
+            "make an API key first (stepwell keys create), or set up tokens (jwt_issuer), or listen on 127.0.0.1"
         )
 
 
@@ -104,7 +115,7 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
         _tune_collection()
-        await Server(config).serve(sockets=[listener])
+        await Server(config, end_streams=app.engine.watchers.close).serve(sockets=[listener])
 
 
 def _announce(listener: socket.socket) -> None:

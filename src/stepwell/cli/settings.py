@@ -1,5 +1,7 @@
 """`stepwell settings`: every setting, its value and where that comes from."""
 
+from typing import Any
+
 from stepwell.cli.options import HERE, Json, Where
 from stepwell.cli.output import write_json, write_table
 
@@ -10,5 +12,11 @@ def show_settings(*, json: Json = False, where: Where = HERE) -> None:
     if json:
         write_json([{"name": one.name, "value": one.value, "origin": one.origin} for one in listed])
         return
-    rows = [(one.name, "" if one.value is None else str(one.value), one.origin, one.meaning) for one in listed]
+    rows = [(one.name, _text(one.value), one.origin, one.meaning) for one in listed]
     write_table(("name", "value", "origin", "meaning"), rows, empty="no settings")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(one) for one in value)
+    return "" if value is None else str(value)

@@ -7,9 +7,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-OnTimeout = Literal["fail", "reject", "approve", "escalate"]
+OnTimeout = Literal["fail", "reject", "approve", "escalate", "goto"]
 MAX_TIMEOUT_S: Final = 100 * 365 * 86_400
 ROLE: Final = "role:"
+OWNER_ROLE: Final = "role:owner"
+"""Stands for the run's owner."""
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,7 +19,8 @@ class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     `approvers` are principal ids or `role:<name>`; empty means the run's owner. `required` distinct approvers
     must approve; one rejection rejects. `timeout_s` counts from the request, also while the run is paused.
-    On time-out `escalate` asks `escalate_to` once more, for `timeout_s` again, and then fails.
+    On time-out `escalate` asks `escalate_to` once more, for `timeout_s` again, and then fails; with `goto` the
+    program goes on at its step `goto`.
     """
 
     prompt: str = ""
@@ -29,7 +32,22 @@ class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     timeout_s: float | None = None
     on_timeout: OnTimeout = "fail"
     escalate_to: tuple[str, ...] = ()
+    goto: str = ""
     allow_self_approval: bool = True
+
+
+class StandingDecision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an approval was decided: what a decision that comes too late is told. `decision` is approved, rejected,
+    expired or cancelled; `actor` is empty where nobody decided; `at` in seconds since the epoch, UTC.
+    """
+
+    decision: Literal["approved", "rejected", "expired", "cancelled"]
+    at: float
+    actor: str = ""
+    comment: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.decision} by {self.actor}" if self.actor else self.decision
 
 
 class ApprovalOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +83,8 @@ def faults_by_field(request: ApprovalRequest) -> dict[str, str]:
             found["escalate_to"] = too_few
         if timeout_s is None:
             found["timeout_s"] = "expected a time after which to escalate, found none"
+    if request.on_timeout == "goto" and not request.goto:
+        found["goto"] = "expected a step to go on at, found none"
     return found
 
 

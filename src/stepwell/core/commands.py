@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.errors import Problem
-from stepwell.core.history import NULL, SYSTEM, Actor
+from stepwell.core.history import NULL, SYSTEM, Actor, Base
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.core.status import WaitReason
 
@@ -39,16 +39,33 @@ class StopRun(Command, frozen=True, kw_only=True):
 
 
 class CancelRun(Command, frozen=True, kw_only=True):
+    """`compensate`: what the run has completed is undone by a run of its own."""
+
     reason: str = ""
+    compensate: bool = False
 
 
 class RetryRun(Command, frozen=True, kw_only=True):
-    """Go on from what failed (or was cut off); what completed stays."""
+    """Go on from what failed (or was cut off); what completed stays.
+
+    `from_step` is the step that somebody named to begin with again. `again` are the keys of the steps whose outcomes
+    are forgotten for that, with all that was recorded below them; without any, `from_step` is a key itself, and all
+    that was recorded after it goes too. `base` replaces what the run runs; `changed` are the keys of the steps that
+    its definition changed: a kept outcome of one of them is refused.
+    """
+
+    from_step: str = ""
+    again: tuple[str, ...] = ()
+    base: Base | None = None
+    changed: tuple[str, ...] = ()
 
 
 class RollBackRun(Command, frozen=True, kw_only=True):
+    """`compensate`: what is forgotten is undone by a run of its own."""
+
     to_seq: int
     reason: str = ""
+    compensate: bool = False
 
 
 class TakeSnapshot(Command, frozen=True, kw_only=True):
@@ -63,11 +80,29 @@ class SendSignal(Command, frozen=True, kw_only=True):
     data: Raw = NULL
 
 
+class AnswerCallback(Command, frozen=True, kw_only=True):
+    """The one answer that a callback takes, as the signal that its token stands for."""
+
+    signal: str
+    data: Raw = NULL
+
+
+class SendHeartbeat(Command, frozen=True, kw_only=True):
+    """Whoever works for the wait for `signal` is alive; `progress` is from 0 to 1."""
+
+    signal: str
+    progress: float | None = None
+
+
 class DecideApproval(Command, frozen=True, kw_only=True):
+    """`via` is the channel it came by. `bypass`: an administrator who decides against the rules, on the record."""
+
     approval_id: str
     approved: bool
     comment: str = ""
     data: Raw = NULL
+    via: str = ""
+    bypass: bool = False
 
 
 class EndChild(Command, frozen=True, kw_only=True):
@@ -89,6 +124,7 @@ class PickUp(Command, frozen=True, kw_only=True):
 class ScheduleStep(Command, frozen=True, kw_only=True):
     key: str
     name: str = ""
+    input: Raw = NULL
 
 
 class StartAttempt(Command, frozen=True, kw_only=True):
@@ -112,6 +148,7 @@ class SetTimer(Command, frozen=True, kw_only=True):
     key: str
     due_at: float
     name: str = ""
+    input: Raw = NULL
 
 
 class FireTimer(Command, frozen=True, kw_only=True):
@@ -124,8 +161,10 @@ class AwaitSignal(Command, frozen=True, kw_only=True):
     key: str
     signal: str
     deadline: float | None = None
+    heartbeat_s: float | None = None
     name: str = ""
     reason: WaitReason = WaitReason.EVENT
+    input: Raw = NULL
 
 
 class RequestApproval(Command, frozen=True, kw_only=True):
@@ -192,6 +231,8 @@ OutsideCommand = (
     | RollBackRun
     | TakeSnapshot
     | SendSignal
+    | AnswerCallback
+    | SendHeartbeat
     | DecideApproval
     | EndChild
 )

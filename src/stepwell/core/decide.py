@@ -7,39 +7,27 @@ wait because the run is paused or stopping. It never looks at a clock: `now` is 
 from collections.abc import Callable
 from typing import Any, Final, assert_never
 
-import msgspec
+from msgspec import Raw
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
+from stepwell.core.again import retry_run, roll_back
+from stepwell.core.approving import decide_approval, expire_approval, find_approval
+from stepwell.core.callbacks import answer_callback, take_heartbeat
+from stepwell.core.decision import HOLD, NOTHING, Decision, Hold, Refusal, by_table, wrong_status
+from stepwell.core.errors import Problem, problem
 from stepwell.core.retry import next_delay_s
-from stepwell.core.run import START_TIMER
-from stepwell.core.state import Approval, State, Step, StepKind, StepStatus
-from stepwell.core.status import Answer, Status, Trigger, allowed_from, outcome
+from stepwell.core.run import DEADLINE_TIMER, START_TIMER
+from stepwell.core.state import State, Step, StepKind, StepStatus
+from stepwell.core.status import Answer, Status, Trigger, outcome
+
+__all__ = ["HOLD", "MAX_EVENTS", "NOTHING", "Decision", "Hold", "Refusal", "decide", "find_approval"]
 
 MAX_EVENTS: Final = 100_000
 """A longer history is a loop that should have been several runs; the run fails and names the key."""
 
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a command is not accepted. `standing` is what already stands, e.g. a decision."""
-
-    code: str
-    message: str
-    status: str = ""
-    allowed_from: tuple[str, ...] = ()
-    standing: Any = None
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """The verb waits: the run is paused or stopping."""
-
-
-HOLD: Final = Hold()
 _RUNNING: Final = Status.RUNNING  # as in `run`: a lookup less on the path of every step
 _STEP_RUNNING: Final = StepStatus.RUNNING
-NOTHING: Final[list[h.AnyEvent]] = []
-
-Decision = list[h.AnyEvent] | Refusal | Hold
 
 
 def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
@@ -58,7 +46,7 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
             return _begin(
                 state,
                 command.key,
-                h.TimerSet(at=now, key=command.key, due_at=command.due_at, name=command.name),
+                h.TimerSet(at=now, key=command.key, due_at=command.due_at, name=command.name, input=command.input),
             )
         case c.AwaitSignal():
             return _begin(
@@ -70,6 +58,8 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
                     signal=command.signal,
                     name=command.name,
                     deadline=command.deadline,
+                    heartbeat_s=command.heartbeat_s,
+                    input=command.input,
                     reason=command.reason,
                 ),
             )
@@ -114,28 +104,30 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
             return [h.RunStarted(at=now)] if state.phase is Status.PENDING else NOTHING
         case c.SendSignal():
             return _send_signal(state, command, now)
+        case c.AnswerCallback():
+            return answer_callback(state, command, now)
+        case c.SendHeartbeat():
+            return take_heartbeat(state, command, now)
         case c.DecideApproval():
-            return _decide_approval(state, command, now)
+            return decide_approval(state, command, now)
         case c.EndChild():
             return _end_child(state, command, now)
         case c.PauseRun():
-            return _by_table(state, Trigger.PAUSE, h.RunPaused(at=now, actor=command.actor, reason=command.reason))
+            return by_table(state, Trigger.PAUSE, h.RunPaused(at=now, actor=command.actor, reason=command.reason))
         case c.ResumeRun():
-            return _by_table(state, Trigger.RESUME, h.RunResumed(at=now, actor=command.actor))
+            return by_table(state, Trigger.RESUME, h.RunResumed(at=now, actor=command.actor))
         case c.StopRun():
             return _stop(state, command, now)
         case c.CancelRun():
-            return _by_table(
-                state, Trigger.CANCEL, h.RunCancelled(at=now, actor=command.actor, reason=command.reason)
+            return by_table(
+                state,
+                Trigger.CANCEL,
+                h.RunCancelled(at=now, actor=command.actor, reason=command.reason, compensate=command.compensate),
             )
         case c.RetryRun():
-            return _by_table(
-                state,
-                Trigger.RETRY,
-                h.RunRetried(at=now, actor=command.actor, generation=state.generation + 1, forget=_cut_off(state)),
-            )
+            return retry_run(state, command, now)
         case c.RollBackRun():
-            return _roll_back(state, command, now)
+            return roll_back(state, command, now)
         case c.TakeSnapshot():
             return _take_snapshot(state, command, now)
         case _:
@@ -147,7 +139,7 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
 
 def _closed(state: State) -> Refusal | Hold:
     """Why nothing new may begin: the run has ended (refused), or stands still (held)."""
-    return _wrong_status(state, "go on") if state.terminal else HOLD
+    return wrong_status(state, "go on") if state.terminal else HOLD
 
 
 def _begin(state: State, key: str, *events: h.AnyEvent) -> Decision:
@@ -175,12 +167,13 @@ def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decisio
     key = command.key
     earlier = state.steps.get(key)  # a forgotten step goes on counting its attempts
     attempt = earlier.attempt + 1 if earlier is not None else 1
-    return _begin(
-        state,
-        key,
-        h.StepScheduled(at=now, key=key, name=command.name),
-        h.AttemptStarted(at=now, key=key, attempt=attempt),
+    name, input = command.name, command.input
+    scheduled = (
+        h.StepScheduled(at=now, key=key, name=name)
+        if input is h.NULL
+        else h.StepScheduled(at=now, key=key, name=name, input=input)
     )
+    return _begin(state, key, scheduled, h.AttemptStarted(at=now, key=key, attempt=attempt))
 
 
 def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decision:
@@ -203,8 +196,26 @@ def _current(state: State, key: str, attempt: int) -> Step | Refusal:
 def _complete_step(state: State, command: c.CompleteStep, now: float) -> Decision:
     step = _current(state, command.key, command.attempt)
     if isinstance(step, Refusal):
-        return step
+        return _noted(state, step, command, now, output=command.output)
     return [h.StepCompleted(at=now, key=command.key, output=command.output)]
+
+
+def _noted(
+    state: State,
+    refusal: Refusal,
+    command: c.CompleteStep | c.FailAttempt,
+    now: float,
+    *,
+    output: Raw = h.NULL,
+    error: Problem | None = None,
+) -> Refusal:
+    """A late result is refused, and goes on record once: somebody may have paid for it."""
+    key, attempt = command.key, command.attempt
+    step = state.steps.get(key)
+    if step is None or attempt > step.attempt or attempt in step.late:
+        return refusal
+    late = h.LateResultDiscarded(at=now, key=key, attempt=attempt, output=output, error=error)
+    return Refusal(code=refusal.code, message=refusal.message, note=(late,))
 
 
 _HOT: Final[dict[type, Callable[[State, Any, float], Decision]]] = {
@@ -217,7 +228,7 @@ _HOT: Final[dict[type, Callable[[State, Any, float], Decision]]] = {
 def _fail_attempt(state: State, command: c.FailAttempt, now: float) -> Decision:
     step = _current(state, command.key, command.attempt)
     if isinstance(step, Refusal):
-        return step
+        return _noted(state, step, command, now, error=command.error)
     failed = h.AttemptFailed(at=now, key=command.key, attempt=command.attempt, error=command.error)
     seed = f"{state.run_id}/{command.key}/{command.attempt}"
     delay_s = next_delay_s(command.retry, step.failures + 1, command.error, seed)
@@ -260,7 +271,7 @@ def _end(state: State, trigger: Trigger, event: h.AnyEvent) -> Decision:
         case Answer.HOLD:
             return HOLD
         case Answer():
-            return _wrong_status(state, trigger)
+            return wrong_status(state, trigger)
         case _:
             return [event]
 
@@ -279,6 +290,8 @@ def _fire_timer(state: State, command: c.FireTimer, now: float) -> Decision:
         return NOTHING
     if command.key == START_TIMER:
         return [h.RunFellDue(at=now)]
+    if command.key == DEADLINE_TIMER:
+        return _time_out(state, now)
     step = state.steps[command.key]
     match step.kind:
         case StepKind.CALL:
@@ -286,16 +299,25 @@ def _fire_timer(state: State, command: c.FireTimer, now: float) -> Decision:
         case StepKind.TIMER:
             return [h.TimerFired(at=now, key=command.key)]
         case StepKind.APPROVAL:
-            return [_expire_approval(step, command.key, now)]
+            return [expire_approval(step, command.key, now)]
         case StepKind.SIGNAL | StepKind.CHILD:
-            return [h.WaitExpired(at=now, key=command.key)]
+            silent = step.heartbeat_s is not None and (step.deadline is None or now < step.deadline)
+            return [h.WaitExpired(at=now, key=command.key, silent=silent)]
         case _:
             assert_never(step.kind)
 
 
+def _time_out(state: State, now: float) -> Decision:
+    error = problem(
+        "run_timeout", f"the run took longer than {state.timeout_s:g} s", status=408, title="Run time-out"
+    )
+    decision = _end(state, Trigger.FAIL, h.RunFailed(at=now, error=error, forget=_to_forget(state, ())))
+    return [h.RunTimedOut(at=now), *decision] if isinstance(decision, list) else decision
+
+
 def _send_signal(state: State, command: c.SendSignal, now: float) -> Decision:
     if state.terminal:
-        return _wrong_status(state, "take a signal")
+        return wrong_status(state, "take a signal")
     if f"{command.signal}#{command.id}" in state.heard:
         return NOTHING
     return [h.SignalReceived(at=now, actor=command.actor, id=command.id, signal=command.signal, data=command.data)]
@@ -317,89 +339,6 @@ def _request_approval(state: State, command: c.RequestApproval, now: float) -> D
     )
 
 
-def find_approval(state: State, approval_id: str) -> tuple[str, Step, Approval] | None:
-    """The key, the step and the approval of an approval id, open or closed."""
-    for key, step in state.steps.items():
-        if step.approval is not None and step.approval.id == approval_id:
-            return key, step, step.approval
-    return None
-
-
-def _decide_approval(state: State, command: c.DecideApproval, now: float) -> Decision:
-    found = find_approval(state, command.approval_id)
-    if found is None:
-        return Refusal(code="not_found", message=f"there is no approval {command.approval_id} in this run")
-    key, step, approval = found
-    refusal = _may_not_decide(state, step, approval, command)
-    if refusal is not None:
-        return refusal
-    votes = sum(vote.approved for vote in approval.votes)
-    if command.approved and votes + 1 < approval.request.required:
-        return [h.ApprovalVoted(at=now, actor=command.actor, key=key, comment=command.comment, data=command.data)]
-    return [
-        h.ApprovalDecided(
-            at=now,
-            actor=command.actor,
-            key=key,
-            approved=command.approved,
-            comment=command.comment,
-            data=command.data,
-        )
-    ]
-
-
-def _may_not_decide(state: State, step: Step, approval: Approval, command: c.DecideApproval) -> Refusal | None:
-    actor = command.actor
-    if step.closed or step.forgotten:
-        return Refusal(
-            code="already_decided",
-            message=f"the approval {approval.id} is {_standing(step)}",
-            status=str(state.status),
-            standing=_standing(step),
-        )
-    if not _is_approver(state, approval, actor):
-        return Refusal(code="not_an_approver", message=f"{actor.id} may not decide the approval {approval.id}")
-    if not approval.request.allow_self_approval and actor.id == state.created_by.id:
-        return Refusal(code="self_approval", message=f"{actor.id} started this run and may not approve it")
-    if any(vote.actor == actor.id for vote in approval.votes):
-        return Refusal(
-            code="already_voted",
-            message=f"{actor.id} has decided the approval {approval.id} before",
-            standing="approved",
-        )
-    return None
-
-
-def _is_approver(state: State, approval: Approval, actor: h.Actor) -> bool:
-    if not approval.approvers:
-        return actor.id == state.owner or not state.owner or actor.type in ("system", "local", "internal")
-    return actor.id in approval.approvers or any(f"role:{role}" in approval.approvers for role in actor.roles)
-
-
-def _standing(step: Step) -> str:
-    """The decision that stands, as one word."""
-    if step.status is not StepStatus.COMPLETED or step.approval is None or step.forgotten:
-        return "cancelled"
-    if step.approval.expired:
-        return "expired"
-    return str(msgspec.json.decode(step.output)["decision"])
-
-
-def _expire_approval(step: Step, key: str, now: float) -> h.AnyEvent:
-    approval = step.approval
-    assert approval is not None
-    request = approval.request
-    if request.on_timeout == "escalate" and not approval.escalated and request.timeout_s is not None:
-        return h.ApprovalEscalated(at=now, key=key, approvers=request.escalate_to, due_at=now + request.timeout_s)
-    return h.ApprovalDecided(
-        at=now,
-        key=key,
-        approved=request.on_timeout == "approve",
-        expired=True,
-        comment="nobody decided in time",
-    )
-
-
 def _end_child(state: State, command: c.EndChild, now: float) -> Decision:
     step = state.find(command.key)
     if step is None or step.closed or step.child_id != command.child_id:
@@ -408,40 +347,6 @@ def _end_child(state: State, command: c.EndChild, now: float) -> Decision:
 
 
 # --- the run as a whole ---------------------------------------------------------------------------------------------
-
-
-_REFUSED_WORDS: Final = {
-    Trigger.CANCEL: "be cancelled",
-    Trigger.RETRY: "be retried",
-    Trigger.PAUSE: "be paused",
-    Trigger.RESUME: "be resumed",
-    Trigger.STOP: "be stopped",
-    Trigger.ROLL_BACK: "be rolled back",
-    Trigger.FINISH: "complete",
-    Trigger.FAIL: "fail",
-}
-
-
-def _wrong_status(state: State, what: Trigger | str) -> Refusal:
-    """`what`: a trigger of the table, or the words of something else that is not possible now."""
-    trigger = what if isinstance(what, Trigger) else None
-    words = _REFUSED_WORDS[trigger] if trigger is not None else what
-    return Refusal(
-        code="wrong_status",
-        message=f"a {state.status} run cannot {words}",
-        status=str(state.status),
-        allowed_from=allowed_from(trigger) if trigger is not None else (),
-    )
-
-
-def _by_table(state: State, trigger: Trigger, event: h.AnyEvent) -> Decision:
-    match outcome(state.status, trigger):
-        case Answer.NO_CHANGE:
-            return NOTHING
-        case Answer():
-            return _wrong_status(state, trigger)
-        case _:
-            return [event]
 
 
 def _stop(state: State, command: c.StopRun, now: float) -> Decision:
@@ -454,32 +359,7 @@ def _stop(state: State, command: c.StopRun, now: float) -> Decision:
             return [h.RunCancelled(at=now, actor=command.actor, reason=command.reason)]
 
 
-def _cut_off(state: State) -> tuple[str, ...]:
-    """The keys a retry forgets: those the failure named and those the run's end closed."""
-    closed_by_end = (key for key, step in state.steps.items() if step.closed_seq == state.ended_seq)
-    return tuple(dict.fromkeys((*state.forget, *closed_by_end)))
-
-
-def _roll_back(state: State, command: c.RollBackRun, now: float) -> Decision:
-    if not 1 <= command.to_seq <= state.seq:
-        return Refusal(
-            code="no_such_snapshot",
-            message=f"there is no snapshot at seq {command.to_seq}: the history has 1 to {state.seq}",
-        )
-    return _by_table(
-        state,
-        Trigger.ROLL_BACK,
-        h.RunRolledBack(
-            at=now,
-            actor=command.actor,
-            to_seq=command.to_seq,
-            generation=state.generation + 1,
-            reason=command.reason,
-        ),
-    )
-
-
 def _take_snapshot(state: State, command: c.TakeSnapshot, now: float) -> Decision:
     if state.terminal:
-        return _wrong_status(state, "be snapshotted")
+        return wrong_status(state, "be snapshotted")
     return [h.SnapshotTaken(at=now, actor=command.actor, label=command.label)]

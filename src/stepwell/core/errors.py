@@ -43,6 +43,15 @@ def problem(kind: str, detail: str, *, status: int = 500, title: str = "", **res
     )
 
 
+_TIME_OUTS = {"Step time-out": "step_timeout", "Heartbeat time-out": "heartbeat_timeout"}
+
+
+def code_of(problem: Problem) -> str:
+    """A failure in one word: the last segment of its type; of an attempt that took too long, which limit it was."""
+    kind = problem.type.rstrip("/").rsplit("/", 1)[-1]
+    return _TIME_OUTS.get(problem.title, kind) if kind == "timeout" else kind
+
+
 class StepwellError(Exception):
     """Root of all errors that Stepwell raises on purpose."""
 

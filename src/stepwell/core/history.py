@@ -43,6 +43,14 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""
 
 
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run runs: the version and the digest of its definition, and its input."""
+
+    version: str
+    definition: str
+    input: Raw = NULL
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
     """A recorded fact. `at` is its instant, seconds since the epoch, UTC; `actor` who caused it."""
 
@@ -54,7 +62,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
 
 
 class RunCreated(Event, frozen=True, kw_only=True):
-    """`definition` is the digest of the stored text; `start_at` puts the run off until that instant."""
+    """`definition` is the digest of the stored text; `start_at` puts the run off until that instant.
+
+    `callback_url` is told of the run's end. `timeout_s` bounds the time from each start of the run to its end; pauses
+    do not count. `undo_on_failure`: when it fails, what it has completed is undone as for `RunCancelled`.
+    """
 
     run_id: str
     workflow: str
@@ -68,6 +80,9 @@ class RunCreated(Event, frozen=True, kw_only=True):
     start_at: float | None = None
     forked_from: str = ""
     listens: tuple[Listen, ...] = ()
+    callback_url: str = ""
+    timeout_s: float | None = None
+    undo_on_failure: bool = False
 
 
 class RunFellDue(Event, frozen=True, kw_only=True):
@@ -93,7 +108,10 @@ class StopRequested(Event, frozen=True, kw_only=True):
 
 
 class RunCancelled(Event, frozen=True, kw_only=True):
+    """`compensate`: what the run has completed is undone by a run of its own; a retry begins from the start."""
+
     reason: str = ""
+    compensate: bool = False
 
 
 class RunCompleted(Event, frozen=True, kw_only=True):
@@ -107,17 +125,30 @@ class RunFailed(Event, frozen=True, kw_only=True):
     forget: tuple[str, ...] = ()
 
 
+class RunTimedOut(Event, frozen=True, kw_only=True):
+    """The run took longer than it may; that it failed because of it follows."""
+
+
 class RunRetried(Event, frozen=True, kw_only=True):
+    """`from_step`: the step that was named to begin with again; `base`: what the run goes on with, where it is not
+    what it had before.
+    """
+
     generation: int
     forget: tuple[str, ...] = ()
+    from_step: str = ""
+    base: Base | None = None
 
 
 class RunRolledBack(Event, frozen=True, kw_only=True):
-    """All outcomes recorded after `to_seq` are forgotten; the run is left paused."""
+    """All outcomes recorded after `to_seq` are forgotten; the run is left paused. `compensate`: they are undone by a
+    run of their own.
+    """
 
     to_seq: int
     generation: int
     reason: str = ""
+    compensate: bool = False
 
 
 class SnapshotTaken(Event, frozen=True, kw_only=True):
@@ -130,8 +161,11 @@ class SnapshotTaken(Event, frozen=True, kw_only=True):
 
 
 class StepScheduled(Event, frozen=True, kw_only=True):
+    """`input` is what the program says of what the step works on, for those who look at the run."""
+
     key: str
     name: str = ""
+    input: Raw = NULL
 
 
 class AttemptStarted(Event, frozen=True, kw_only=True):
@@ -160,6 +194,18 @@ class StepFailed(Event, frozen=True, kw_only=True):
     error: Problem
 
 
+class LateResultDiscarded(Event, frozen=True, kw_only=True):
+    """An attempt ended, or somebody answered, when nobody waited for it any more: what came of it changes nothing.
+
+    The one event that may follow the end of a run.
+    """
+
+    key: str
+    attempt: int
+    output: Raw = NULL
+    error: Problem | None = None
+
+
 # --- waits ----------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +213,7 @@ class TimerSet(Event, frozen=True, kw_only=True):
     key: str
     due_at: float
     name: str = ""
+    input: Raw = NULL
 
 
 class TimerFired(Event, frozen=True, kw_only=True):
@@ -174,13 +221,18 @@ class TimerFired(Event, frozen=True, kw_only=True):
 
 
 class SignalAwaited(Event, frozen=True, kw_only=True):
-    """A wait for a signal began. If one of that name was early and is still free, it is taken at once."""
+    """A wait for a signal began. If one of that name was early and is still free, it is taken at once.
+
+    With `heartbeat_s` it ends earlier than its deadline when nothing was heard for so long.
+    """
 
     key: str
     signal: str
     name: str = ""
     reason: WaitReason = WaitReason.EVENT
     deadline: float | None = None
+    heartbeat_s: float | None = None
+    input: Raw = NULL
 
 
 class SignalReceived(Event, frozen=True, kw_only=True):
@@ -191,8 +243,18 @@ class SignalReceived(Event, frozen=True, kw_only=True):
     data: Raw = NULL
 
 
-class WaitExpired(Event, frozen=True, kw_only=True):
+class HeartbeatReceived(Event, frozen=True, kw_only=True):
+    """Who is waited for is alive. `progress` is from 0 to 1, where it was given."""
+
     key: str
+    progress: float | None = None
+
+
+class WaitExpired(Event, frozen=True, kw_only=True):
+    """`silent`: it was the heartbeat that was missed, not the deadline."""
+
+    key: str
+    silent: bool = False
 
 
 class ApprovalRequested(Event, frozen=True, kw_only=True):
@@ -204,11 +266,12 @@ class ApprovalRequested(Event, frozen=True, kw_only=True):
 
 
 class ApprovalVoted(Event, frozen=True, kw_only=True):
-    """One of several approvers approved; the quorum is not reached yet."""
+    """One of several approvers approved; the quorum is not reached yet. `via`: the channel, e.g. a door's name."""
 
     key: str
     comment: str = ""
     data: Raw = NULL
+    via: str = ""
 
 
 class ApprovalDecided(Event, frozen=True, kw_only=True):
@@ -219,6 +282,14 @@ class ApprovalDecided(Event, frozen=True, kw_only=True):
     comment: str = ""
     data: Raw = NULL
     expired: bool = False
+    via: str = ""
+
+
+class ApprovalBypassed(Event, frozen=True, kw_only=True):
+    """An administrator decides although `rule` (the code of a refusal) forbids it; the decision follows."""
+
+    key: str
+    rule: str
 
 
 class ApprovalEscalated(Event, frozen=True, kw_only=True):
@@ -286,14 +357,17 @@ AnyEvent = (
     | AttemptFailed
     | RetryScheduled
     | StepFailed
+    | LateResultDiscarded
     | TimerSet
     | TimerFired
     | SignalAwaited
     | SignalReceived
+    | HeartbeatReceived
     | WaitExpired
     | ApprovalRequested
     | ApprovalVoted
     | ApprovalDecided
+    | ApprovalBypassed
     | ApprovalEscalated
     | ChildStarted
     | ChildEnded
@@ -310,6 +384,7 @@ AnyEvent = (
     | RunCancelled
     | RunCompleted
     | RunFailed
+    | RunTimedOut
     | RunRetried
     | RunRolledBack
     | SnapshotTaken

@@ -15,8 +15,10 @@ from uuid import UUID
 import msgspec
 
 from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest
+from stepwell.core.errors import Problem
 from stepwell.core.history import Listen
 from stepwell.core.retry import NO_RETRY, RetryPolicy
+from stepwell.core.status import Status
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,10 @@ class StepContext(Protocol):
     def idempotency_key(self) -> str:
         """`run_id/step_key/generation`: the same on every attempt, so a target can drop repeats."""
 
+    @property
+    def status(self) -> Status:
+        """How its run stands now. An activity that takes long looks, so that a stop or a pause need not wait for it."""
+
     def heartbeat(self) -> None:
         """Say that the attempt is alive: moves its heartbeat deadline. Safe from any thread."""
 
@@ -54,6 +60,11 @@ class StepContext(Protocol):
 
     def publish(self, item: Any) -> None:
         """Put any JSON value on the run's stream, under this attempt. Safe from any thread."""
+
+    def late(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Say what the attempt came to after it was given up: it goes on record as late, and changes nothing. Safe
+        from any thread.
+        """
 
 
 Work = Callable[[StepContext], Awaitable[Any]]
@@ -101,10 +112,14 @@ class RunContext(Protocol):
         retry: RetryPolicy = NO_RETRY,
         timeout_s: float | None = None,
         heartbeat_timeout_s: float | None = None,
+        input: Any = None,
     ) -> Any:
-        """Do `work` at least once and record what it returned; raises `ProgramError` when it failed for good."""
+        """Do `work` at least once and record what it returned; raises `ProgramError` when it failed for good.
 
-    async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:
+        `input`, here and of the waits, is kept for those who look at the run: what the step works on.
+        """
+
+    async def sleep_until(self, key: str, at: float, *, name: str = "", input: Any = None) -> None:
         """Wait until the instant `at` (seconds since the epoch, UTC), across restarts."""
 
     async def wait(
@@ -113,10 +128,16 @@ class RunContext(Protocol):
         signal: str,
         *,
         deadline: float | None = None,
+        heartbeat_timeout_s: float | None = None,
         name: str = "",
         reason: Literal["event", "callback"] = "event",
+        input: Any = None,
     ) -> SignalValue | None:
-        """The next signal of that name that no other wait has taken; None when `deadline` passed first."""
+        """The next signal of that name that no other wait has taken; None when `deadline` passed first.
+
+        With `heartbeat_timeout_s` a wait that hears no heartbeat for so long raises `ProgramError` (type
+        `heartbeat_timeout`).
+        """
 
     async def approve(self, key: str, request: ApprovalRequest, *, name: str = "") -> ApprovalOutcome:
         """Ask people to decide; returns the decision, rejected and expired too."""
@@ -137,12 +158,20 @@ class RunContext(Protocol):
         """
 
     async def race(
-        self, key: str, branches: Mapping[str, "Branch"], *, until: Literal["first", "all"] = "first"
+        self,
+        key: str,
+        branches: Mapping[str, "Branch"],
+        *,
+        until: Literal["first", "all"] = "first",
+        after: Mapping[str, Sequence[str]] = {},
+        limit: int | None = None,
     ) -> RaceResult | Sequence[Any]:
         """Run branches at once.
 
         `first`: the first to end decides, the others are cancelled; its failure is raised. Returns `RaceResult`.
-        `all`: returns their values in branch order; the first failure cancels the others and is raised.
+        `all`: returns their values in branch order; the first failure cancels the others and is raised. `after` maps
+        a branch to those that must have ended before it begins (its `now` is then the latest of theirs), `limit`
+        says how many may be under way at once; who may begin does so in branch order.
         """
 
     async def publish(self, key: str, item: Any) -> None:
@@ -183,6 +212,35 @@ class Trigger(Protocol):
         """Whether an event of the right type and source passes the rest of filter `index`."""
 
 
+class StepOutline(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that a definition has, whether a run comes to it or not. `type` as templates name it.
+
+    `key` starts the keys of all that the step does in a history; `steps` are those inside it (`foreach`).
+    """
+
+    key: str
+    name: str
+    type: str
+    depends_on: tuple[str, ...] = ()
+    max_attempts: int = 1
+    timeout_s: float | None = None
+    heartbeat_timeout_s: float | None = None
+    steps: tuple["StepOutline", ...] = ()
+    digest: str = ""
+    """A hash of all that the definition says of the step: while it is the same, outcomes of another version hold."""
+    undoable: bool = False
+    """Whether the compensation of the definition undoes it."""
+
+
+class Hiding(Protocol):
+    """Hides the secrets of one run."""
+
+    def value(self, value: Any) -> Any:
+        """A JSON value without them."""
+
+    def problem(self, problem: Problem) -> Problem: ...
+
+
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """A definition, ready to run: its program, and what it says about starting and listening."""
 
@@ -193,6 +251,20 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Any = None  # a Trigger, which msgspec has no type for
     input_schema: Any = None
     """JSON Schema of the input, where the definition has one."""
+    title: str = ""
+    """What the definition is called, where that is not its name in the engine: runs are labelled with it."""
+    outline: tuple[StepOutline, ...] = ()
+    """The steps that every run has, in the order of the definition; none where only running shows them."""
+    secret_inputs: tuple[str, ...] = ()
+    """Names of the inputs that no view shows."""
+    hiding: Any = None  # Callable[[Any], Hiding] | None
+    """From a run's input to what hides its secrets wherever they turn up; None where there are none."""
+    timeout_s: float | None = None
+    """How long a run may take, unless its start says otherwise. The engine sees to it, not the program."""
+    compensation: str | None = None
+    """The text (same kind) of the workflow that undoes what a run has completed, where there is something to undo."""
+    undo_on_failure: bool = False
+    """Whether that is also done when a run fails, and not only when somebody who cancels it or rolls it back asks."""
 
 
 class Programs(Protocol):

@@ -10,12 +10,16 @@ import msgspec
 
 from stepwell.core import history as h
 from stepwell.core.approvals import ApprovalOutcome
-from stepwell.core.errors import Problem
+from stepwell.core.errors import Problem, problem
+from stepwell.core.forgetting import retry, roll_back
 from stepwell.core.program import SignalValue
 from stepwell.core.state import Approval, Choice, State, Step, StepKind, StepStatus, Vote
 from stepwell.core.status import Status, WaitReason
 
 START_TIMER = ""
+"""The key of the timer that starts a scheduled run."""
+DEADLINE_TIMER = "run:deadline"
+"""The key of the timer that ends a run which takes too long."""
 
 # Looking a member up in its class costs as much as a call in Python 3.11; these are on the path of every step.
 _CALL = StepKind.CALL
@@ -49,10 +53,17 @@ def apply(state: State, event: h.AnyEvent) -> None:
             _retry_scheduled(state, event)
         case h.StepFailed():
             _close(state, event.key, StepStatus.FAILED, at=event.at, error=event.error)
+        case h.LateResultDiscarded():
+            step = state.steps[event.key]
+            step.late = (*step.late, event.attempt)
         case h.TimerSet():
             _timer_set(state, event)
-        case h.TimerFired() | h.WaitExpired():
+        case h.TimerFired():
             _close(state, event.key, StepStatus.COMPLETED, at=event.at)
+        case h.WaitExpired():
+            _wait_expired(state, event)
+        case h.HeartbeatReceived():
+            _heartbeat_received(state, event)
         case h.SignalAwaited():
             _signal_awaited(state, event)
         case h.SignalReceived():
@@ -60,9 +71,11 @@ def apply(state: State, event: h.AnyEvent) -> None:
         case h.ApprovalRequested():
             _approval_requested(state, event)
         case h.ApprovalVoted():
-            _vote(state, event.key, event, approved=True, comment=event.comment)
+            _vote(state, event, approved=True)
         case h.ApprovalDecided():
             _approval_decided(state, event)
+        case h.ApprovalBypassed():
+            _approval_of(state, event.key).bypassed = event.rule
         case h.ApprovalEscalated():
             _approval_escalated(state, event)
         case h.ChildStarted():
@@ -81,20 +94,21 @@ def apply(state: State, event: h.AnyEvent) -> None:
         case h.RunCreated():
             _run_created(state, event)
         case h.RunFellDue():
+            state.not_due = False
             state.phase = Status.PENDING
             _disarm(state, START_TIMER)
         case h.RunStarted():
-            state.phase = Status.RUNNING
-            state.started_at = state.started_at if state.started_at is not None else event.at
+            _run_started(state, event)
         case h.RunPaused():
-            _run_paused(state)
+            _run_paused(state, event)
         case h.RunResumed():
-            _run_resumed(state)
+            _run_resumed(state, event)
         case h.StopRequested():
             state.phase = Status.STOPPING
             state.reason = event.reason
         case h.RunCancelled():
             state.reason = event.reason
+            state.undone = event.compensate
             _end(state, Status.CANCELLED, event.at)
         case h.RunCompleted():
             state.output = event.output
@@ -102,9 +116,14 @@ def apply(state: State, event: h.AnyEvent) -> None:
         case h.RunFailed():
             state.error = event.error
             state.forget = event.forget
+            state.undone = state.undo_on_failure
             _end(state, Status.FAILED, event.at)
+        case h.RunTimedOut():
+            pass
         case h.RunRetried():
-            _run_retried(state, event)
+            retry(state, event)
+            if state.not_due:
+                _arm(state, START_TIMER, state.start_at)
         case h.RunRolledBack():
             _run_rolled_back(state, event)
         case h.SnapshotTaken():
@@ -121,6 +140,9 @@ def _open(state: State, key: str, step: Step) -> None:
     if earlier is not None:  # forgotten by a retry or a roll-back: attempts go on counting
         step.attempt = earlier.attempt
         step.past = earlier.attempts()
+        step.late = earlier.late
+        if earlier.approval is not None:
+            state.old_approvals[earlier.approval.id] = earlier
     state.steps[key] = step
     state.current = key
     if step.kind is _CALL:
@@ -248,9 +270,11 @@ def _signal_awaited(state: State, event: h.SignalAwaited) -> None:
             kind=StepKind.SIGNAL,
             status=StepStatus.WAITING,
             opened_at=event.at,
-            due_at=event.deadline,
+            due_at=_due(event.deadline, event.heartbeat_s, event.at),
             reason=event.reason,
             signal=event.signal,
+            deadline=event.deadline,
+            heartbeat_s=event.heartbeat_s,
         ),
     )
     early = state.early.get(event.signal)
@@ -260,7 +284,33 @@ def _signal_awaited(state: State, event: h.SignalAwaited) -> None:
             del state.early[event.signal]
     else:
         state.awaiting.setdefault(event.signal, []).append(event.key)
-        _arm(state, event.key, event.deadline)
+        _arm(state, event.key, state.steps[event.key].due_at)
+
+
+def _due(deadline: float | None, heartbeat_s: float | None, at: float) -> float | None:
+    """When a wait ends by itself that was heard of `at` this instant."""
+    if heartbeat_s is None:
+        return deadline
+    return at + heartbeat_s if deadline is None else min(deadline, at + heartbeat_s)
+
+
+def _heartbeat_received(state: State, event: h.HeartbeatReceived) -> None:
+    step = state.steps[event.key]
+    step.last_heartbeat_at = event.at
+    step.progress = event.progress if event.progress is not None else step.progress
+    if step.heartbeat_s is not None:
+        step.due_at = _due(step.deadline, step.heartbeat_s, event.at)
+        _arm(state, event.key, step.due_at)
+
+
+def _wait_expired(state: State, event: h.WaitExpired) -> None:
+    if not event.silent:
+        _close(state, event.key, StepStatus.COMPLETED, at=event.at)
+        return
+    heartbeat_s = state.steps[event.key].heartbeat_s
+    text = f"no heartbeat for {heartbeat_s:g} s"
+    fault = problem("heartbeat_timeout", text, status=408, title="Heartbeat time-out")
+    _close(state, event.key, StepStatus.FAILED, at=event.at, error=fault)
 
 
 def _signal_received(state: State, event: h.SignalReceived) -> None:
@@ -301,17 +351,26 @@ def _approval_of(state: State, key: str) -> Approval:
     return approval
 
 
-def _vote(state: State, key: str, event: h.Event, *, approved: bool, comment: str) -> None:
-    vote = Vote(actor=event.actor.id, approved=approved, at=event.at, comment=comment)
-    approval = _approval_of(state, key)
+def _vote(state: State, event: h.ApprovalVoted | h.ApprovalDecided, *, approved: bool) -> None:
+    approval = _approval_of(state, event.key)
+    vote = Vote(
+        actor=event.actor.id,
+        approved=approved,
+        at=event.at,
+        comment=event.comment,
+        data=event.data,
+        via=event.via,
+        bypass=approval.bypassed,
+    )
     approval.votes = [*approval.votes, vote]
-    state.touched.append(key)
+    approval.bypassed = ""
+    state.touched.append(event.key)
 
 
 def _approval_decided(state: State, event: h.ApprovalDecided) -> None:
     approval = _approval_of(state, event.key)
     if not event.expired:
-        _vote(state, event.key, event, approved=event.approved, comment=event.comment)
+        _vote(state, event, approved=event.approved)
     approval.decided_by = event.actor.id
     approval.expired = event.expired
     result = ApprovalOutcome(
@@ -386,8 +445,12 @@ def _run_created(state: State, event: h.RunCreated) -> None:
     state.start_at = event.start_at
     state.forked_from = event.forked_from
     state.listens = event.listens
+    state.callback_url = event.callback_url
+    state.timeout_s = event.timeout_s
+    state.undo_on_failure = event.undo_on_failure
     state.created_at = event.at
     if event.start_at is not None:
+        state.not_due = True
         state.phase = Status.SCHEDULED
         _arm(state, START_TIMER, event.start_at)
 
@@ -397,17 +460,30 @@ def held_while_paused(step: Step) -> bool:
     return step.kind is StepKind.TIMER or step.kind is StepKind.CALL
 
 
-def _run_paused(state: State) -> None:
+def _run_started(state: State, event: h.RunStarted) -> None:
+    state.phase = Status.RUNNING
+    state.started_at = state.started_at if state.started_at is not None else event.at
+    if state.timeout_s is not None:
+        _arm(state, DEADLINE_TIMER, event.at + state.timeout_s)
+
+
+def _run_paused(state: State, event: h.RunPaused) -> None:
     state.before_pause = state.phase
     state.phase = Status.PAUSED
-    for key in [key for key in state.timers if key == START_TIMER or held_while_paused(state.steps[key])]:
+    if DEADLINE_TIMER in state.timers:
+        state.time_left_s = max(0.0, state.timers[DEADLINE_TIMER] - event.at)
+    own = (START_TIMER, DEADLINE_TIMER)
+    for key in [key for key in state.timers if key in own or held_while_paused(state.steps[key])]:
         _disarm(state, key)
 
 
-def _run_resumed(state: State) -> None:
+def _run_resumed(state: State, event: h.RunResumed) -> None:
     state.phase = state.before_pause
     if state.phase is Status.SCHEDULED:
         _arm(state, START_TIMER, state.start_at)
+    if state.time_left_s is not None:
+        _arm(state, DEADLINE_TIMER, event.at + state.time_left_s)
+        state.time_left_s = None
     for key in (*state.active, *state.waits):
         step = state.steps[key]
         if step.due_at is not None and held_while_paused(step):
@@ -424,55 +500,7 @@ def _end(state: State, status: Status, at: float) -> None:
     state.ended_seq = state.seq
 
 
-def _begin_again(state: State, generation: int) -> None:
-    state.generation = generation
-    state.ended_at = None
-    state.ended_seq = 0
-    state.error = None
-    state.reason = ""
-    state.forget = ()
-    state.output = h.NULL
-
-
-def _run_retried(state: State, event: h.RunRetried) -> None:
-    _forget(state, event.forget)
-    _begin_again(state, event.generation)
-    state.phase = Status.PENDING
-
-
 def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
-    open_keys = (*state.active, *state.waits)
-    for key in open_keys:
+    for key in (*state.active, *state.waits):
         _close(state, key, StepStatus.CANCELLED, at=event.at)
-    late = [
-        key
-        for key, step in state.steps.items()
-        if not step.forgotten and (step.closed_seq > event.to_seq or step.closed_seq == state.ended_seq)
-    ]  # what the run's end cut off begins anew, wherever that end lies
-    _forget(state, (*late, *(key for key, choice in state.choices.items() if choice.seq > event.to_seq)))
-    _begin_again(state, event.generation)
-    state.phase = Status.PAUSED
-    state.before_pause = Status.PENDING
-
-
-def _forget(state: State, keys: tuple[str, ...]) -> None:
-    took: list[Step] = []
-    for key in keys:
-        state.choices.pop(key, None)
-        step = state.steps.get(key)
-        if step is None or step.forgotten:
-            continue
-        if step.kind is StepKind.SIGNAL and step.status is StepStatus.COMPLETED and step.output != h.NULL:
-            took.append(step)
-        step.forgotten = True
-    for step in sorted(took, key=lambda step: step.closed_seq, reverse=True):
-        _give_back(state, step)  # the latest first, so that they stand in the order in which they came
-
-
-def _give_back(state: State, step: Step) -> None:
-    """A signal whose wait is forgotten is kept for the wait that takes its place: it was acknowledged."""
-    value = msgspec.json.decode(step.output, type=SignalValue)
-    signal = h.SignalReceived(
-        at=value.at, id=value.id, signal=value.name, data=msgspec.Raw(msgspec.json.encode(value.data))
-    )
-    state.early.setdefault(value.name, []).insert(0, signal)
+    roll_back(state, event)

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.errors import Problem
-from stepwell.core.history import NULL, SYSTEM, Actor, Listen, Parent, SignalReceived
+from stepwell.core.history import NULL, SYSTEM, Actor, Base, Listen, Parent, SignalReceived
 from stepwell.core.status import Status, WaitReason
 
 # A lookup less on the path of every step, see `run`.
@@ -45,12 +45,15 @@ CLOSED_STEP = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.CAN
 
 
 class Vote(msgspec.Struct, frozen=True, kw_only=True):
-    """One approver's answer."""
+    """One approver's answer. `bypass`: the rule that an administrator overrode with it."""
 
     actor: str
     approved: bool
     at: float
     comment: str = ""
+    data: Raw = NULL
+    via: str = ""
+    bypass: str = ""
 
 
 class Approval(msgspec.Struct, kw_only=True):
@@ -63,6 +66,8 @@ class Approval(msgspec.Struct, kw_only=True):
     escalated: bool = False
     decided_by: str = ""
     expired: bool = False
+    bypassed: str = ""
+    """The rule that the decision which follows overrides."""
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -95,11 +100,18 @@ class Step(msgspec.Struct, kw_only=True):
     error: Problem | None = None
     reason: WaitReason = WaitReason.EVENT
     signal: str = ""
+    deadline: float | None = None
+    """Of a wait with heartbeats, whose `due_at` may be earlier."""
+    heartbeat_s: float | None = None
+    last_heartbeat_at: float | None = None
+    progress: float | None = None
     approval: Approval | None = None
     child_id: str = ""
     detached: bool = False
     past: list[Attempt] = []
     """The attempts before the current one, oldest first."""
+    late: tuple[int, ...] = ()
+    """The attempts whose late result is on record."""
     forgotten: bool = False
     """A retry or a roll-back forgot its outcome; the entry stays for its attempts."""
 
@@ -128,6 +140,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     forget: tuple[str, ...] = ()
 
 
+class EarlierBase(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run ran until a retry replaced it, at `until_seq`."""
+
+    until_seq: int
+    base: Base
+
+
 class State(msgspec.Struct, kw_only=True):
     """The fold of a run's history up to `seq`."""
 
@@ -144,6 +163,15 @@ class State(msgspec.Struct, kw_only=True):
     start_at: float | None = None
     forked_from: str = ""
     listens: tuple[Listen, ...] = ()
+    callback_url: str = ""
+    undo_on_failure: bool = False
+    undone: bool = False
+    """Whether a run of its own undoes what this one had completed when it ended."""
+    timeout_s: float | None = None
+    time_left_s: float | None = None
+    """Of a paused run: what was left of its time when it was paused."""
+    bases: list[EarlierBase] = []
+    """What retries replaced, oldest first."""
     created_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
@@ -153,6 +181,8 @@ class State(msgspec.Struct, kw_only=True):
     phase: Status = Status.PENDING
     """The status without WAITING, which is derived."""
     before_pause: Status = Status.PENDING
+    not_due: bool = False
+    """Whether the start time of a scheduled run is still to come."""
     generation: int = 1
     attempts: int = 0
     current: str = ""
@@ -171,7 +201,9 @@ class State(msgspec.Struct, kw_only=True):
     """`signal#id` of every signal received: each is taken once."""
     choices: dict[str, Choice] = {}
     timers: dict[str, float] = {}
-    """Armed timers: key to due instant. The store's timer rows equal this (W1); "" is the run's own start."""
+    """Armed timers: key to due instant. The store's timer rows equal this (W1); two are the run's own: see `run`."""
+    old_approvals: dict[str, Step] = {}
+    """By id: approvals that were forgotten and asked anew under another id."""
 
     output: Raw = NULL
     error: Problem | None = None

@@ -5,6 +5,7 @@ that name in `Host`, so a server on loopback answers loopback names only.
 """
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepwell.doors.problem import problem_response
 
 
+@lru_cache(1024)
 def is_loopback(host: str) -> bool:
     """Whether a name or an address, without port, means this machine."""
     name = host.rstrip(".").lower()
@@ -24,6 +26,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(1024)  # the same few names, over and over
 def host_of(header: str) -> str:
     """The name in a `Host` header, without port and brackets; "" when there is none."""
     try:
@@ -33,14 +36,18 @@ def host_of(header: str) -> str:
 
 
 class LoopbackHosts:
-    """ASGI middleware: refuses requests whose `Host` is no loopback name."""
+    """ASGI middleware: refuses requests whose `Host` is no loopback name, nor `public`: what a proxy in front of us
+    is called.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, public: str = "") -> None:
         self._app = app
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = Headers(scope=scope).get("host", "") if scope["type"] != "lifespan" else "localhost"
-        if is_loopback(host_of(header)):
+        name = host_of(header)
+        if is_loopback(name) or (name and name == self._public):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

@@ -1,18 +1,38 @@
-"""Problem JSON (RFC 9457) for whatever lies outside every door, and for faults that no door has translated."""
+"""Problem JSON (RFC 9457): the shape of doors that have none of their own, and of what lies outside every door."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
-from stepwell.core.errors import StorageError
+from stepwell.core.definitions import InvalidDefinitionError
+from stepwell.core.errors import InvalidInputError, RefusedError, StorageError, WorkflowNotFoundError
+from stepwell.doors.kit import (
+    ErrorTable,
+    Fault,
+    InvalidRequestError,
+    KeyPendingError,
+    KeyReusedError,
+    MediaTypeError,
+    MissingError,
+    NotJsonError,
+    Wrong,
+)
+from stepwell.security.refusals import AccessError
 
-log = structlog.get_logger()
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failure: what it is in general (`title`), and in this case (`detail`). Further members say more."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
 
 
 def problem_response(status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> Response:
@@ -21,30 +41,71 @@ def problem_response(status: int, detail: str, *, headers: dict[str, str] | None
     return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
+def _word(_scope: Scope, wrong: Wrong) -> Response:
+    return problem_response(wrong.status, wrong.message, headers=dict(wrong.headers), **(wrong.details or {}))
+
+
+def _plain(status: int, error: Exception) -> Wrong:
+    return Wrong(status=status, code="", message=str(error))
+
+
+def _invalid(error: InvalidRequestError) -> Wrong:
+    faults = [{"place": fault.place, "message": fault.message} for fault in error.faults]
+    return Wrong(status=400, code="", message=str(error), details={"faults": faults})
+
+
+def _invalid_definition(error: InvalidDefinitionError) -> Wrong:
+    return _invalid(InvalidRequestError([Fault.at(fault.pointer, fault.message) for fault in error.faults]))
+
+
+def _media_type(error: MediaTypeError) -> Wrong:
+    return Wrong(status=415, code="", message=str(error), headers={"Accept": ", ".join(error.expected)})
+
+
+def _access(error: AccessError) -> Wrong:
+    refusal = error.refusal
+    details = {"reason": refusal.reason.value}
+    return Wrong(status=refusal.status, code="", message=refusal.detail, details=details, headers=refusal.headers)
+
+
+def _refused(error: RefusedError) -> Wrong:
+    return Wrong(status=404 if error.code == "not_found" else 409, code="", message=error.message)
+
+
+def _http(error: HTTPException) -> Wrong:
     """Starlette's own 404 and 405, and whatever a route raises as `HTTPException`."""
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    return problem_response(error.status_code, _detail(request, error, headers), headers=headers)
+    return Wrong(status=error.status_code, code="", message=error.detail, headers=dict(error.headers or {}))
 
 
-async def on_storage_fault(_request: Request, error: Exception) -> Response:
+def _pending(error: KeyPendingError) -> Wrong:
+    return Wrong(status=409, code="", message=str(error), headers={"Retry-After": str(error.retry_after_s)})
+
+
+def _storage(error: StorageError) -> Wrong:
     """The store cannot work: the client may try again."""
-    return problem_response(503, str(error), headers={"Retry-After": "1"})
+    return Wrong(status=503, code="", message=str(error), headers={"Retry-After": "1"})
 
 
-async def on_bug(request: Request, error: Exception) -> Response:
-    """Something we did not expect: the log has it, the client only learns that it was us."""
-    log.error("request.failed", method=request.method, path=request.url.path, error=repr(error))
-    return problem_response(500, "the server failed to answer this request; its log says why")
+def _unforeseen(_error: Exception) -> Wrong:
+    return Wrong(status=500, code="", message="the server failed to answer this request; its log says why")
 
 
-def _detail(request: Request, error: HTTPException, headers: dict[str, str]) -> str:
-    if error.status_code == 404:
-        return f"there is nothing at {request.url.path}"
-    if error.status_code == 405:
-        return f"{request.url.path} does not take {request.method}, but {headers.get('Allow', 'other methods')}"
-    return error.detail
-
-
-HANDLERS = {HTTPException: on_http_exception, StorageError: on_storage_fault, Exception: on_bug}
+PROBLEMS: Final = ErrorTable(
+    {
+        InvalidRequestError: _invalid,
+        InvalidDefinitionError: _invalid_definition,
+        NotJsonError: lambda error: _plain(400, error),
+        InvalidInputError: lambda error: _plain(400, error),
+        MediaTypeError: _media_type,
+        KeyReusedError: lambda error: _plain(422, error),
+        KeyPendingError: _pending,
+        MissingError: lambda error: _plain(404, error),
+        WorkflowNotFoundError: lambda error: _plain(404, error),
+        RefusedError: _refused,
+        AccessError: _access,
+        HTTPException: _http,
+        StorageError: _storage,
+        Exception: _unforeseen,
+    },
+    word=_word,
+)

@@ -9,9 +9,12 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Raw
 
+from stepwell.core import commands as c
 from stepwell.core.errors import Problem, ProgramError, StepFailure, problem
 from stepwell.core.history import NULL
 from stepwell.core.program import Work
+from stepwell.core.state import State
+from stepwell.core.status import Status
 from stepwell.store.port import StreamItem
 
 _encode = msgspec.json.encode
@@ -41,8 +44,15 @@ class Home(Protocol):
     thread: int
     """The identity of the loop's thread."""
 
+    @property
+    def state(self) -> State:
+        """The fold of the run."""
+
     def publish(self, item: StreamItem) -> None:
         """Put an item on the run's stream."""
+
+    def late(self, command: c.ProgramCommand) -> None:
+        """Take the report of an attempt that nobody waits for any more."""
 
 
 class AttemptContext:
@@ -62,6 +72,10 @@ class AttemptContext:
     def idempotency_key(self) -> str:
         return f"{self.run_id}/{self.key}/{self._generation}"
 
+    @property
+    def status(self) -> Status:
+        return self._home.state.phase
+
     def heartbeat(self) -> None:
         self._on_loop(self._move_deadline)
 
@@ -73,6 +87,18 @@ class AttemptContext:
 
     def publish(self, item: Any) -> None:
         self._put("item", item)
+
+    def late(self, value: Any = None, error: BaseException | None = None) -> None:
+        if error is None:
+            try:
+                output, _ = recorded(value)
+            except ProgramError as fault:
+                error = fault
+        if error is None:
+            self._on_loop(self._home.late, c.CompleteStep(key=self.key, attempt=self.attempt, output=output))
+        else:
+            failed = c.FailAttempt(key=self.key, attempt=self.attempt, error=problem_of(error))
+            self._on_loop(self._home.late, failed)
 
     def _put(self, kind: str, data: Any) -> None:
         _, data = recorded(data)

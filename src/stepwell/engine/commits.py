@@ -46,7 +46,7 @@ class Committer:
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self.on_outbox: Callable[[], None] | None = None
-        """Called after a commit that wrote outbox items."""
+        """Called after a commit that wrote outbox items or webhooks."""
         self._failing = False
         self.groups = 0
         self.batches = 0
@@ -108,7 +108,7 @@ class Committer:
         self.batches += len(group)
         for (source, _), result in zip(group, results, strict=True):
             source.settled(result)
-        if self.on_outbox is not None and any(batch.outbox for _, batch in group):
+        if self.on_outbox is not None and any(batch.outbox or batch.deliveries for _, batch in group):
             self.on_outbox()
 
     async def _commit_singly(self, group: list[tuple[Source, Batch]], fault: NotRecordableError) -> None:

@@ -7,7 +7,7 @@ the record is there. A step's work starts only after its scheduling is on disk.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
@@ -25,6 +25,7 @@ from stepwell.core.status import WaitReason
 from stepwell.engine.attempts import AttemptContext, decode, problem_of, recorded
 from stepwell.engine.events import check_event
 from stepwell.engine.ids import derived_id, new_id
+from stepwell.engine.ordering import NO_ORDER, Order
 from stepwell.store.port import StreamItem
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class BranchContext:
         retry: RetryPolicy = NO_RETRY,
         timeout_s: float | None = None,
         heartbeat_timeout_s: float | None = None,
+        input: Any = None,
     ) -> Any:
         driver, journal = self._driver, self._driver.journal
         self._opened.append(key)
@@ -84,7 +86,10 @@ class BranchContext:
         while True:
             step = journal.state.find(key)
             if step is None:
-                await driver.issue(c.ScheduleStep(key=key, name=name))
+                command = c.ScheduleStep(key=key, name=name)
+                if input is not None:
+                    command = c.ScheduleStep(key=key, name=name, input=recorded(input)[0])
+                await driver.issue(command)
             elif step.closed_seq:
                 return self._outcome(key, step)
             elif step.status is _RETRYING:
@@ -149,9 +154,10 @@ class BranchContext:
             else:
                 await driver.changed_key(key)
 
-    async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:
+    async def sleep_until(self, key: str, at: float, *, name: str = "", input: Any = None) -> None:
         _check_instant(at)
-        step = await self._wait_closed(key, lambda: c.SetTimer(key=key, due_at=at, name=name))
+        raw, _ = recorded(input)
+        step = await self._wait_closed(key, lambda: c.SetTimer(key=key, due_at=at, name=name, input=raw))
         self._outcome(key, step)
 
     async def wait(
@@ -160,13 +166,25 @@ class BranchContext:
         signal: str,
         *,
         deadline: float | None = None,
+        heartbeat_timeout_s: float | None = None,
         name: str = "",
         reason: Literal["event", "callback"] = "event",
+        input: Any = None,
     ) -> SignalValue | None:
         _check_instant(deadline or 0.0)
+        _check_instant(heartbeat_timeout_s or 0.0)
+        raw, _ = recorded(input)
         step = await self._wait_closed(
             key,
-            lambda: c.AwaitSignal(key=key, signal=signal, deadline=deadline, name=name, reason=WaitReason(reason)),
+            lambda: c.AwaitSignal(
+                key=key,
+                signal=signal,
+                deadline=deadline,
+                heartbeat_s=heartbeat_timeout_s,
+                name=name,
+                reason=WaitReason(reason),
+                input=raw,
+            ),
         )
         value = self._outcome(key, step)
         return None if value is None else msgspec.convert(value, SignalValue)
@@ -242,14 +260,26 @@ class BranchContext:
             self._now = choice.at
 
     async def race(
-        self, key: str, branches: Mapping[str, Branch], *, until: Literal["first", "all"] = "first"
+        self,
+        key: str,
+        branches: Mapping[str, Branch],
+        *,
+        until: Literal["first", "all"] = "first",
+        after: Mapping[str, Sequence[str]] = NO_ORDER,
+        limit: int | None = None,
     ) -> RaceResult | Sequence[Any]:
         choice = self._driver.state.choices.get(key)
         if choice is not None:
             return self._decided(choice)
-        contexts = {name: BranchContext(self._driver, now=self._now) for name in branches}
-        self._inner = [*self._inner, *contexts.values()]
-        field = _Field(self._driver, {name: branch(contexts[name]) for name, branch in branches.items()})
+        contexts: dict[str, BranchContext] = {}
+
+        def begin(name: str) -> Awaitable[Any]:
+            now = max((contexts[other].now for other in after.get(name, ())), default=self._now)
+            contexts[name] = context = BranchContext(self._driver, now=max(now, self._now))
+            self._inner.append(context)
+            return branches[name](context)
+
+        field = _Field(self._driver, _order(key, branches, until, after, limit), begin)
         values: dict[str, Any] = {}
         try:
             while len(values) < len(branches):
@@ -341,28 +371,57 @@ def _checked(request: ApprovalRequest) -> ApprovalRequest:
     return checked
 
 
-class _Field:
-    """The branches of one race, running; says which ended, in the order in which they did."""
+def _order(
+    key: str, branches: Mapping[str, Branch], until: str, after: Mapping[str, Sequence[str]], limit: int | None
+) -> Order:
+    """Raises `ProgramError` for an order in which not all branches could begin."""
+    try:
+        if until == "first" and (after or limit is not None):
+            raise ValueError("expected `after` and `limit` with `until='all'` only")
+        return Order(branches, after, limit)
+    except ValueError as wrong:
+        text = f"the race {key}: {wrong}"
+        raise ProgramError(problem("validation", text, status=400, retryable=False)) from None
 
-    def __init__(self, driver: "RunDriver", branches: Mapping[str, Any]) -> None:
+
+class _Field:
+    """The branches of one race; begins each when its time has come, and says which ended, in the order in which they
+    did. One that has not begun costs nothing: no context, no task, and the run may be let go without it.
+    """
+
+    def __init__(self, driver: "RunDriver", order: Order, begin: Callable[[str], Awaitable[Any]]) -> None:
         self._driver = driver
+        self._order = order
+        self._begin = begin
         self._done: deque[str] = deque()
         self._news = asyncio.Event()
-        self._tasks = {name: asyncio.ensure_future(branch) for name, branch in branches.items()}
-        self._live = len(branches)
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._live = 0
         self._joined = False
-        driver.begin_branches(self._live)
-        for name, task in self._tasks.items():
+        driver.fork()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what may begin now."""
+        names = self._order.begin()
+        self._live += len(names)
+        self._driver.begin_branches(len(names))
+        for name in names:
+            task = self._tasks[name] = asyncio.ensure_future(self._begin(name))
             task.add_done_callback(partial(self._ended, name))
 
     def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
         self._done.append(name)
         self._news.set()
-        if not task.cancelled():
-            task.exception()  # seen: a branch may fail after its race was decided
-        if self._live:
-            self._live -= 1
-            self._driver.end_branch()
+        # Seen, too: a branch may fail after its race was decided.
+        failed = task.cancelled() or task.exception() is not None
+        if not self._live:
+            return
+        if not failed:
+            self._order.ended(name)
+            self._go_on()  # before its end is told: a run in which nothing is under way may be let go
+        self._live -= 1
+        self._driver.end_branch()
 
     async def next_done(self) -> tuple[str, asyncio.Task[Any]]:
         while not self._done:

@@ -4,7 +4,7 @@ that is on disk, fires timers, and lets go when the run ends or nothing but wait
 
 import asyncio
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
@@ -25,6 +25,8 @@ from stepwell.store.port import StreamItem
 Future = asyncio.Future
 REPORTS = (c.CompleteStep, c.FailAttempt)
 """What is still taken on record when the run is to be driven anew: attempts in flight are not repeated."""
+ReportLate = Callable[[str, c.CompleteStep | c.FailAttempt], None]
+"""Takes what an attempt of a run came to after its driver let go."""
 
 
 class Release(Enum):
@@ -39,8 +41,9 @@ class Release(Enum):
 class RunDriver:
     """One run, while it is in memory (`journal.Listener`)."""
 
-    def __init__(self, journal: Journal, *, clock: Clock, idle_s: float) -> None:
+    def __init__(self, journal: Journal, *, clock: Clock, idle_s: float, report_late: ReportLate) -> None:
         self.journal = journal
+        self._report_late = report_late
         self.clock = clock
         self.run_id = journal.state.run_id
         self.loop = asyncio.get_running_loop()
@@ -110,6 +113,7 @@ class RunDriver:
         """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
         while True:
             if self._released.done() or (self._overtaken and not isinstance(command, REPORTS)):
+                self.late(command)
                 await self.block(self.loop.create_future())
             decision = self.journal.perform(command)
             if isinstance(decision, list):
@@ -120,6 +124,11 @@ class RunDriver:
                 raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
             assert isinstance(decision, Hold)
             await self._until_running()
+
+    def late(self, command: c.ProgramCommand) -> None:
+        """An attempt reports although nobody waits for it any more: that goes on record."""
+        if isinstance(command, REPORTS):
+            self._report_late(self.run_id, command)
 
     async def durable(self) -> None:
         """Wait until all that was decided is on disk. A program never sees the store fail: the run is let go of."""
@@ -159,10 +168,12 @@ class RunDriver:
         if not self._released.done():
             self.journal.publish(item)
 
-    def begin_branches(self, number: int) -> None:
-        """The branch that calls this waits for `number` new ones."""
-        self.branches += number
+    def fork(self) -> None:
+        """The branch that calls this waits for branches of its own."""
         self.blocked += 1
+
+    def begin_branches(self, number: int) -> None:
+        self.branches += number
 
     def end_branch(self) -> None:
         self.branches -= 1

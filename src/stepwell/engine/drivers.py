@@ -1,12 +1,14 @@
 """The runs in hand: which are driven in this process, their journals, and who waits for their end."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
+from stepwell.core.decide import Refusal, decide
 from stepwell.core.errors import NotRecordableError, RunNotFoundError, StepwellError, StorageError
 from stepwell.core.state import State
 from stepwell.core.status import Status
@@ -17,6 +19,7 @@ from stepwell.engine.crowd import Crowd
 from stepwell.engine.desk import Desk
 from stepwell.engine.driver import Release, RunDriver
 from stepwell.engine.journal import Journal, encode_state
+from stepwell.engine.notices import NOBODY, Notices
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
 from stepwell.store.port import RunStore, StreamItem
@@ -41,6 +44,7 @@ class Drivers:
         workflows: Workflows,
         watchers: Watchers,
         idle_s: float,
+        notices: Notices = NOBODY,
     ) -> None:
         self.desk = Desk(store, self.new_journal)
         self.active: dict[str, RunDriver] = {}
@@ -52,7 +56,9 @@ class Drivers:
         self._workflows = workflows
         self._watchers = watchers
         self._idle_s = idle_s
+        self._notices = notices
         self._results: dict[str, Crowd] = {}
+        self._notes: set[asyncio.Task[None]] = set()
 
     def take_up(self, journal: Journal) -> None:
         """Have the run driven, if it needs to be and nobody does."""
@@ -83,7 +89,13 @@ class Drivers:
             raise
 
     def new_journal(self) -> Journal:
-        return Journal(store=self._store, committer=self._committer, clock=self._clock, observe=self._committed)
+        return Journal(
+            store=self._store,
+            committer=self._committer,
+            clock=self._clock,
+            observe=self._committed,
+            notices=self._notices,
+        )
 
     async def drive(self, run_id: str) -> None:
         """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
@@ -114,7 +126,9 @@ class Drivers:
             await journal.durable()
             return Release.PARKED
         compiled = await self._workflows.compiled(journal.state.definition)
-        driver = self.active[run_id] = RunDriver(journal, clock=self._clock, idle_s=self._idle_s)
+        driver = self.active[run_id] = RunDriver(
+            journal, clock=self._clock, idle_s=self._idle_s, report_late=self.report_late
+        )
         try:
             why = await driver.drive(compiled.program)
         finally:
@@ -124,6 +138,20 @@ class Drivers:
         if why is Release.PARKED and journal.state.seq > SNAPSHOT_ABOVE:
             await self._store.snapshot(journal.run, journal.state.seq, encode_state(journal.state))
         return why
+
+    def report_late(self, run_id: str, command: c.CompleteStep | c.FailAttempt) -> None:
+        """An attempt reports after its run was let go: it goes on record soon, unless this process is ending."""
+        if self.driving:
+            task = asyncio.ensure_future(self._note(run_id, command))
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+
+    async def _note(self, run_id: str, command: c.CompleteStep | c.FailAttempt) -> None:
+        with suppress(RunNotFoundError, StorageError):  # pruned in the meantime, or not to be written now
+            async with self.desk.borrow(run_id) as journal:
+                if isinstance(decide(journal.state, command, self._clock.now()), Refusal):
+                    journal.perform(command)
+                    await journal.durable()
 
     def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
         if journal.state.run_id in self._watchers.channels:

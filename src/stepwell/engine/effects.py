@@ -63,7 +63,7 @@ class Effects:
         await self._tell_parent(parent, data["child"], error=error, output=Raw(msgspec.json.encode(data["output"])))
 
     async def send_event(self, item: OutboxItem) -> None:
-        await self._engine.events.deliver(item.data["event"])
+        await self._engine.events.deliver(item.data["event"], owner=item.data.get("owner", ""))
 
     async def _tell_parent(
         self, parent: h.Parent, child_id: str, *, error: Problem | None = None, output: Raw = h.NULL

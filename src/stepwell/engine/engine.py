@@ -16,6 +16,7 @@ import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
+from stepwell.core.approvals import MAX_TIMEOUT_S
 from stepwell.core.errors import (
     InvalidInputError,
     Problem,
@@ -23,7 +24,7 @@ from stepwell.core.errors import (
     RefusedError,
     RunNotFoundError,
 )
-from stepwell.core.program import Programs
+from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.core.status import Status
@@ -33,6 +34,7 @@ from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
 from stepwell.engine.drivers import Drivers
+from stepwell.engine.duties.files import RunFiles, SweepFiles
 from stepwell.engine.duties.firing import FireSchedules
 from stepwell.engine.duties.loop import Duty, DutyLoop
 from stepwell.engine.duties.outbox import DeliverOutbox
@@ -42,7 +44,9 @@ from stepwell.engine.duties.timers import WakeRuns
 from stepwell.engine.effects import Effects
 from stepwell.engine.events import TRIGGER, Events, check_event
 from stepwell.engine.ids import new_id
+from stepwell.engine.notices import NOBODY
 from stepwell.engine.projections import SEND_EVENT, ended_badly
+from stepwell.engine.retrying import AS_IT_WAS, RetryOptions, retry_command
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.watching import Seen, Watchers
@@ -59,6 +63,7 @@ from stepwell.store.port import (
     Store,
     StreamItem,
 )
+from stepwell.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -110,9 +115,12 @@ class Engine:
         programs: Sequence[Programs],
         clock: Clock | None = None,
         options: EngineOptions | None = None,
+        webhooks: Webhooks | None = None,
+        files: RunFiles | None = None,
         at_boundary: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
+        self.files = files
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.options = options if options is not None else EngineOptions()
         self.workflows = Workflows(store, programs)
@@ -126,7 +134,9 @@ class Engine:
             workflows=self.workflows,
             watchers=self.watchers,
             idle_s=self.options.idle_s,
+            notices=webhooks.subscriptions if webhooks is not None else NOBODY,
         )
+        self.webhooks = webhooks
         self.schedules = Scheduling(self)
         self.events = Events(self)
         self._dispatch = dispatch
@@ -137,8 +147,10 @@ class Engine:
     async def open(self, *, drive: bool = True) -> None:
         """Open the store and take up the runs that were being driven when the last process ended."""
         await self.store.open()
+        if self.webhooks is not None:
+            await self.webhooks.refresh()
         self.committer.start()
-        outside = SeeOutsideChanges(self.store, changed=self.drivers.changed_outside, written=self._nudge_outbox)
+        outside = SeeOutsideChanges(self.store, changed=self.drivers.changed_outside, written=self._written_outside)
         self._duties.append(DutyLoop(outside, self.clock))
         if drive:
             self._add_driving_duties()
@@ -151,10 +163,25 @@ class Engine:
         firing = FireSchedules(self.store, start=self.schedules.fire, ended_at=self.schedules.ended_at)
         duties: list[Duty] = [WakeRuns(self.store, self._dispatch), firing]
         if self.options.keep_ended_s is not None:
-            duties.append(PruneEnded(self.store, self.options.keep_ended_s))
+            duties.append(PruneEnded(self._prune_before, self.options.keep_ended_s))
+        if self.files is not None:
+            duties.append(SweepFiles(self.store, self.files))
         outbox = DutyLoop(DeliverOutbox(self.store, Effects(self).handlers), self.clock)
         self.committer.on_outbox = outbox.nudge
+        if self.webhooks is not None:
+            self._add_webhooks(self.webhooks, outbox)
         self._duties += [outbox, *(DutyLoop(duty, self.clock) for duty in duties)]
+
+    def _add_webhooks(self, webhooks: Webhooks, outbox: DutyLoop) -> None:
+        sending = DutyLoop(webhooks.duty, self.clock)
+        webhooks.duty.nudge = sending.nudge
+
+        def nudge_both() -> None:
+            outbox.nudge()
+            sending.nudge()
+
+        self.committer.on_outbox = nudge_both
+        self._duties.append(sending)
 
     async def close(self, *, grace_s: float = 10.0) -> None:
         """Take no more runs, give those in hand `grace_s` seconds, write what is decided, close the store."""
@@ -164,6 +191,8 @@ class Engine:
         self.drivers.give_way()
         await self._dispatch.stop(grace_s)
         await self.committer.stop()
+        if self.webhooks is not None:
+            await self.webhooks.duty.close(grace_s)
         await self.store.close()
 
     @property
@@ -186,12 +215,17 @@ class Engine:
         labels: dict[str, str] | None = None,
         parent: h.Parent | None = None,
         start_at: float | None = None,
+        run_timeout_s: float | None = None,
+        callback_url: str = "",
         actor: h.Actor = h.SYSTEM,
     ) -> Started:
         """Start a run; it exists on disk on return. The same `start_key` of an owner starts one run only.
+        `callback_url` is told of its end; `run_timeout_s` bounds it, instead of what its definition says.
 
         Raises `WorkflowNotFoundError`, `InvalidInputError`.
         """
+        if callback_url and self.webhooks is not None:
+            self.webhooks.check_callback_url(callback_url)
         definition = await self.workflows.find(workflow, version)
         compiled = await self.workflows.compiled(definition.digest)
         now = self.clock.now()
@@ -209,8 +243,10 @@ class Engine:
             parent=parent,
             start_at=start_at,
             listens=compiled.listens,
+            callback_url=callback_url,
+            timeout_s=compiled.timeout_s if run_timeout_s is None else run_timeout_s,
         )
-        if labels or start_at is not None or start_key is not None or owner or run_id:
+        if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
             _check_creation(created, start_key)
         return await self._create([created], start_key)
 
@@ -280,6 +316,10 @@ class Engine:
         await self._set_trigger(name, wanted=compiled.trigger is not None)
         return definition
 
+    def check(self, *, kind: str, text: str) -> Compiled:
+        """A definition as `save` would take it. Raises `InvalidDefinitionError` with every fault found."""
+        return self.workflows.check(kind, text)
+
     async def _set_trigger(self, name: str, *, wanted: bool) -> None:
         old = await self.store.get_records(TRIGGER, id=name)
         if wanted and not old:
@@ -287,14 +327,20 @@ class Engine:
         elif old and not wanted:
             await self.store.drop_record(TRIGGER, name)
 
-    async def send_event(self, event: Any) -> None:
+    async def send_event(self, event: Any, *, owner: str = "") -> None:
         """Accept a CloudEvent (JSON form): on disk on return, taken to all who listen soon after.
 
-        Raises `InvalidInputError` that names the attribute.
+        An event of an owner is not taken to runs of other owners. Raises `InvalidInputError` that names the attribute.
         """
         _, value = recorded(check_event(event))
-        item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data={"event": value})
+        item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data={"event": value, "owner": owner})
         await self.store.put_outbox([item])
+        self._nudge_outbox()
+
+    async def _written_outside(self) -> None:
+        """Another process wrote: perhaps an endpoint, perhaps something to deliver."""
+        if self.webhooks is not None:
+            await self.webhooks.refresh()
         self._nudge_outbox()
 
     def _nudge_outbox(self) -> None:
@@ -319,15 +365,25 @@ class Engine:
         approved: bool,
         comment: str = "",
         data: Any = None,
+        via: str = "",
+        bypass: bool = False,
         actor: h.Actor = h.SYSTEM,
-    ) -> None:
-        """Approve or reject. Raises `RefusedError` with the decision that stands, if one does."""
-        await self.tell(
-            run_id,
-            c.DecideApproval(
-                approval_id=approval_id, approved=approved, comment=comment, data=_as_input(data), actor=actor
-            ),
+    ) -> bool:
+        """Approve or reject; False when the actor has decided so before. `bypass`: as an administrator, against the
+        rules.
+
+        Raises `RefusedError` with the decision that stands, if one does.
+        """
+        command = c.DecideApproval(
+            approval_id=approval_id,
+            approved=approved,
+            comment=comment,
+            data=_as_input(data),
+            via=via,
+            bypass=bypass,
+            actor=actor,
         )
+        return await self.tell(run_id, command)
 
     async def pause(self, run_id: str, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
         """Begin nothing new; steps in flight finish. Says whether it changed anything."""
@@ -344,9 +400,15 @@ class Engine:
         """End at once, from any status that is not an end."""
         return await self.tell(run_id, c.CancelRun(reason=reason, actor=actor))
 
-    async def retry(self, run_id: str, *, actor: h.Actor = h.SYSTEM) -> bool:
-        """Go on from what failed or was cut off; what completed stays."""
-        return await self.tell(run_id, c.RetryRun(actor=actor))
+    async def retry(self, run_id: str, *, options: RetryOptions = AS_IT_WAS, actor: h.Actor = h.SYSTEM) -> bool:
+        """Go on from what failed or was cut off; what completed stays, as far as `options` let it.
+
+        Raises `RefusedError`, also for a step that the run does not have.
+        """
+        command = c.RetryRun(actor=actor)
+        if options != AS_IT_WAS:
+            command = await retry_command(self.workflows, await self.state(run_id), options, actor)
+        return await self.tell(run_id, command)
 
     async def roll_back(self, run_id: str, to_seq: int, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
         """Forget all outcomes after `to_seq`; the run is left paused. The history keeps everything."""
@@ -418,8 +480,14 @@ class Engine:
         return await self.store.list_approvals(query if query is not None else ApprovalQuery())
 
     async def prune(self, *, ended_before: float, limit: int = 500) -> int:
-        """Delete up to `limit` runs that ended before that instant; how many."""
-        return await self.store.prune(ended_before, limit)
+        """Delete up to `limit` runs that ended before that instant, with their files; how many."""
+        pruned = await self.store.prune(ended_before, limit)
+        if self.files is not None:
+            await self.files.drop(pruned)
+        return len(pruned)
+
+    async def _prune_before(self, ended_before: float) -> int:
+        return await self.prune(ended_before=ended_before)
 
     # --- schedules --------------------------------------------------------------------------------------------------
 
@@ -458,6 +526,10 @@ def _check_creation(created: h.RunCreated, start_key: str | None) -> None:
         raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
     if created.start_at is not None and not math.isfinite(created.start_at):
         raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")
+    if created.timeout_s is not None and not 0 < created.timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidInputError(
+            f"run_timeout_s: expected seconds above 0, at most 100 years, found {created.timeout_s}"
+        )
 
 
 def _result(state: State) -> RunResult:

@@ -14,7 +14,7 @@ import structlog
 from stepwell.core import commands as c
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError, WorkflowNotFoundError
-from stepwell.core.history import Listen
+from stepwell.core.history import Listen, RunCreated
 from stepwell.core.program import Trigger
 from stepwell.engine.attempts import recorded
 from stepwell.store.port import Record
@@ -52,9 +52,12 @@ class Events:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
 
-    async def deliver(self, event: CloudEvent) -> None:
-        """To every run that hears it, then to the workflows that it starts. Twice is harmless."""
-        await self._to_runs(event)
+    async def deliver(self, event: CloudEvent, *, owner: str = "") -> None:
+        """To every run that hears it, then to the workflows that it starts. Twice is harmless.
+
+        What one owner sends reaches its own runs and those of nobody, never those of another owner.
+        """
+        await self._to_runs(event, owner)
         for record in await self._engine.store.get_records(TRIGGER):
             try:
                 await self._to_workflow(record, event)
@@ -62,16 +65,22 @@ class Events:
                 # A workflow that cannot be compiled here must not keep the event from the others.
                 log.error("event.not_delivered", workflow=record.id, error=str(fault))
 
-    async def _to_runs(self, event: CloudEvent) -> None:
+    async def _to_runs(self, event: CloudEvent, owner: str) -> None:
         raw, _ = recorded(event)
         after = 0
         while page := await self._engine.store.listeners(event["type"], event["source"], after, PAGE):
             # The last run of a full page may go on in the next one; it takes no event twice.
             after = page[-1][0] - (len(page) == PAGE and page[0][0] != page[-1][0])
             for _, run_id, signal in page:
+                if owner and await self._owner_of(run_id) not in ("", owner):
+                    continue
                 command = c.SendSignal(id=f"{event['source']}#{event['id']}", signal=signal, data=raw)
                 with suppress(RefusedError, RunNotFoundError):  # it ended in the meantime
                     await self._engine.tell(run_id, command)
+
+    async def _owner_of(self, run_id: str) -> str:
+        events = await self._engine.store.events(run_id, 0, 1)
+        return events[0].owner if events and isinstance(events[0], RunCreated) else ""
 
     async def _to_workflow(self, record: Record, event: CloudEvent) -> None:
         name = record.id

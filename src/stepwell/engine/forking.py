@@ -17,10 +17,12 @@ _COPIED = (
     | h.TimerSet
     | h.TimerFired
     | h.SignalAwaited
+    | h.HeartbeatReceived
     | h.WaitExpired
     | h.ApprovalRequested
     | h.ApprovalVoted
     | h.ApprovalDecided
+    | h.ApprovalBypassed
     | h.ApprovalEscalated
     | h.ChildStarted
     | h.ChildEnded
@@ -50,7 +52,7 @@ def fork(
     """
     first = events[0]
     assert isinstance(first, h.RunCreated)
-    state = fold(list(events[:at_seq]))
+    state = fold(list(events[: max(1, at_seq)]))
     closed = {
         key
         for key, step in state.steps.items()
@@ -64,7 +66,10 @@ def fork(
         parent=None,
         start_at=None,
         forked_from=first.run_id,
-        input=first.input if input is None else input,
+        callback_url="",
+        version=state.version,
+        definition=state.definition,
+        input=state.input if input is None else input,
     )
     copied: list[h.AnyEvent] = [created, h.RunStarted(at=now)]
     begun = _last_begun(events[:at_seq])

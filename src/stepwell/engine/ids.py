@@ -2,6 +2,10 @@
 
 import os
 import uuid
+from typing import Final
+
+_WORKFLOWS: Final = uuid.UUID("2f0c1c6e-8f0b-5f3e-9a53-6f0a4a1f7d21")
+"""The namespace of workflow names."""
 
 
 def new_id(now: float) -> str:
@@ -15,3 +19,18 @@ def new_id(now: float) -> str:
 def derived_id(run_id: str, key: str) -> uuid.UUID:
     """UUIDv5 of `key` under the run: the same whenever it is asked for."""
     return uuid.uuid5(uuid.UUID(run_id), key)
+
+
+def workflow_uuid(name: str) -> str:
+    """A workflow's UUID: its name where that is one, else the UUIDv5 of the name."""
+    return canonical_uuid(name) or str(uuid.uuid5(_WORKFLOWS, name))
+
+
+def canonical_uuid(text: str) -> str | None:
+    """A UUID in its usual form of 36 characters; None for other texts (`UUID` takes braces, urn: and no hyphens)."""
+    if len(text) != 36:
+        return None
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None

@@ -22,8 +22,10 @@ from stepwell.core.status import Status
 from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
 from stepwell.engine.crowd import Crowd
+from stepwell.engine.notices import NOBODY, Notices, begins_to_ask
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, RunStore, StreamItem
+from stepwell.webhooks.messages import Commit
 
 _encode_items = msgspec.json.Encoder().encode
 encode_state = msgspec.json.Encoder().encode
@@ -63,8 +65,18 @@ class Flight(msgspec.Struct):
 class Journal:
     """One run's state, and its way to the disk. All methods belong to the event loop's thread."""
 
-    def __init__(self, *, store: RunStore, committer: Committer, clock: Clock, observe: Observe) -> None:
+    def __init__(
+        self,
+        *,
+        store: RunStore,
+        committer: Committer,
+        clock: Clock,
+        observe: Observe,
+        notices: Notices = NOBODY,
+    ) -> None:
         self.state = State()
+        self._notices = notices
+        self._told_owners = notices.owners
         self._fault: StorageError | None = None
         """The store failed, or the run was never created."""
         self.start_key: str | None = None
@@ -114,9 +126,13 @@ class Journal:
     def perform(self, command: c.AnyCommand) -> Decision:
         """Decide, and fold the events in; they are on disk once `durable` has come true."""
         decision = decide(self.state, command, self._clock.now())
-        if type(decision) is list and decision:
+        if type(decision) is list:
+            if decision:
+                self._commands.append(command)
+                self.append(decision)
+        elif type(decision) is Refusal and decision.note:
             self._commands.append(command)
-            self.append(decision)
+            self.append(list(decision.note))
         return decision
 
     def append(self, events: list[h.AnyEvent]) -> None:
@@ -218,7 +234,10 @@ class Journal:
             step=state.current,
             attempts=state.attempts,
         )
+        looked = self._shown
         self._add_row(batch)
+        if events and (state.owner in self._told_owners or state.callback_url):
+            self._add_deliveries(batch, looked)
         if items:
             batch.first_item, batch.item_count, batch.items = self._next_item, len(items), _encode_items(items)
         if self._touched or state.terminal or self.run == 0:
@@ -245,6 +264,17 @@ class Journal:
                 batch.listens = state.listens if self._hears else ()
         if self.run == 0:
             batch.start_key, batch.definition = self.start_key, state.definition
+
+    def _add_deliveries(self, batch: Batch, looked: Shown | None) -> None:
+        """What others are told of these events; `looked` is how the run was shown before them."""
+        commit = Commit(
+            state=self.state,
+            events=self._events,
+            base_seq=batch.base_seq,
+            touched=self._touched,
+            now_asks=begins_to_ask(looked, self._shown),
+        )
+        batch.deliveries = self._notices.deliveries(commit, self._clock.now())
 
     def _add_implied(self, batch: Batch) -> None:
         """Timers, approvals and outbox items that follow from what was touched."""

@@ -75,6 +75,11 @@ def approval_row(state: State, key: str, step: Step) -> ApprovalRow:
         decided_at=step.closed_at if step.closed else None,
         decided_by=approval.decided_by,
         comment=outcome["comment"] if outcome else "",
+        name=step.name,
+        allow_self_approval=request.allow_self_approval,
+        on_timeout=f"goto:{request.goto}" if request.on_timeout == "goto" else request.on_timeout,
+        escalated=approval.escalated,
+        decisions=tuple(approval.votes),
     )
 
 
@@ -94,9 +99,8 @@ def outbox_items(state: State, events: list[h.AnyEvent], touched: set[str], now:
             case h.ChildStarted():
                 items.append(_start_child(state, event, now))
             case h.EventEmitted():
-                items.append(
-                    OutboxItem(kind=SEND_EVENT, run_id=state.run_id, due_at=now, data={"event": event.event})
-                )
+                data = {"event": event.event, "owner": state.owner}
+                items.append(OutboxItem(kind=SEND_EVENT, run_id=state.run_id, due_at=now, data=data))
             case h.RunCompleted() | h.RunFailed() | h.RunCancelled() if state.parent and state.parent.key:
                 items.append(_child_ended(state, state.parent, now))
     for key in touched:

@@ -113,7 +113,7 @@ class Watchers:
                 found = channel.after(after_seq, after_item) or await self._read(run_id, after_seq, after_item)
                 for seen in found:
                     after_seq, after_item = seen.seq, seen.item_number
-                    if seen.event is not None:
+                    if seen.event is not None and not isinstance(seen.event, h.LateResultDiscarded):
                         ended = isinstance(seen.event, LAST)
                     yield seen
                 if not found:
@@ -126,8 +126,12 @@ class Watchers:
                 del self.channels[run_id]
 
     async def _ended_at(self, run_id: str, seq: int) -> bool:
-        found = await self._store.events(run_id, seq - 1, 1)
-        return bool(found) and isinstance(found[0], LAST)
+        """Whether the run stood still after this event: late results may follow an end."""
+        while found := await self._store.events(run_id, seq - 1, 1) if seq else []:
+            if not isinstance(found[0], h.LateResultDiscarded):
+                return isinstance(found[0], LAST)
+            seq -= 1
+        return False
 
     async def _at_most_last(self, run_id: str, seq: int) -> int:
         """A point that a run has reached: whoever names one beyond its end would wait for ever."""

@@ -1,11 +1,17 @@
 """The workflows an engine knows: definitions in the store, and the programs they compile to, each compiled once."""
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from stepwell.core.errors import StepwellError, WorkflowNotFoundError
 from stepwell.core.program import Compiled, Programs
+from stepwell.engine.ids import canonical_uuid, workflow_uuid
 from stepwell.store.port import Definition, Documents
+
+LOOK_AGAIN_S: Final = 5.0
+"""How soon names are looked through again for an id that was not among them."""
 
 
 class Workflows:
@@ -16,6 +22,9 @@ class Workflows:
         self._kinds = {programs.kind: programs for programs in kinds}
         self._compiled: dict[str, Compiled] = {}
         self._known: dict[tuple[str, str], Definition] = {}
+        self._names: dict[str, str] = {}
+        """The UUIDs of workflows to their names."""
+        self._look_again_at = 0.0
 
     async def save(self, *, kind: str, name: str, version: str, text: str, now: float) -> Definition:
         """Check a definition, keep it, and make it the newest of its name. The same text again is the same one.
@@ -29,7 +38,12 @@ class Workflows:
         if newest is None or newest.digest != digest:
             await self._store.save_definition(definition)
         self._known[name, ""] = self._known[name, version] = definition
+        self._names |= _named_by_uuid([name])
         return definition
+
+    def check(self, kind: str, text: str) -> Compiled:
+        """A definition as it would be saved. Raises `InvalidDefinitionError` with every fault found."""
+        return self._kind(kind).compile(text)
 
     async def find(self, name: str, version: str = "") -> Definition:
         """The definition to start: the newest of that name, or of that version. Raises `WorkflowNotFoundError`."""
@@ -37,9 +51,21 @@ class Workflows:
         if known is not None:
             return known
         found = await self._store.find_definition(name=name, version=version)
+        if found is None and (other := await self.named(name)) is not None:
+            return await self.find(other, version)
         if found is None:
             raise WorkflowNotFoundError(name, version or None)
         return found
+
+    async def named(self, id: str) -> str | None:
+        """The name of the workflow whose UUID this is, where the name is another text; None when there is none.
+
+        Those names are the operator's, and few: they are looked through, at most once in a while for unknown ids.
+        """
+        if id not in self._names and canonical_uuid(id) is not None and time.monotonic() >= self._look_again_at:
+            self._names = _named_by_uuid(definition.name for definition in await self._store.list_definitions())
+            self._look_again_at = time.monotonic() + LOOK_AGAIN_S
+        return self._names.get(id)
 
     async def compiled(self, digest: str) -> Compiled:
         """A stored definition, ready to run."""
@@ -54,10 +80,16 @@ class Workflows:
     def _compile(self, definition: Definition) -> Compiled:
         compiled = self._compiled.get(definition.digest)
         if compiled is None:
-            kind = self._kinds.get(definition.kind)
-            if kind is None:
-                raise StepwellError(
-                    f"{definition.name} is a {definition.kind} workflow, which this server cannot run"
-                )
-            compiled = self._compiled[definition.digest] = kind.compile(definition.text)
+            compiled = self._compiled[definition.digest] = self._kind(definition.kind).compile(definition.text)
         return compiled
+
+    def _kind(self, name: str) -> Programs:
+        kind = self._kinds.get(name)
+        if kind is None:
+            raise StepwellError(f"expected a kind of workflow that this server can run, found {name!r}")
+        return kind
+
+
+def _named_by_uuid(names: Iterable[str]) -> dict[str, str]:
+    """UUID to name, of those whose name is no UUID."""
+    return {id: name for name in names if (id := workflow_uuid(name)) != name}

@@ -2,7 +2,8 @@
 
 A function is async, or sync and then run in a thread. Its parameters are converted to their annotations by
 msgspec, its result to JSON values. A first parameter that is annotated `StepContext` or named `ctx` gets the
-context of the attempt. A thread cannot be stopped: what a sync function returns after its time-out is dropped.
+context of the attempt. A thread cannot be stopped: what a sync function returns after its time-out is put on record,
+and changes nothing.
 """
 
 import inspect
@@ -85,17 +86,17 @@ class Function:
             converted = self._convert(arguments)
             positional = (step,) if self.wants_context else ()
             try:
-                result = await self._invoke(positional, converted)
+                result = await self._invoke(step, positional, converted)
             except Exception as error:  # as above
                 raise problems.failed(error) from error
             return result if type(result) in _AS_THEY_ARE else _to_json(result)
 
         return work
 
-    async def _invoke(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    async def _invoke(self, step: StepContext, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if self.is_async:
             return await self.call(*positional, **named)
-        result = await self._threads.run(partial(self.call, *positional, **named))
+        result = await self._threads.run(partial(self.call, *positional, **named), late=step.late)
         return await result if inspect.isawaitable(result) else result
 
     def _convert(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

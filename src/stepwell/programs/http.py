@@ -3,7 +3,7 @@
 Which addresses may be called is not decided here: an egress guard stands in front of a client as another client.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,14 +53,16 @@ class HttpClient(Protocol):
 
 
 class HttpxClient:
-    """An `HttpClient` over one pooled `httpx.AsyncClient`, made at the first request."""
+    """An `HttpClient` over one pooled `httpx.AsyncClient`, made at the first request, as is its transport if that is
+    given as a function.
+    """
 
     def __init__(
         self,
         *,
         timeout_s: float = TIMEOUT_S,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
-        transport: "httpx.AsyncBaseTransport | None" = None,
+        transport: "httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None" = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._max_response_bytes = max_response_bytes
@@ -103,8 +105,9 @@ class HttpxClient:
         import httpx
 
         # No proxies and no .netrc from the environment: a definition says all there is to a request.
+        transport = self._transport() if callable(self._transport) else self._transport
         self._client = httpx.AsyncClient(
-            timeout=self._timeout_s, follow_redirects=False, trust_env=False, transport=self._transport
+            timeout=self._timeout_s, follow_redirects=False, trust_env=False, transport=transport
         )
         return self._client
 

@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+Late = Callable[[Any, BaseException | None], None]
+"""Told what a call came to that nobody awaits any more: a result, or an exception."""
 
 AT_ONCE: Final = 256
 """Calls that are awaited at once; above that they wait in order. A thread costs some ten kilobytes, and a
@@ -29,11 +31,11 @@ class Threads:
         self._free = at_once
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises. When the caller is cancelled its late result is dropped."""
+    async def run(self, call: Callable[[], T], *, late: Late | None = None) -> T:
+        """What `call` returns or raises. When the caller is cancelled, `late` is told in the end."""
         await self._take_place()
         try:
-            return await _in_thread(call)
+            return await _in_thread(call, late)
         finally:
             self._give_place()
 
@@ -60,15 +62,16 @@ class Threads:
         self._free += 1
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
+async def _in_thread(call: Callable[[], T], late: Late | None) -> T:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
 
     def settle(result: Any, error: BaseException | None) -> None:
-        if ended.done():
-            return  # nobody waits any more
-        if error is None:
+        if ended.done():  # nobody waits any more
+            if late is not None:
+                late(result, error)
+        elif error is None:
             ended.set_result(result)
         else:
             ended.set_exception(error)

@@ -4,7 +4,7 @@ The order is: find the one credential, or decide that none is needed; verify it;
 (cross-site, organisation, scope). A credential that is there and wrong is refused even where none is needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -45,7 +45,7 @@ class DoorRules(msgspec.Struct, frozen=True, kw_only=True):
 
 class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the whole server. `bind` is the address it listens on; `configured`: somebody set up tokens or
-    made an API key, so that nobody is anonymous any more.
+    made an API key, so that nobody is anonymous any more (keys may also come later: `Authenticator.has_keys`).
     """
 
     bind: str
@@ -64,19 +64,30 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """Authenticates by these rules. Without `tokens` no JWT is accepted, without `keys` no API key."""
+    """Authenticates by these rules. Without `tokens` no JWT is accepted, without `keys` no API key.
 
-    def __init__(self, rules: AccessRules, *, tokens: Verifier | None = None, keys: Verifier | None = None) -> None:
+    `has_keys` says whether there is an API key by now; from the first one on nobody is anonymous.
+    """
+
+    def __init__(
+        self,
+        rules: AccessRules,
+        *,
+        tokens: Verifier | None = None,
+        keys: Verifier | None = None,
+        has_keys: Callable[[float], Awaitable[bool]] | None = None,
+    ) -> None:
         self._rules = rules
         self._tokens = tokens
         self._keys = keys
+        self._has_keys = has_keys
 
     async def authenticate(self, call: Call, door: DoorRules, now: float) -> Principal | Refusal:
         """Who asks, with the organisation it asks for; or why it is not let in."""
         try:
             credential = find_credential(call, door, self._rules)
             if credential is None:
-                principal = without_credential(call, door, self._rules)
+                principal = without_credential(call, door, await self._rules_now(now))
             else:
                 principal = await self._verify(credential, now)
             by_itself = credential is None or credential.source == "cookie"
@@ -89,6 +100,12 @@ class Authenticator:
         except StorageError:
             detail = "credentials cannot be looked up now"
             return Refusal(reason=Reason.KEYS_UNAVAILABLE, detail=detail, retry_after_s=1)
+
+    async def _rules_now(self, now: float) -> AccessRules:
+        """An API key may have been made since the server started: then the anonymous way is closed for good."""
+        if not self._rules.configured and self._has_keys is not None and await self._has_keys(now):
+            self._rules = msgspec.structs.replace(self._rules, configured=True)
+        return self._rules
 
     async def _verify(self, credential: Credential, now: float) -> Principal:
         wants_key = is_key(credential.text) or credential.source in ("x-api-key", "api-key")

@@ -146,14 +146,27 @@ def reader_of(place: str) -> Read:
 
     Plain `http://` is for loopback only: whoever can change the answer can sign as anybody. Raises `JwksError`.
     """
-    scheme = urlsplit(place).scheme if "://" in place else "file"
+    scheme = _scheme(place)
     host = urlsplit(place).hostname or "" if scheme != "file" else ""
     if scheme == "https" or (scheme == "http" and _is_loopback(host)):
         return lambda: _fetch(place)
     if scheme != "file":
         raise JwksError(f"expected an https:// URL or a file for the key set, found {scheme}://")
-    path = Path(place.removeprefix("file://"))
-    return lambda: asyncio.to_thread(_load, path)
+    return lambda: asyncio.to_thread(_load, _path(place))
+
+
+def check_file(place: str) -> None:
+    """A set in a file has to be there and good when the server starts; an issuer may be away. Raises `JwksError`."""
+    if place and _scheme(place) == "file":
+        parse_jwks(_load(_path(place)))
+
+
+def _scheme(place: str) -> str:
+    return urlsplit(place).scheme if "://" in place else "file"
+
+
+def _path(place: str) -> Path:
+    return Path(place.removeprefix("file://"))
 
 
 def _is_loopback(host: str) -> bool:

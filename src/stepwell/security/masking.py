@@ -4,6 +4,7 @@ By value is sure and comes first; the others catch what nobody thought of. Maski
 that may be shown: when in doubt it hides.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
@@ -26,6 +27,7 @@ _LOOKS: Final = re.compile(
     r"|(?<=[Bb]earer )[^\s\"',;]+"
     r"|(?<=[Bb]asic )[A-Za-z0-9+/=]{6,}"
     r"|(?<=[?&;]token=)[^&#\s\"']+"
+    r"|(?<=/workflow-callbacks/)[^/?#\s\"']+"  # the path is the credential
     r"|(?<=://)[^/\s:@\"']*:[^/\s@\"']+(?=@)"  # user:password@ in URLs
 )
 
@@ -76,6 +78,22 @@ def mask_url(url: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(f"{pair.partition('=')[0]}={MASK}" for pair in parts.query.split("&") if pair)
     return MASKS.text(urlunsplit((parts.scheme, host, parts.path, query, "")))
+
+
+class MaskedRecords(logging.Filter):
+    """Hides secrets in what the standard library's loggers are given, paths and queries of access logs above all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):  # an access log's formatter reads them one by one
+            record.args = tuple(MASKS.text(one) if isinstance(one, str) else one for one in record.args)
+        return True
+
+
+def mask_access_log() -> None:
+    """For servers that are started with uvicorn's own access log. Doing it twice is harmless."""
+    access = logging.getLogger("uvicorn.access")
+    if not any(isinstance(one, MaskedRecords) for one in access.filters):
+        access.addFilter(MaskedRecords())
 
 
 def mask_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -49,13 +49,13 @@ class Authentication:
         if door.rules.is_open(call.path):
             await self._app(scope, receive, send)
             return
+        if "query" in door.rules.sources and call.parameters(QUERY_NAME):
+            scope["query_string"] = without_token(call.query).encode()  # at once: a refused one is logged as well
         found = await self._authenticate(call, door, self._authenticator_of(scope))
         if isinstance(found, Refusal):
             await answer(door, found, scope, receive, send)
             return
         scope[PRINCIPAL] = found
-        if call.parameters(QUERY_NAME) and "query" in door.rules.sources:
-            scope["query_string"] = without_token(call.query).encode()
         await self._app(scope, receive, send)
 
     async def _authenticate(self, call: Call, door: Door, authenticator: Authenticator) -> Principal | Refusal:

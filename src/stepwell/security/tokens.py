@@ -87,15 +87,17 @@ def _check_settings(rules: TokenRules, keys: KeySet | None, secret: bytes) -> No
         raise TokenSettingsError("expected an issuer and an audience for tokens")
     if secret and len(secret) < MIN_SECRET_BYTES:
         raise TokenSettingsError(
-            f"expected a shared secret of at least {MIN_SECRET_BYTES} bytes, found {len(secret)}"
+            f"jwt_secret: expected at least {MIN_SECRET_BYTES} bytes (RFC 7518 §3.2), found {len(secret)}"
         )
     if b"-----BEGIN" in secret or secret.startswith(b"ssh-"):
-        raise TokenSettingsError("expected a shared secret, found a key that others may know")
+        raise TokenSettingsError("jwt_secret: expected a shared secret, found a key that others may know")
     unknown = set(rules.algorithms) - set(PUBLIC_KEY_ALGORITHMS)
     if unknown:
-        raise TokenSettingsError(f"algorithms: expected some of {', '.join(PUBLIC_KEY_ALGORITHMS)}")
+        raise TokenSettingsError(
+            f"jwt_algorithms: expected some of {', '.join(PUBLIC_KEY_ALGORITHMS)}, found {', '.join(unknown)}"
+        )
     if not 0 <= rules.leeway_s <= 60:
-        raise TokenSettingsError(f"leeway: expected 0 to 60 seconds, found {rules.leeway_s:g}")
+        raise TokenSettingsError(f"jwt_leeway_s: expected 0 to 60 seconds, found {rules.leeway_s:g}")
 
 
 def _check_header(header: dict[str, Any]) -> None:

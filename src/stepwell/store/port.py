@@ -1,18 +1,23 @@
-"""The store port: what the engine needs from a database, as three small Protocols.
+"""The store port: what the engine needs from a database, as four small Protocols.
 
-One `commit` writes a group of per-run batches: events, the run row, timers, approvals, stream items and outbox rows
-of all of them in one transaction. Uniqueness of `(run, seq)` is the only lock on a run: a batch whose `base_seq` is
-no longer the run's last seq is answered `CONFLICT` and fails alone.
+One `commit` writes a group of per-run batches: events, the run row, timers, approvals, stream items, outbox rows and
+webhooks of all of them in one transaction. Uniqueness of `(run, seq)` is the only lock on a run: a batch whose
+`base_seq` is no longer the run's last seq is answered `CONFLICT` and fails alone.
 """
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from stepwell.core.approvals import OWNER_ROLE
 from stepwell.core.history import AnyEvent, Listen
-from stepwell.core.status import Status
+from stepwell.core.state import Vote
+from stepwell.core.status import Status, WaitReason
+
+NAME_LABEL: Final = "workflow_name"
+"""The label of a run that holds its workflow's name at the time, where that is another than the engine's."""
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +43,14 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     seq: int = 0
 
+    @property
+    def workflow_name(self) -> str:
+        """The workflow's name at the time of the run."""
+        return self.labels.get(NAME_LABEL) or self.workflow
+
 
 class ApprovalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An approval in the inbox. `status` is pending, approved, rejected, expired or cancelled."""
+    """An approval in the inbox. `status` is pending, approved, rejected, expired or cancelled; `name` the step's."""
 
     approval_id: str
     run_id: str
@@ -60,6 +70,18 @@ class ApprovalRow(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: float | None = None
     decided_by: str = ""
     comment: str = ""
+    name: str = ""
+    allow_self_approval: bool = True
+    on_timeout: str = "fail"
+    escalated: bool = False
+    decisions: tuple[Vote, ...] = ()
+    """Every answer, oldest first; `votes` counts those that approve."""
+
+    @property
+    def deciders(self) -> tuple[str, ...]:
+        """Who is asked: ids and `role:` names, the owner in its own person."""
+        named = self.approvers or (OWNER_ROLE,)
+        return tuple(dict.fromkeys(self.owner if who == OWNER_ROLE else who for who in named))
 
 
 class OutboxItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +93,38 @@ class OutboxItem(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
     tries: int = 0
     due_at: float = 0.0
+
+
+class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at a delivery: the answer's `status` (0: none came) and, when it was no success, why."""
+
+    at: float
+    status: int = 0
+    error: str = ""
+    took_s: float = 0.0
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook to be sent, or sent: `body` to `url` (empty: where the endpoint is now) until it is taken.
+
+    `status` is pending, delivered or failed (no more tries). `message` is its id at the receiver, the same on every
+    try; `tries` counts them since it was last asked for, `due_at` is the instant of the next one. `number` is the
+    store's own, in the order of the commits, 0 until stored.
+    """
+
+    id: str
+    endpoint: str
+    message: str
+    type: str
+    body: str
+    created_at: float
+    run_id: str = ""
+    url: str = ""
+    status: str = "pending"
+    due_at: float | None = None
+    tries: int = 0
+    attempts: tuple[DeliveryAttempt, ...] = ()
+    number: int = 0
 
 
 class Batch(msgspec.Struct, kw_only=True):
@@ -100,6 +154,7 @@ class Batch(msgspec.Struct, kw_only=True):
     timers: dict[str, float | None] = {}
     approvals: Sequence[ApprovalRow] = ()
     outbox: Sequence[OutboxItem] = ()
+    deliveries: Sequence[Delivery] = ()
     listens: Sequence[Listen] | None = None
     first_item: int = 0
     item_count: int = 0
@@ -153,17 +208,23 @@ class StreamItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs, newest first. Empty means all; `search` matches id, workflow or a label's value, in any case.
+    """Which runs, newest first. Empty means all; `search` matches id, workflow or a label's value, in any case,
+    `named` the workflow's name at the time of the run.
 
-    `before` is the id of the last run of the page before; `offset` skips that many (for doors that number pages).
+    `reasons`: of waiting runs only those that wait for one of these. `origins` are doors, and `child` for runs that
+    another one started. `before` is the id of the last run of the page before; `offset` skips that many (for doors
+    that number pages).
     """
 
     owner: str | None = None
     workflows: tuple[str, ...] = ()
     statuses: tuple[Status, ...] = ()
+    reasons: tuple[WaitReason, ...] = ()
+    origins: tuple[str, ...] = ()
     door: str | None = None
     parent_id: str | None = None
     search: str = ""
+    named: str = ""
     created_from: float | None = None
     created_to: float | None = None
     before: str | None = None
@@ -172,22 +233,28 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to count. Days are `YYYY-MM-DD`, UTC, inclusive, of the run's creation."""
+    """Which runs to count. Days are `YYYY-MM-DD`, UTC, inclusive, of the run's creation; `named` as in `RunQuery`."""
 
     owner: str | None = None
     workflow: str | None = None
+    named: str = ""
     from_day: str | None = None
     to_day: str | None = None
 
 
 class ApprovalQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which approvals, newest first. `deciders`: ids and `role:` names, one of which must be asked (or own it)."""
+    """Which approvals, newest first. `deciders`: ids and `role:` names, one of which must be asked (or own it).
+
+    `before` is the id of the last one of the page before; `offset` skips that many.
+    """
 
     owner: str | None = None
     deciders: tuple[str, ...] = ()
+    approval_id: str | None = None
     run_id: str | None = None
     status: str | None = "pending"
     before: str | None = None
+    offset: int = 0
     limit: int = 50
 
 
@@ -258,8 +325,8 @@ class RunStore(Protocol):
     async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
         """Drop the done items; put off the others until the given instants."""
 
-    async def prune(self, ended_before: float, limit: int) -> int:
-        """Delete up to `limit` runs that ended before that instant, oldest first; how many."""
+    async def prune(self, ended_before: float, limit: int) -> list[str]:
+        """Delete up to `limit` runs that ended before that instant, oldest first; their ids."""
 
     async def changed_outside(self) -> list[str] | None:
         """Ids of runs that another process appended to since the last call; None when none wrote anything."""
@@ -274,11 +341,17 @@ class Queries(Protocol):
     async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
         """How many runs: (workflow, status) to number; reads totals, never runs."""
 
+    async def count_waiting(self, owner: str | None) -> dict[WaitReason, int]:
+        """How many runs wait, by what they wait for."""
+
     async def count_found(self, query: RunQuery, at_most: int) -> int:
         """How many runs a query with filters finds, counted up to `at_most`."""
 
     async def list_approvals(self, query: ApprovalQuery) -> list[ApprovalRow]:
         """One page of the inbox, newest first."""
+
+    async def count_approvals(self, query: ApprovalQuery) -> int:
+        """How many there are on all pages."""
 
 
 class Documents(Protocol):
@@ -297,13 +370,58 @@ class Documents(Protocol):
         """Write a record. With `expect_version` only over that version (0: only if new); says whether it did."""
 
     async def get_records(
-        self, kind: str, *, id: str = "", due_by: float | None = None, limit: int = 1000
+        self, kind: str, *, id: str = "", owner: str | None = None, due_by: float | None = None, limit: int = 1000
     ) -> list[Record]:
-        """Records of a kind: all, the one with `id`, or those with `due_at` up to `due_by`."""
+        """Records of a kind: all, the one with `id`, those of `owner`, or those with `due_at` up to `due_by`.
+
+        In the order of their ids; without an owner, those that are due in the order in which they are.
+        """
 
     async def drop_record(self, kind: str, id: str) -> None:
         """Delete a record, if it is there."""
 
 
-class Store(RunStore, Queries, Documents, Protocol):
+class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries of an endpoint, newest first. `before` is the number of the last one of the page before."""
+
+    endpoint: str
+    status: str | None = None
+    id: str = ""
+    before: int | None = None
+    offset: int = 0
+    limit: int = 20
+
+
+class Deliveries(Protocol):
+    """Webhooks on their way: written with the commit that caused them, kept for a while once they have ended."""
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        """Write one that follows from no run's commit."""
+
+    async def waiting_endpoints(self) -> list[tuple[str, float]]:
+        """Every endpoint that has pending deliveries, and when the first of them is due."""
+
+    async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
+        """Pending deliveries of an endpoint that are due, the longest due first."""
+
+    async def settle_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Write what became of deliveries: their status, next try and attempts."""
+
+    async def fail_deliveries(self, endpoint: str, limit: int) -> int:
+        """Give up to `limit` pending deliveries of an endpoint up; how many."""
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[Delivery]:
+        """One page, newest first."""
+
+    async def count_deliveries(self, query: DeliveryQuery, at_most: int) -> int:
+        """How many there are, counted up to `at_most`; the query's place and limit do not matter."""
+
+    async def prune_deliveries(self, created_before: float, keep: int, limit: int) -> int:
+        """Delete up to `limit` ended deliveries per endpoint: older ones, and all but the newest `keep`; how many."""
+
+    async def drop_deliveries(self, endpoint: str, limit: int) -> int:
+        """Delete up to `limit` deliveries of an endpoint, whatever their status; how many."""
+
+
+class Store(RunStore, Queries, Documents, Deliveries, Protocol):
     """A database of runs. All methods raise `StorageError` (or `StorageUnavailableError`) and nothing else."""

@@ -18,6 +18,8 @@ from stepwell.engine import Engine
 from stepwell.programs.flow import FlowPrograms
 from stepwell.store.sqlite import SqliteStore
 
+from ..acting import acting_as
+
 URL = "/api/v1/cloudevents"
 STRUCTURED = {"content-type": "application/cloudevents+json; charset=UTF-8"}
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -53,7 +55,7 @@ async def serving(path: Path) -> AsyncIterator[Server]:
         finally:
             await engine.close()
 
-    app = build(routes, opening=opening, middleware=[])
+    app = build(routes, opening=opening, middleware=[acting_as()])
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

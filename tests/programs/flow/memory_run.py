@@ -18,6 +18,7 @@ from stepwell.core.errors import Problem, ProgramError, StepFailure, Suspended
 from stepwell.core.history import Listen
 from stepwell.core.program import Branch, Program, RaceResult, RunInfo, SignalValue, StepContext, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
+from stepwell.core.status import Status
 from stepwell.engine.events import hears
 
 Decide = Callable[[ApprovalRequest], ApprovalOutcome]
@@ -45,6 +46,7 @@ class Attempt:
         self.key = key
         self.attempt = 1
         self.idempotency_key = f"run-1{key}/1"
+        self.status = Status.RUNNING
 
     def heartbeat(self) -> None: ...
 
@@ -53,6 +55,8 @@ class Attempt:
     def progress(self, fraction: float) -> None: ...
 
     def publish(self, item: Any) -> None: ...
+
+    def late(self, value: Any = None, error: BaseException | None = None) -> None: ...
 
 
 class MemoryRun:

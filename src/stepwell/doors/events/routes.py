@@ -1,19 +1,22 @@
 """`/api/v1/cloudevents`: events in by POST, the life of a run out by GET. Every fault is problem JSON (RFC 9457)."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from stepwell.core.errors import InvalidInputError, RunNotFoundError
+from stepwell.core.history import RunCreated
 from stepwell.doors.events.lifecycle import CloudEvent, Lifecycle
 from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
-from stepwell.doors.problem import problem_response
+from stepwell.doors.kit import Answer, Api, Operation
+from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody, problem_response
 from stepwell.engine import Engine
+from stepwell.security.middleware import principal_of
 
 PATH: Final = "/api/v1/cloudevents"
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -21,6 +24,13 @@ MAX_EVENTS: Final = 1_000
 PAGE: Final = 1_000
 
 _encode = msgspec.json.encode
+
+
+class LifecycleQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a run's life: events whose `sequence` is above `after`."""
+
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1)] = PAGE
 
 
 async def send_events(request: Request) -> Response:
@@ -35,7 +45,7 @@ async def send_events(request: Request) -> Response:
     if len(events) > MAX_EVENTS:
         return problem_response(413, f"expected at most {MAX_EVENTS} events, found {len(events)}")
     for event in events:
-        await engine.send_event(event)
+        await engine.send_event(event, owner=principal_of(request).sees or "")
     return Response(_encode({"accepted": len(events)}), 202, media_type="application/json")
 
 
@@ -60,8 +70,8 @@ async def read_lifecycle(request: Request) -> Response:
     try:
         after = _number(request.query_params.get("after", last_seen), "after", least=0)
         limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
+        await _must_see(request, run_id)
         if streamed:
-            await engine.history(run_id, limit=1)
             return StreamingResponse(
                 _streamed(engine, run_id, after),
                 media_type="text/event-stream",
@@ -74,6 +84,14 @@ async def read_lifecycle(request: Request) -> Response:
         return problem_response(404, str(fault))
     link = {"Link": f'<{PATH}/{run_id}?after={page[-1]["sequence"]}&limit={limit}>; rel="next"'} if more else {}
     return Response(_encode(page), headers=link, media_type=BATCH)
+
+
+async def _must_see(request: Request, run_id: str) -> None:
+    """Raises `RunNotFoundError`, for a run of somebody else as for none."""
+    engine: Engine = request.app.state.engine
+    created = (await engine.history(run_id, limit=1))[0]
+    if not isinstance(created, RunCreated) or not principal_of(request).may_see(created.owner):
+        raise RunNotFoundError(run_id)
 
 
 def _number(text: str, name: str, *, least: int) -> int:
@@ -112,7 +130,40 @@ def _message(event: dict[str, Any], *, id: int | None) -> bytes:
     return numbered + b"data: " + _encode(event) + b"\n\n"
 
 
-routes: Final = [
-    Route(PATH, send_events, methods=["POST"]),
-    Route(f"{PATH}/{{run_id}}", read_lifecycle),
-]
+api: Final = Api(
+    "events",
+    title="CloudEvents, in and out",
+    prefixes=[PATH],
+    errors=PROBLEMS,
+    error_type=ProblemBody,
+    error_media_type=MEDIA_TYPE,
+)
+api.add(
+    Operation(
+        name="send_events",
+        method="POST",
+        path=PATH,
+        endpoint=send_events,
+        summary="Send one event, or a batch",
+        description="In structured mode, as a batch, or in binary mode: the attributes in `ce-` headers.",
+        bodies={STRUCTURED: dict[str, Any], BATCH: list[dict[str, Any]]},
+        answers={202: Answer(type=dict[str, int], meaning="all of them are on disk")},
+        fails={400: "an event is not as the standard asks", 415: "the body is no form of a CloudEvent"},
+    )
+)
+api.add(
+    Operation(
+        name="read_lifecycle",
+        method="GET",
+        path=f"{PATH}/{{run_id}}",
+        endpoint=read_lifecycle,
+        summary="Read the life of a run",
+        description="The standard's lifecycle events; with `Accept: text/event-stream` as the run goes on.",
+        query=LifecycleQuery,
+        headers={"Last-Event-ID": "of a stream: where to go on"},
+        answers={200: Answer(type=list[dict[str, Any]], media_type=BATCH, headers={"Link": "the next page"})},
+        fails={400: "a parameter is no whole number", 404: "there is no such run, or it is somebody else's"},
+    )
+)
+
+routes: Final = api.routes

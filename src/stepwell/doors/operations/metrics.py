@@ -10,18 +10,22 @@ from prometheus_client.registry import Collector
 from stepwell.core.errors import StorageError
 from stepwell.doors.operations.probes import active_runs
 from stepwell.engine import Engine
+from stepwell.store.port import CountQuery
 
 Totals = Mapping[tuple[str, str], int]
 """(workflow, status) to number of runs."""
 
 
-async def exposition(engine: Engine, accept: str) -> tuple[bytes, str]:
-    """The body and its media type. When the store fails, what is in memory is still given."""
+async def exposition(engine: Engine, accept: str, *, owner: str | None) -> tuple[bytes, str]:
+    """The body and its media type. When the store fails, what is in memory is still given.
+
+    Runs are those of `owner` (None: all); what the process does is nobody's secret.
+    """
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(_Engine(engine))
     try:
-        registry.register(_Runs(await engine.count_runs()))
+        registry.register(_Runs(await engine.count_runs(CountQuery(owner=owner))))
         up = 1
     except StorageError:
         up = 0

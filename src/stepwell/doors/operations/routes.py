@@ -1,18 +1,44 @@
 """`/health`, `/ready` and `/metrics`: for load balancers, orchestrators and Prometheus."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from stepwell.core.status import TERMINAL
+from stepwell.doors.guards import PROBES
+from stepwell.doors.kit import Answer, Api, Operation
+from stepwell.doors.kit.operations import Endpoint
 from stepwell.doors.operations.metrics import exposition
+from stepwell.doors.operations.openapi import all_doors, one_door, page
 from stepwell.doors.operations.probes import active_runs, store_fault
+from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody
 from stepwell.engine import Engine
+from stepwell.security.authentication import DoorRules
+from stepwell.security.middleware import principal_of
+from stepwell.store.port import CountQuery
 
 ALIVE: Final = b'{"status": "healthy"}'
 """Exactly this, for every client of one of our APIs that compares it."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The process lives."""
+
+    status: Literal["healthy"]
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the server works with; `reason` says why it is not ready."""
+
+    status: Literal["ready", "not_ready"]
+    database: str
+    driving: bool
+    reason: str = ""
+    active_runs: int = 0
+    open_runs: int = 0
 
 
 async def health(_request: Request) -> Response:
@@ -27,23 +53,45 @@ async def ready(request: Request) -> Response:
     found: dict[str, Any] = {"status": "ready", "database": request.app.state.database, "driving": engine.driving}
     if fault is not None:
         return JSONResponse({**found, "status": "not_ready", "reason": str(fault)}, 503)
-    return JSONResponse({**found, "active_runs": active_runs(engine), "open_runs": await _open_runs(engine)})
+    return JSONResponse({**found, "active_runs": active_runs(engine), "open_runs": await _open_runs(request)})
 
 
-async def _open_runs(engine: Engine) -> int:
-    counts = await engine.count_runs()
+async def _open_runs(request: Request) -> int:
+    """Those that the principal may see."""
+    engine: Engine = request.app.state.engine
+    counts = await engine.count_runs(CountQuery(owner=principal_of(request).sees))
     return sum(number for (_, status), number in counts.items() if status not in TERMINAL)
 
 
 async def metrics(request: Request) -> Response:
     """The text format of Prometheus, or OpenMetrics when that is asked for."""
-    body, media_type = await exposition(request.app.state.engine, request.headers.get("accept", ""))
+    accept, sees = request.headers.get("accept", ""), principal_of(request).sees
+    body, media_type = await exposition(request.app.state.engine, accept, owner=sees)
     return Response(body, media_type=media_type)
 
 
-routes: Final = [
-    Route("/health", health),
-    Route("/llama/health", health),
-    Route("/ready", ready),
-    Route("/metrics", metrics),
-]
+api: Final = Api(
+    "operations",
+    title="Is the server alive, can it work, what does it do, what does it understand",
+    prefixes=["/health", "/llama/health", "/ready", "/metrics", "/openapi", "/openapi.json", "/docs"],
+    errors=PROBLEMS,
+    error_type=ProblemBody,
+    error_media_type=MEDIA_TYPE,
+    rules=DoorRules(is_open=PROBES.__contains__),
+)
+
+
+def _declare(path: str, endpoint: Endpoint, summary: str, answers: Mapping[int, Answer]) -> None:
+    name = path.strip("/").replace("/", "_").replace(".", "_").replace("{", "").replace("}", "")
+    api.add(Operation(name=name, method="GET", path=path, endpoint=endpoint, summary=summary, answers=answers))
+
+
+for _path in PROBES:
+    _declare(_path, health, "Whether the process answers", {200: Answer(type=Health)})
+_declare("/ready", ready, "Whether requests can be served now", {200: Answer(type=Ready), 503: Answer(type=Ready)})
+_declare("/metrics", metrics, "Metrics for Prometheus", {200: Answer(media_type="text/plain")})
+_declare("/openapi.json", all_doors, "What every door understands", {200: Answer(type=dict[str, Any])})
+_declare("/openapi/{door}.json", one_door, "What one door understands", {200: Answer(type=dict[str, Any])})
+_declare("/docs", page, "The same as a page", {200: Answer(media_type="text/html")})
+
+routes: Final = api.routes

@@ -15,7 +15,7 @@ class SeeOutsideChanges:
     name = "outside"
 
     def __init__(
-        self, store: RunStore, *, changed: Callable[[str], Awaitable[None]], written: Callable[[], None]
+        self, store: RunStore, *, changed: Callable[[str], Awaitable[None]], written: Callable[[], Awaitable[None]]
     ) -> None:
         self._store = store
         self._changed = changed
@@ -26,7 +26,7 @@ class SeeOutsideChanges:
     async def run_once(self, now: float) -> float:  # noqa: ARG002  # the Duty protocol's signature
         found = await self._store.changed_outside()
         if found is not None:
-            self._written()
+            await self._written()
             self._unseen |= dict.fromkeys(found)
         for run_id in list(self._unseen):
             await self._changed(run_id)

@@ -58,6 +58,7 @@ class _Compiler:
             seed=self._seed(document),
             rate=self._rate(document),
             concurrency=self._count(document, "concurrency", DEFAULT_CONCURRENCY, MAX_CONCURRENCY),
+            waits_for_broker=self._waits_for_broker(document),
             state=state,
             stages=stages,
             reads=_roots_read(document),
@@ -143,6 +144,12 @@ class _Compiler:
             self._faults.add("/rate", f"rate must be a number of messages per second > 0 (got {shown(value)})")
             return None
         return float(value)
+
+    def _waits_for_broker(self, document: dict[str, Any]) -> bool:
+        value = document.get("onBrokerDown")
+        if value not in (None, "fail", "wait"):
+            self._faults.add("/onBrokerDown", f"onBrokerDown must be fail or wait (got {shown(value)})")
+        return value == "wait"
 
     def _state(self, document: dict[str, Any]) -> tuple[Assign, ...]:
         given = document.get("state")

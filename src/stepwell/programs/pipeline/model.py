@@ -53,6 +53,8 @@ class Pipeline:
     rate: float | None
     """Messages per second of the whole run; None for as fast as it goes."""
     concurrency: int
+    waits_for_broker: bool
+    """Whether a message that the broker cannot take now is sent again without an end."""
     state: tuple[Assign, ...]
     stages: tuple[Stage, ...]
     reads: frozenset[str]

@@ -2,18 +2,18 @@
 
 Everything that comes from a user and names a URL goes through `GuardedTransport`: HTTP steps, webhooks, callbacks,
 documents and files by URL. What the operator wrote (settings, files on the command line) does not.
+
+`transport` is not exported here: it brings httpx, which programs that call nobody need not import (0.1 s).
 """
 
 from stepwell.security.egress.refusal import EgressReason, EgressRefusedError
 from stepwell.security.egress.resolving import Resolver, SystemResolver
 from stepwell.security.egress.rules import EgressRules, check_url, parse_exceptions
-from stepwell.security.egress.transport import GuardedTransport
 
 __all__ = [
     "EgressReason",
     "EgressRefusedError",
     "EgressRules",
-    "GuardedTransport",
     "Resolver",
     "SystemResolver",
     "check_url",

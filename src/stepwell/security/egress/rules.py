@@ -142,7 +142,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(text.strip()) for text in texts)
     except ValueError as fault:
-        raise EgressSettingsError(f"expected networks like 10.1.0.0/16: {fault}") from None
+        raise EgressSettingsError(f"egress_deny: expected networks like 10.1.0.0/16: {fault}") from None
 
 
 def _exception(text: str) -> Allowed:
@@ -152,7 +152,7 @@ def _exception(text: str) -> Allowed:
     except ValueError:
         if "/" in host or not _NAME.fullmatch(host) or _NUMERIC.fullmatch(host.rpartition(".")[2]):
             raise EgressSettingsError(
-                f"expected a host, host:port or network like 10.1.0.0/16 in egress_allow, found {text!r}"
+                f"egress_allow: expected a host, host:port or network like 10.1.0.0/16, found {text!r}"
             ) from None
         return Allowed(host.rstrip("."), None, port)
 

@@ -1,6 +1,6 @@
 """Finding the runs of one page, newest first, whatever is asked for and however many runs there are.
 
-Several ways lead to the same page: along an owner's statuses, along a workflow, along the trigrams of a text. Each is
+Several ways lead to the same page: along an owner's statuses, along series, along the trigrams of a text. Each is
 an index range (or a merge of some) in the order of the page, on which every other condition is checked run by run.
 Which of them is short depends on the data, so they are walked in turns, in growing pieces, and the first that fills
 the page or comes to its end has it: the cost is that of the best way, times the number of ways.
@@ -16,15 +16,17 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from stepwell.core.status import Status
+from stepwell.core.status import Status, WaitReason
 from stepwell.store.port import RunQuery
 
 FIRST_PIECE: Final = 64
 LONGEST_PIECE: Final = 65_536
 MERGED: Final = 45
-"""Index ranges merged as they are walked: a workflow has one per status. SQLite's limit is 500."""
+"""Index ranges merged as they are walked: a series has one per status. SQLite's limit is 500."""
 COLLECTED: Final = 20_000
-"""Above `MERGED`, so many runs are collected and sorted; with more of them, any other way soon meets enough."""
+"""Above `MERGED`, so many runs are collected and sorted; with more of them, they are walked window by window."""
+WIDER: Final = 8
+"""How many times as wide as the one before a window may be."""
 SHORT_TEXT: Final = 20_000
 """A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
 TRIGRAM: Final = 3
@@ -39,7 +41,8 @@ _SEARCHED: Final = """
 """  # as writer.search_text puts it
 
 _decode_ids = msgspec.json.Decoder(list[int]).decode
-_decode_names = msgspec.json.Decoder(list[str]).decode
+_decode_series = msgspec.json.Decoder(list[tuple[int, str, str]]).decode
+_decode_runs_by_status = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 _encode = msgspec.json.encode
 
 
@@ -70,8 +73,38 @@ class Way(msgspec.Struct):
         self.below = last if seen else self.below
 
 
+class Windows(Way):
+    """Hundreds of ranges, too many to be merged: all of them within a window of numbers, then within the next.
+
+    `ranges` reads from `:from` on. A window holds no more runs than it is wide.
+    """
+
+    lowest: int = 0
+    width: int = 0
+
+    def walk(self, connection: apsw.Connection, piece: int) -> None:
+        """Look at about the next `piece` runs."""
+        fits = "FILTER (WHERE fits)" if self.condition else ""
+        sql = f"SELECT count(*), json_group_array(id) {fits} FROM ({self._runs()})"
+        self.width = self.width or piece
+        while piece > 0 and not self.ended:
+            start = max(self.lowest, self.below - self.width)
+            bounds = {"from": start, "below": self.below}
+            seen, ids = connection.execute(sql, {**self.values, **bounds}).get
+            self.found += sorted(_decode_ids(ids), reverse=True)
+            self.below, self.ended = start, start <= self.lowest
+            piece -= seen
+            next_width = self.width * piece // seen + FIRST_PIECE if seen else WIDER * self.width
+            self.width = max(FIRST_PIECE, min(next_width, WIDER * self.width, LONGEST_PIECE))
+
+    def _runs(self) -> str:
+        if not self.condition:
+            return self.ranges
+        return f"SELECT v.id, {self.condition} AS fits FROM ({self.ranges}) v LEFT JOIN run ON run.id = v.id"
+
+
 def find(connection: apsw.Connection, query: RunQuery) -> list[int]:
-    """The numbers of the runs on the page, newest first."""
+    """The numbers of the runs on the page, newest first. Inside the caller's transaction."""
     many = query.offset + query.limit
     piece = max(FIRST_PIECE, 2 * many) + (NEIGHBOURS if query.created_to is not None else 0)
     ways: Iterable[Way] = _Finder(connection, query).ways()  # made one by one: the first is often enough
@@ -97,7 +130,12 @@ class _Finder:
         self._below = NOWHERE
         self._lowest = 0
         self._set_bounds()
-        self._named = self._matching_workflows() if self._text else []
+        self._series: list[int] | None = None
+        if query.workflows or query.named:
+            self._series = _of_workflows(connection, query.owner, query.workflows, query.named)
+            if not query.workflows and len(self._series) == len(_known(connection, query.owner, ())):
+                self._series = None  # every name holds the text
+        self._in_text = self._matching_series() if self._text else []
         self._conditions = dict(self._all_conditions())
 
     # --- conditions -------------------------------------------------------------------------------------------------
@@ -126,8 +164,13 @@ class _Finder:
             yield "owner", "run.owner = :owner"
         if query.statuses:
             yield "status", f"run.status IN ({', '.join(map(_quoted, query.statuses))})"
-        if query.workflows:
-            yield "workflow", f"run.workflow IN (SELECT value FROM json_each({self._bind(_json(query.workflows))}))"
+        if query.reasons:
+            yield "reason", f"(run.status <> 'waiting' OR run.shown ->> 'reason' IN ({_all_quoted(query.reasons)}))"
+        if query.origins:
+            origin = "CASE WHEN run.parent IS NULL THEN run.shown ->> 'door' ELSE 'child' END"
+            yield "origin", f"{origin} IN (SELECT value FROM json_each({self._bind(_json(query.origins))}))"
+        if self._series is not None:
+            yield "series", self._within(self._series)
         if query.parent_id is not None:
             yield "parent", "run.parent = :parent"
         if query.created_from is not None:
@@ -139,6 +182,9 @@ class _Finder:
         if self._text:
             yield "text", self._text_condition()
 
+    def _within(self, series: list[int]) -> str:
+        return f"run.series IN (SELECT value FROM json_each({self._bind(_json(series))}))"
+
     def _text_condition(self) -> str:
         """The text is in the workflow's name, in the id, or in the value of a label."""
         within = " OR ".join(f"instr(lower(value), {self._bind(text)})" for text in _in_any_case(self._text))
@@ -146,8 +192,7 @@ class _Finder:
         found = f"(instr(run.uuid, {self._bind(self._text)}) OR {label})"
         if self._text.isascii():  # a cheap test first: few rows have it anywhere
             found = f"(instr(lower(run.shown), {self._bind(_json(self._text)[1:-1])}) AND {found})"
-        named = f"run.workflow IN (SELECT value FROM json_each({self._bind(_json(self._named))}))"
-        return f"({named} OR {found})" if self._named else found
+        return f"({self._within(self._in_text)} OR {found})" if self._in_text else found
 
     # --- ways -------------------------------------------------------------------------------------------------------
 
@@ -156,13 +201,10 @@ class _Finder:
         if query.parent_id is not None:
             yield self._way(self._range("parent = :parent"), "parent")
             return
-        many = len(query.workflows) * len(query.statuses or Status) > MERGED
-        if not query.workflows or many:
+        if self._series is None:
             yield self._along_statuses(left=SHORT_TEXT if short else NOWHERE)
-        if query.workflows:
-            ranges = self._workflow_ranges(query.workflows)
-            if ranges is not None:
-                yield self._way(ranges, "workflow", "status")
+        else:
+            yield self._along_series(self._counted(self._series))
         if query.door is not None:
             yield self._way(self._range("shown ->> 'door' = :door"), "door")
         if self._text and not short:
@@ -181,30 +223,57 @@ class _Finder:
         if not owner and not self._query.statuses:
             return self._way(self._range(), left=left)
         statuses = self._query.statuses or tuple(Status)
-        ranges = " UNION ALL ".join(self._range(*owner, f"status = {_quoted(status)}") for status in statuses)
-        return self._way(ranges, "owner", "status", left=left)
+        places = [f"status = {_quoted(status)}" for status in statuses]
+        by_reason = bool(owner and self._query.reasons and Status.WAITING in statuses)
+        if by_reason:  # along run_by_reason, which has the order of the page for one owner
+            waits = _quoted(Status.WAITING)
+            places = [place for place in places if waits not in place]
+            places += [f"status = {waits} AND shown ->> 'reason' = '{one}'" for one in self._query.reasons]
+        ranges = " UNION ALL ".join(self._range(*owner, place) for place in places)
+        return self._way(ranges, "owner", "status", *(["reason"] if by_reason else []), left=left)
 
-    def _workflow_ranges(self, names: tuple[str, ...] | list[str]) -> str | None:
-        """Along run_by_workflow; None when that leads nowhere soon."""
+    def _counted(self, series: list[int]) -> dict[tuple[int, str], int]:
+        """How many runs there are of each series and status asked for; only what there is."""
         statuses = self._query.statuses or tuple(Status)
-        if len(names) * len(statuses) <= MERGED:
-            bound = [(self._bind(name), status) for name in names for status in statuses]
-            return " UNION ALL ".join(
-                self._range(f"workflow = {name}", f"status = {_quoted(status)}") for name, status in bound
-            )
-        listed = ", ".join(map(_quoted, statuses))
-        every = (
-            f"SELECT run.id AS id FROM json_each({self._bind(_json(names))}) name "
-            "CROSS JOIN run ON run.workflow = name.value "
-            f"WHERE run.status IN ({listed}) AND run.id < :below AND run.id >= :lowest"
-        )
-        return every if self._few(every) else None
+        counts = self._connection.execute(
+            "SELECT json_group_array(json_array(series, status, runs)) FROM json_each(?) number "
+            "CROSS JOIN run_count ON run_count.series = number.value "
+            f"WHERE day = '' AND runs > 0 AND status IN ({', '.join(map(_quoted, statuses))})",
+            (_json(series),),
+        ).get
+        return {(number, status): runs for number, status, runs in _decode_runs_by_status(counts)}
 
-    def _few(self, ranges: str) -> bool:
-        """Whether the ranges are short enough to be collected."""
-        values = {**self._values, "below": self._below}
-        count = f"SELECT count(*) FROM (SELECT id FROM ({ranges}) LIMIT {COLLECTED + 1})"
-        return bool(self._connection.execute(count, values).get <= COLLECTED)
+    def _along_series(self, counted: dict[tuple[int, str], int]) -> Way:
+        """Along run_by_series: its ranges merged, or collected when they are short, else window by window."""
+        ranges = self._few_ranges(counted)
+        if ranges is not None:
+            return self._way(ranges, "series", "status", "owner")
+        way = self._way(self._all_ranges(counted, ":from"), "series", "status", "owner")
+        last = self._connection.execute("SELECT max(id) FROM run").get or 0
+        return Windows(
+            way.ranges, way.condition, self._values, min(self._below, last + 1), lowest=max(1, self._lowest)
+        )
+
+    def _few_ranges(self, counted: dict[tuple[int, str], int]) -> str | None:
+        """Ranges that are few enough to be merged or short enough to be sorted; None when they are neither."""
+        if not counted:
+            return "SELECT id FROM run WHERE false"
+        if len(counted) <= MERGED:
+            return " UNION ALL ".join(
+                self._range(f"series = {series}", f"status = '{status}'") for series, status in counted
+            )
+        return self._all_ranges(counted, ":lowest") if sum(counted.values()) <= COLLECTED else None
+
+    def _all_ranges(self, counted: dict[tuple[int, str], int], lowest: str) -> str:
+        by_status: dict[str, list[int]] = {}
+        for series, status in counted:
+            by_status.setdefault(status, []).append(series)
+        return " UNION ALL ".join(
+            f"SELECT run.id AS id FROM json_each({self._bind(_json(numbers))}) number "
+            f"CROSS JOIN run ON run.series = number.value AND run.status = '{status}' "
+            f"WHERE run.id < :below AND run.id >= {lowest}"
+            for status, numbers in by_status.items()
+        )
 
     def _along_text(self) -> Iterator[Way]:
         """The runs with all the trigrams, and those of the workflows that the text names."""
@@ -212,13 +281,14 @@ class _Finder:
         ranges = (
             f"SELECT rowid AS id FROM run_text WHERE run_text MATCH {match} AND rowid < :below AND rowid >= :lowest"
         )
-        if self._query.workflows:
-            allowed = self._workflow_ranges(self._query.workflows)
-            if allowed is not None and self._few(allowed):
-                # index against index, since most runs with the trigrams are of other workflows; "+": not one by one
+        if self._series is not None:
+            counted = self._counted(self._series)
+            allowed = self._few_ranges(counted)
+            if allowed is not None and sum(counted.values()) <= COLLECTED:
+                # index against index, since most runs with the trigrams are of other series; "+": not one by one
                 ranges = f"{ranges} AND +rowid IN (SELECT id FROM ({allowed}))"
-        if self._named:
-            named = self._workflow_ranges(self._named)
+        if self._in_text:
+            named = self._few_ranges(self._counted(self._in_text))
             if named is None:
                 return
             ranges = f"{ranges} UNION SELECT id FROM ({named} ORDER BY id DESC)"
@@ -245,10 +315,10 @@ class _Finder:
         ).get
         return dict(zip(trigrams, msgspec.json.decode(found), strict=True))
 
-    def _matching_workflows(self) -> list[str]:
-        """The names that hold the text, of those the query allows."""
-        names = self._query.workflows or _workflow_names(self._connection, self._query.owner)
-        return [name for name in names if self._text in name.lower()]
+    def _matching_series(self) -> list[int]:
+        """The series whose workflow holds the text, of those the query allows."""
+        known = _known(self._connection, self._query.owner, self._query.workflows)
+        return [series for series, workflow, _ in known if self._text in workflow.lower()]
 
 
 def _json(value: Any) -> str:
@@ -257,6 +327,10 @@ def _json(value: Any) -> str:
 
 def _quoted(status: Status) -> str:
     return f"'{Status(status)}'"
+
+
+def _all_quoted(reasons: Iterable[WaitReason]) -> str:
+    return ", ".join(f"'{WaitReason(reason)}'" for reason in reasons)
 
 
 def _in_any_case(text: str) -> list[str]:
@@ -270,19 +344,27 @@ def _in_any_case(text: str) -> list[str]:
     return ["".join(chosen) for chosen in product(*letters)]
 
 
-def _workflow_names(connection: apsw.Connection, owner: str | None) -> list[str]:
-    """All names that ever had a run: one seek for each, along run_count's key or run_by_workflow."""
-    first = "SELECT min(workflow) FROM run" if owner is None else "SELECT min(workflow) FROM run_count"
-    whose = "owner = ?1 AND" if owner is not None else ""
-    sql = f"""
-        WITH RECURSIVE known (name) AS (
-          {first} WHERE {whose} workflow >= ''
-          UNION ALL
-          SELECT ({first} WHERE {whose} workflow > name) FROM known WHERE name IS NOT NULL
-        )
-        SELECT json_group_array(name) FROM known WHERE name IS NOT NULL
-    """
-    return _decode_names(connection.execute(sql, (owner,) if owner is not None else ()).get)
+def named_series(connection: apsw.Connection, owner: str | None, workflow: str | None, text: str) -> list[int]:
+    """The series whose name holds the text, in any case."""
+    return _of_workflows(connection, owner, () if workflow is None else (workflow,), text)
+
+
+def _of_workflows(
+    connection: apsw.Connection, owner: str | None, workflows: tuple[str, ...], named: str
+) -> list[int]:
+    """The series of these workflows (all of them if empty) whose name holds a text, in any case."""
+    text = named.strip().casefold()
+    return [series for series, _, name in _known(connection, owner, workflows) if text in name.casefold()]
+
+
+def _known(connection: apsw.Connection, owner: str | None, workflows: tuple[str, ...]) -> list[tuple[int, str, str]]:
+    """Number, workflow and name of series, along series_by_workflow or series_by_owner."""
+    wanted = ["owner = :owner"] if owner is not None else []
+    wanted += ["workflow IN (SELECT value FROM json_each(:workflows))"] if workflows else []
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    values = {"owner": owner, "workflows": _json(workflows)}
+    sql = f"SELECT json_group_array(json_array(id, workflow, name)) FROM series {where}"
+    return _decode_series(connection.execute(sql, values).get)
 
 
 def _numbers_around(connection: apsw.Connection, at: float) -> tuple[int, int]:

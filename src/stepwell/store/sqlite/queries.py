@@ -9,8 +9,11 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from stepwell.core.status import WaitReason
 from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, RunQuery, RunRow
-from stepwell.store.sqlite.finding import NOWHERE, find
+from stepwell.store.sqlite.connection import transaction
+from stepwell.store.sqlite.finding import NOWHERE, find, named_series
+from stepwell.store.sqlite.writer import ALL_DAYS
 
 _decode_runs = msgspec.json.Decoder(list[tuple[int, str, int, RunRow]]).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalRow]).decode
@@ -28,7 +31,8 @@ _RUNS: Final = """
 
 def list_runs(connection: apsw.Connection, query: RunQuery) -> list[RunRow]:
     """One page, newest first."""
-    page = connection.execute(_RUNS, (_encode(find(connection, query)).decode(),)).get
+    with transaction(connection):  # a run that changes its status meanwhile is neither missed nor seen twice
+        page = connection.execute(_RUNS, (_encode(find(connection, query)).decode(),)).get
     return [
         msgspec.structs.replace(row, seq=seq, step=step, attempts=attempts)
         for seq, step, attempts, row in _decode_runs(page)
@@ -37,51 +41,98 @@ def list_runs(connection: apsw.Connection, query: RunQuery) -> list[RunRow]:
 
 def count_found(connection: apsw.Connection, query: RunQuery, at_most: int) -> int:
     """How many runs the query finds, up to `at_most`."""
-    return len(find(connection, msgspec.structs.replace(query, before=None, offset=0, limit=at_most)))
+    with transaction(connection):
+        return len(find(connection, msgspec.structs.replace(query, before=None, offset=0, limit=at_most)))
 
 
 def count_runs(connection: apsw.Connection, query: CountQuery) -> dict[tuple[str, str], int]:
     """(workflow, status) to number of runs."""
+    days = query.from_day is not None or query.to_day is not None
+    series = named_series(connection, query.owner, query.workflow, query.named) if query.named else None
     wanted = [
         ("owner = ?", query.owner),
         ("workflow = ?", query.workflow),
+        ("series.id IN (SELECT value FROM json_each(?))", None if series is None else _encode(series).decode()),
+        ("day > ?" if days else "day = ?", ALL_DAYS),
         ("day >= ?", query.from_day),
         ("day <= ?", query.to_day),
     ]
     where, values = _where(wanted)
     counts = connection.execute(
         "SELECT json_group_array(json_array(workflow, status, number)) FROM ("
-        f"SELECT workflow, status, sum(runs) AS number FROM run_count {where} GROUP BY workflow, status)",
+        "SELECT workflow, status, sum(runs) AS number "
+        f"FROM series CROSS JOIN run_count ON run_count.series = series.id {where} GROUP BY workflow, status)",
         values,
     ).get
     return {(workflow, status): number for workflow, status, number in _decode_counts(counts) if number}
 
 
+def count_waiting(connection: apsw.Connection, owner: str | None) -> dict[WaitReason, int]:
+    """What runs wait for, to number of runs: along run_by_reason."""
+    sql = "SELECT count(*) FROM run WHERE status = 'waiting' AND shown ->> 'reason' = ?"
+    sql, values = (sql, ()) if owner is None else (f"{sql} AND owner = ?", (owner,))
+    return {reason: int(connection.execute(sql, (reason, *values)).get) for reason in WaitReason}
+
+
 def list_approvals(connection: apsw.Connection, query: ApprovalQuery) -> list[ApprovalRow]:
     """One page of the inbox, newest first."""
     below = _approval(connection, query)
-    wanted = [
-        ("approval.status = ?", query.status),
-        ("approval.owner = ?", query.owner),
-        ("approval.id < ?", below),
-        ("approval.run = (SELECT id FROM run WHERE uuid = ?)", query.run_id),
-    ]
-    where, values = _where(wanted)
+    where, values = _where([("approval.id < ?", below), *_of_approvals(query)])
     source, source_values = _asked(query, NOWHERE if below is None else below)
     page = connection.execute(
         "SELECT '[' || coalesce(group_concat(shown, ',' ORDER BY id DESC), '') || ']' FROM ("
-        f"SELECT approval.id, approval.shown FROM {source} {where} ORDER BY approval.id DESC LIMIT ?)",
-        (*source_values, *values, query.limit),
+        f"SELECT approval.id, approval.shown FROM {source} {where} ORDER BY approval.id DESC LIMIT ? OFFSET ?)",
+        (*source_values, *values, query.limit, query.offset),
     ).get
     return _decode_approvals(page)
+
+
+def count_approvals(connection: apsw.Connection, query: ApprovalQuery) -> int:
+    """How many approvals there are on all pages."""
+    wanted = _of_approvals(query)
+    if query.deciders and all(value is None for _, value in wanted[1:]):
+        return _count_asked(connection, query)
+    where, values = _where(wanted)
+    source, source_values = _asked(query, NOWHERE)
+    return int(connection.execute(f"SELECT count(*) FROM {source} {where}", (*source_values, *values)).get)
+
+
+def _count_asked(connection: apsw.Connection, query: ApprovalQuery) -> int:
+    """Along the decider table's key. Who is named by two names is counted under the first."""
+    named = list(dict.fromkeys(query.deciders))
+    total = 0
+    for number, who in enumerate(named):
+        sql = "SELECT count(*) FROM decider WHERE who = ? AND status IN (SELECT value FROM json_each(?))"
+        values: list[Any] = [who, _encode(_statuses(query)).decode()]
+        if number:
+            sql += (
+                " AND NOT EXISTS (SELECT 1 FROM json_each(?) name CROSS JOIN decider other ON other.who = name.value"
+                " AND other.status = decider.status AND other.approval = decider.approval)"
+            )
+            values.append(_encode(named[:number]).decode())
+        total += int(connection.execute(sql, values).get)
+    return total
+
+
+def _of_approvals(query: ApprovalQuery) -> list[tuple[str, Any]]:
+    """Conditions and values, as for `_where`; the status first, which the decider table has too."""
+    return [
+        ("approval.status = ?", query.status),
+        ("approval.owner = ?", query.owner),
+        ("approval.uuid = ?", query.approval_id),
+        ("approval.run = (SELECT id FROM run WHERE uuid = ?)", query.run_id),
+    ]
+
+
+def _statuses(query: ApprovalQuery) -> tuple[str, ...]:
+    return APPROVAL_STATUSES if query.status is None else (query.status,)
 
 
 def _asked(query: ApprovalQuery, below: int) -> tuple[str, list[Any]]:
     """All approvals, or those that one of the deciders may decide: merged along the decider table's key."""
     if not query.deciders:
         return "approval", []
-    statuses = APPROVAL_STATUSES if query.status is None else (query.status,)
-    ranges = [(who, status, below) for who in query.deciders for status in statuses]
+    ranges = [(who, status, below) for who in dict.fromkeys(query.deciders) for status in _statuses(query)]
     one = "SELECT approval AS id FROM decider WHERE who = ? AND status = ? AND approval < ?"
     merged = " UNION ".join([one] * len(ranges))
     values = [value for values in ranges for value in values]

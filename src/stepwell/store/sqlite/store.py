@@ -15,6 +15,7 @@ import msgspec
 
 from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent, decode_events
+from stepwell.core.status import WaitReason
 from stepwell.store.port import (
     ApprovalQuery,
     ApprovalRow,
@@ -22,6 +23,8 @@ from stepwell.store.port import (
     CommitResult,
     CountQuery,
     Definition,
+    Delivery,
+    DeliveryQuery,
     Loaded,
     OutboxItem,
     Record,
@@ -30,7 +33,7 @@ from stepwell.store.port import (
     StreamItem,
 )
 from stepwell.store.sql import statements
-from stepwell.store.sqlite import pruning, queries
+from stepwell.store.sqlite import deliveries, pruning, queries
 from stepwell.store.sqlite.connection import check_folder, connect, faults_named, prepare, transaction
 from stepwell.store.sqlite.writer import Writer
 
@@ -127,7 +130,7 @@ class SqliteStore:
 
         return await self._on_writer(self._in_transaction, work)
 
-    def _in_transaction(self, work: Callable[[apsw.Connection], int]) -> int:
+    def _in_transaction(self, work: Callable[[apsw.Connection], T]) -> T:
         with faults_named(self.path), transaction(self._writing):
             return work(self._writing)
 
@@ -144,10 +147,11 @@ class SqliteStore:
         rows = [(item.kind, item.run_id, _encode(item.data).decode(), item.due_at) for item in items]
         await self._write("insert_outbox", rows)
 
-    async def prune(self, ended_before: float, limit: int) -> int:
-        return await self._on_writer(
-            self._in_transaction, lambda connection: pruning.prune(connection, ended_before, limit)
-        )
+    async def prune(self, ended_before: float, limit: int) -> list[str]:
+        def work(connection: apsw.Connection) -> list[str]:
+            return pruning.prune(connection, ended_before, limit)
+
+        return await self._on_writer(self._in_transaction, work)
 
     # --- reading runs -----------------------------------------------------------------------------------------------
 
@@ -251,11 +255,17 @@ class SqliteStore:
     async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
         return await self._query(lambda connection: queries.count_runs(connection, query))
 
+    async def count_waiting(self, owner: str | None) -> dict[WaitReason, int]:
+        return await self._query(lambda connection: queries.count_waiting(connection, owner))
+
     async def count_found(self, query: RunQuery, at_most: int) -> int:
         return await self._query(lambda connection: queries.count_found(connection, query, at_most))
 
     async def list_approvals(self, query: ApprovalQuery) -> list[ApprovalRow]:
         return await self._query(lambda connection: queries.list_approvals(connection, query))
+
+    async def count_approvals(self, query: ApprovalQuery) -> int:
+        return await self._query(lambda connection: queries.count_approvals(connection, query))
 
     # --- definitions and records ------------------------------------------------------------------------------------
 
@@ -280,15 +290,49 @@ class SqliteStore:
         )
 
     async def get_records(
-        self, kind: str, *, id: str = "", due_by: float | None = None, limit: int = 1000
+        self, kind: str, *, id: str = "", owner: str | None = None, due_by: float | None = None, limit: int = 1000
     ) -> list[Record]:
+        # A statement for each, since one with `? IS NULL OR ...` for all of them would walk the whole kind.
+        owned = "get_records" if owner is None else "owned_records"
+        name = "find_record" if id else owned if due_by is None or owner is not None else "due_records"
         return [
             Record(kind=kind, id=id, owner=owner, version=version, due_at=due_at, data=msgspec.json.decode(data))
-            for kind, id, owner, version, due_at, data in self._read("get_records", kind, id, due_by, limit)
+            for kind, id, owner, version, due_at, data in self._read(name, kind, id, owner, due_by, limit)
         ]
 
     async def drop_record(self, kind: str, id: str) -> None:
         await self._write("drop_record", [(kind, id)])
+
+    # --- webhooks on their way --------------------------------------------------------------------------------------
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        await self._write("insert_delivery", [deliveries.to_row(delivery)])
+
+    async def waiting_endpoints(self) -> list[tuple[str, float]]:
+        return self._read("waiting_endpoints")
+
+    async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
+        return [deliveries.from_row(*row) for row in self._read("due_deliveries", endpoint, now, limit)]
+
+    async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
+        await self._write("settle_delivery", [deliveries.to_settled(delivery) for delivery in settled])
+
+    async def fail_deliveries(self, endpoint: str, limit: int) -> int:
+        return await self._write("fail_deliveries", [(endpoint, limit)])
+
+    async def list_deliveries(self, query: DeliveryQuery) -> list[Delivery]:
+        return await self._query(lambda connection: deliveries.list_deliveries(connection, query))
+
+    async def count_deliveries(self, query: DeliveryQuery, at_most: int) -> int:
+        return await self._query(lambda connection: deliveries.count_deliveries(connection, query, at_most))
+
+    async def prune_deliveries(self, created_before: float, keep: int, limit: int) -> int:
+        return await self._on_writer(
+            self._in_transaction, lambda connection: deliveries.prune(connection, created_before, keep, limit)
+        )
+
+    async def drop_deliveries(self, endpoint: str, limit: int) -> int:
+        return await self._write("drop_deliveries", [(endpoint, limit)])
 
 
 def _definition(digest: str, kind: str, name: str, version: str, text: str, created_at: float) -> Definition:

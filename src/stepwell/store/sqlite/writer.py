@@ -7,16 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import apsw
 import msgspec
 
 from stepwell.core.history import Listen
+from stepwell.core.status import Status
 from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
 from stepwell.store.sql import statements
+from stepwell.store.sqlite.deliveries import to_row
 
-CountKey = tuple[str, str, str, str]
+CountKey = tuple[int, str, str]
+"""Series, day, status."""
+ALL_DAYS: Final = ""
+SERIES_KEPT: Final = 10_000
 
 
 class _Lost(Exception):
@@ -45,6 +50,7 @@ class Writer:
         self._connection = connection
         self._sql = statements("sqlite")
         self._encode = msgspec.json.Encoder().encode
+        self._series: dict[tuple[str, str, str], int] = {}
         self.flush_s = 0.0
 
     def write(self, batches: Sequence[Batch]) -> list[CommitResult]:
@@ -78,6 +84,7 @@ class Writer:
             execute("COMMIT")
             self.flush_s = time.perf_counter() - started
         except BaseException:
+            self._series.clear()  # those of this transaction are gone
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
@@ -137,6 +144,7 @@ class Writer:
                 row.status,
                 row.owner,
                 row.workflow,
+                self._series_of(row),
                 batch.step,
                 batch.attempts,
                 row.created_at,
@@ -150,6 +158,17 @@ class Writer:
         number = self._connection.last_insert_rowid()
         self._connection.execute(self._sql["insert_text"], (number, search_text(row)))
         return number
+
+    def _series_of(self, row: RunRow) -> int:
+        """The number of a run's series; a new one when this is its first run."""
+        key = (row.workflow, row.owner, row.workflow_name)
+        found = self._series.get(key)
+        if found is None:
+            if len(self._series) >= SERIES_KEPT:
+                self._series.clear()
+            self._connection.execute(self._sql["insert_series"], key)
+            found = self._series[key] = self._connection.execute(self._sql["find_series"], key).get
+        return found
 
     def _write_logs(self, batches: Sequence[Batch], numbers: list[int]) -> None:
         pairs = list(zip(batches, numbers, strict=True))
@@ -173,10 +192,12 @@ class Writer:
                     self._sql["insert_outbox"],
                     (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at),
                 )
+            if batch.deliveries:
+                self._connection.executemany(self._sql["insert_delivery"], map(to_row, batch.deliveries))
             if batch.listens is not None:
                 self._write_listeners(run, batch.listens)
-            if batch.row is not None:
-                _count(counts, batch, batch.row)
+            if batch.row is not None and batch.was is not batch.row.status:
+                _count(counts, self._series_of(batch.row), batch.row, batch.was)
         changed = [(*key, runs) for key, runs in counts.items() if runs]
         if changed:
             self._connection.executemany(self._sql["add_count"], changed)
@@ -199,15 +220,13 @@ class Writer:
             self._sql["put_approval"], (row.approval_id, run, row.status, row.owner, shown)
         ).get
         self._connection.execute(self._sql["drop_deciders"], (number,))
-        for who in row.approvers or (row.owner,):
+        for who in row.deciders:
             self._connection.execute(self._sql["insert_decider"], (who, row.status, number))
 
 
-def _count(counts: Counter[CountKey], batch: Batch, row: RunRow) -> None:
-    """Move the run's one from the total it was in to the total it is in now."""
-    if batch.was is row.status:
-        return
-    day = day_of(row.created_at)
-    counts[(row.owner, row.workflow, day, row.status)] += 1
-    if batch.was is not None:
-        counts[(row.owner, row.workflow, day, batch.was)] -= 1
+def _count(counts: Counter[CountKey], series: int, row: RunRow, was: Status | None) -> None:
+    """Move the run's one from the totals it was in to the totals it is in now."""
+    for day in (ALL_DAYS, day_of(row.created_at)):
+        counts[series, day, row.status] += 1
+        if was is not None:
+            counts[series, day, was] -= 1

@@ -38,7 +38,7 @@ def read_schema(value: Any, at: str, check: Check) -> Any:
     elif not isinstance(schema.document, dict | bool):
         return check.fault(f"{at}/document", f"expected a JSON Schema, found {describe(schema.document)}")
     else:
-        return schema if _check_document(schema.document, f"{at}/document", check) else BROKEN
+        return schema if check_document(schema.document, f"{at}/document", check) else BROKEN
     return schema
 
 
@@ -48,7 +48,8 @@ def dialect_of(document: Any) -> type[Validator]:
     return validator_for(document, default=Draft202012Validator) if named else Draft202012Validator
 
 
-def _check_document(document: Any, at: str, check: Check) -> bool:
+def check_document(document: Any, at: str, check: Check) -> bool:
+    """Whether a JSON Schema is one, and can be followed here; its faults are noted."""
     dialect = dialect_of(document)
     meta = dialect(dialect.META_SCHEMA, format_checker=dialect.FORMAT_CHECKER)
     errors = [error for _, error in zip(range(_MAX_FAULTS), meta.iter_errors(document), strict=False)]

@@ -29,7 +29,7 @@ class ApprovalNode:
         except ProgramError as error:
             raise placed(error, self._at) from None
         if outcome.decision == "rejected":
-            raise self._refusal(outcome, key)
+            raise refusal(outcome, self._on_timeout, key, self._at)
         return {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
 
     async def _request(self, scope: Scope, value: Any) -> ApprovalRequest:
@@ -44,16 +44,15 @@ class ApprovalNode:
             raise _wrong("; ".join(found_faults), at)
         return request
 
-    def _refusal(self, outcome: ApprovalOutcome, key: str) -> ProgramError:
-        """Retrying the run asks again: the outcome under `key` is forgotten."""
-        if outcome.expired and self._on_timeout in ("fail", "escalate"):
-            return failure(
-                "approval_timeout", "expected a decision in time, found none", self._at, status=408, forget=(key,)
-            )
-        by = f" by {outcome.actor}" if outcome.actor else ""
-        because = f": {outcome.comment}" if outcome.comment else ""
-        data = {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
-        return failure("approval_rejected", f"rejected{by}{because}", self._at, status=403, data=data, forget=(key,))
+
+def refusal(outcome: ApprovalOutcome, on_timeout: str, key: str, at: str) -> ProgramError:
+    """The error that a rejection is. Retrying the run asks again: the outcome under `key` is forgotten."""
+    if outcome.expired and on_timeout != "reject":
+        return failure("approval_timeout", "expected a decision in time, found none", at, status=408, forget=(key,))
+    by = f" by {outcome.actor}" if outcome.actor else ""
+    because = f": {outcome.comment}" if outcome.comment else ""
+    data = {"decision": outcome.decision, "comment": outcome.comment, "data": outcome.data}
+    return failure("approval_rejected", f"rejected{by}{because}", at, status=403, data=data, forget=(key,))
 
 
 def _wrong(what: str, at: str) -> ProgramError:

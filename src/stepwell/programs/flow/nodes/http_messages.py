@@ -143,16 +143,21 @@ def base64_text(content: bytes) -> str:
 
 def response_value(request: HttpRequest, response: HttpResponse, content: Any, hidden: Hidden) -> dict[str, Any]:
     """The standard's HTTP response. Credentials in headers are masked: outputs are kept and shown."""
-    asked = {"method": request.method, "uri": hidden.text(request.url), "headers": _masked(request.headers, hidden)}
+    asked = {
+        "method": request.method,
+        "uri": hidden.text(request.url),
+        "headers": masked_headers(request.headers, hidden),
+    }
     return {
         "request": asked,
         "statusCode": response.status,
-        "headers": _masked(response.headers, hidden),
+        "headers": masked_headers(response.headers, hidden),
         "content": content,
     }
 
 
-def _masked(headers: Mapping[str, str], hidden: Hidden) -> dict[str, str]:
+def masked_headers(headers: Mapping[str, str], hidden: Hidden) -> dict[str, str]:
+    """Without credentials, by name and by value."""
     return {name: "***" if name.lower() in _SECRET_HEADERS else hidden.text(value) for name, value in headers.items()}
 
 

@@ -101,6 +101,19 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_by_due ON outbox (due_at, id);
 
+-- Webhooks on their way, and for a while those that have ended.
+CREATE TABLE delivery (
+  id         INTEGER PRIMARY KEY,
+  uuid       TEXT NOT NULL UNIQUE,
+  endpoint   TEXT NOT NULL,
+  status     TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  due_at     REAL,                    -- of the next try, while pending
+  shown      TEXT NOT NULL            -- the delivery as JSON
+);
+CREATE INDEX delivery_by_endpoint ON delivery (endpoint, status, id);
+CREATE INDEX delivery_by_due      ON delivery (endpoint, due_at) WHERE status = 'pending';
+
 -- Totals change in the transaction that changes a run: counting a million rows takes up to 1.4 s.
 CREATE TABLE run_count (
   owner    TEXT NOT NULL,

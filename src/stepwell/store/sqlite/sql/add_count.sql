@@ -1,2 +1,2 @@
-INSERT INTO run_count (owner, workflow, day, status, runs) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (owner, workflow, day, status) DO UPDATE SET runs = runs + excluded.runs
+INSERT INTO run_count (series, day, status, runs) VALUES (?, ?, ?, ?)
+ON CONFLICT (series, day, status) DO UPDATE SET runs = runs + excluded.runs

@@ -1,5 +1,5 @@
 -- Oldest first along run_by_status, one terminal status at a time.
-SELECT id, owner, workflow, created_at, status FROM run
+SELECT id, uuid, series, created_at, status FROM run
 WHERE status = ? AND ended_at < ?
 ORDER BY id
 LIMIT ?

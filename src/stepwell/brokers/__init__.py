@@ -1,0 +1,1 @@
+"""Message brokers: the port that pipelines send through, and one file for each kind of broker."""

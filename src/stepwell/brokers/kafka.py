@@ -1,0 +1,155 @@
+"""Kafka through aiokafka: an idempotent producer, and consumers for what pipelines expect.
+
+`acks=all`, no linger: while one batch is on its way the next one gathers. Keys choose the partition as Java's client
+does (murmur2), so that other producers of the same keys agree.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+
+MESSAGE_ID: Final = "message-id"
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cluster is reached. `tls` is implied by credentials unless it is switched off."""
+
+    bootstrap_servers: str
+    username: str | None = None
+    password: str | None = None
+    mechanism: SaslMechanism = "PLAIN"
+    tls: bool | None = None
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    request_timeout_s: float = 30.0
+    max_batch_bytes: int = 65_536
+
+    def client(self) -> dict[str, Any]:
+        """The options that producers and consumers share."""
+        secure = self.tls if self.tls is not None else self.username is not None
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "request_timeout_ms": round(self.request_timeout_s * 1000),
+            "security_protocol": ("SASL_" if self.username else "") + ("SSL" if secure else "PLAINTEXT"),
+        }
+        if secure:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.certificate_file:
+                context.load_cert_chain(self.certificate_file, self.key_file)
+            options["ssl_context"] = context
+        if self.username is not None:
+            options |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password or "",
+            }
+        return options
+
+
+class KafkaBroker:
+    """`Broker` of one cluster."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+        producer = self._producer or await self._start()
+        headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
+        if message.content_type != "application/json":
+            headers.append(("content-type", message.content_type.encode()))
+        try:
+            future = await producer.send(
+                message.topic,
+                message.body,
+                key=None if message.key is None else message.key.encode(),
+                headers=headers,
+            )
+        except KafkaError as fault:
+            raise _broker_error(fault, message.topic) from None
+        return _acknowledged(future, message.topic)
+
+    async def _start(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._options.client(),
+                    enable_idempotence=True,
+                    acks="all",
+                    max_batch_size=self._options.max_batch_bytes,
+                )
+                try:
+                    await producer.start()
+                except KafkaError as fault:
+                    await producer.stop()
+                    where = f"Kafka at {self._options.bootstrap_servers}"
+                    raise BrokerError(f"{where} cannot be reached: {fault or type(fault).__name__}") from None
+                self._producer = producer
+            return self._producer
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
+        consumer = AIOKafkaConsumer(source, **self._options.client(), group_id=None)
+        try:
+            async with asyncio.timeout(within_s):
+                await consumer.start()
+                await _seek(consumer, since)
+                async for record in consumer:
+                    content = _content(record.value)
+                    if matches(content):
+                        return content
+        except TimeoutError:
+            return None
+        except KafkaError as fault:
+            raise _broker_error(fault, source) from None
+        finally:
+            await consumer.stop()
+
+    async def aclose(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError):
+                await producer.stop()
+
+
+async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
+    """To the first message of every partition that is not older than `since`."""
+    partitions = consumer.assignment()
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, round(since * 1000)))
+    for partition in partitions:
+        offset = found.get(partition)
+        if offset is not None:
+            consumer.seek(partition, offset.offset)
+        else:
+            await consumer.seek_to_end(partition)
+
+
+async def _acknowledged(future: "asyncio.Future[Any]", topic: str) -> Delivery:
+    try:
+        metadata = await future
+    except KafkaError as fault:
+        raise _broker_error(fault, topic) from None
+    return Delivery(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
+
+
+def _broker_error(fault: KafkaError, topic: str) -> BrokerError:
+    text = str(fault) or type(fault).__name__
+    retryable = bool(getattr(fault, "retriable", False)) and not isinstance(fault, UnknownTopicOrPartitionError)
+    return BrokerError(f"Kafka did not take a message for {topic}: {text}", retryable=retryable)
+
+
+def _content(value: bytes | None) -> Any:
+    try:
+        return msgspec.json.decode(value or b"null")
+    except msgspec.DecodeError:
+        return (value or b"").decode("utf-8", "replace")

@@ -1,0 +1,73 @@
+"""The broker port: messages out with an acknowledgement, and messages that are expected to come."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from stepwell.core.errors import StepwellError
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it goes out. For Kafka `topic` and `key` count, for RabbitMQ `exchange` and `routing_key`.
+
+    `message_id` is the same each time that a message is sent again, so that a consumer can drop repeats.
+    """
+
+    message_id: str
+    body: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    content_type: str = "application/json"
+    topic: str = ""
+    key: str | None = None
+    exchange: str = ""
+    routing_key: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the broker acknowledged: Kafka's topic, partition and offset, or RabbitMQ's confirm that it was routed."""
+
+    topic: str = ""
+    partition: int | None = None
+    offset: int | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    confirmed: bool = True
+
+
+class BrokerError(StepwellError):
+    """A broker that cannot be reached, or does not take a message. `retryable`: whether later it may."""
+
+    def __init__(self, text: str, *, retryable: bool = True) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+Matches = Callable[[Any], bool]
+
+
+class Broker(Protocol):
+    """A connection to one broker, made when it is first used and again when it was lost."""
+
+    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+        """Hand a message over, in the order of the calls; what is awaited then is the broker's acknowledgement.
+
+        Waits while too much is on its way. Both raise `BrokerError`.
+        """
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
+        """The content (JSON, or text) of the first message that matches, on a topic (from the instant `since` on) or
+        in a queue (from which it is taken; the others stay).
+
+        None when there was none in time. Raises `BrokerError`.
+        """
+
+    async def aclose(self) -> None:
+        """Send what was posted, then let go of the connection."""
+
+
+class Brokers(Protocol):
+    """The brokers that pipelines may send to, by name."""
+
+    async def broker(self, type: str, name: str) -> Broker:
+        """Raises `BrokerError`, not retryable, when there is none of that name."""

@@ -1,0 +1,177 @@
+"""RabbitMQ through aio-pika: publisher confirms, and `mandatory`, so that a message no queue takes is an error."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
+
+from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+
+MAX_UNCONFIRMED: Final = 1_000
+
+
+class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a broker is reached."""
+
+    host: str
+    port: int = 5672
+    virtual_host: str = "/"
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    timeout_s: float = 30.0
+
+
+class RabbitBroker:
+    """`Broker` of one virtual host."""
+
+    def __init__(self, options: RabbitOptions) -> None:
+        self._options = options
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._exchanges: dict[str, Any] = {}
+        self._opening = asyncio.Lock()
+        self._room = asyncio.Semaphore(MAX_UNCONFIRMED)
+
+    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+        await self._room.acquire()
+        try:
+            exchange = await self._exchange(message.exchange)
+        except BaseException:
+            self._room.release()
+            raise
+        confirm = asyncio.ensure_future(self._publish(exchange, message))
+        confirm.add_done_callback(lambda _confirm: self._room.release())
+        return confirm
+
+    async def _publish(self, exchange: Any, message: Outgoing) -> Delivery:
+        place = f"exchange {message.exchange!r}, routing key {message.routing_key!r}"
+        try:
+            await exchange.publish(
+                aio_pika.Message(
+                    message.body,
+                    message_id=message.message_id,
+                    content_type=message.content_type,
+                    headers={name: value.decode("utf-8", "replace") for name, value in message.headers},
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                ),
+                routing_key=message.routing_key,
+                mandatory=True,
+                timeout=self._options.timeout_s,
+            )
+        except PublishError:
+            raise BrokerError(f"RabbitMQ has no queue for a message to {place}", retryable=False) from None
+        except DeliveryError:
+            raise BrokerError(f"RabbitMQ did not take a message to {place}") from None
+        except (AMQPError, ConnectionError, TimeoutError, RuntimeError) as fault:
+            self._forget()
+            raise BrokerError(f"RabbitMQ did not confirm a message to {place}: {_said(fault)}") from None
+        return Delivery(exchange=message.exchange, routing_key=message.routing_key)
+
+    async def _exchange(self, name: str) -> Any:
+        async with self._opening:
+            channel = await self._open()
+            if not name:
+                return channel.default_exchange
+            if name not in self._exchanges:
+                try:
+                    self._exchanges[name] = await channel.get_exchange(name, ensure=True)
+                except ChannelNotFoundEntity:
+                    self._forget()
+                    raise BrokerError(f"RabbitMQ has no exchange {name!r}", retryable=False) from None
+                except (AMQPError, ConnectionError, TimeoutError) as fault:
+                    self._forget()
+                    raise BrokerError(f"RabbitMQ did not answer for exchange {name!r}: {_said(fault)}") from None
+            return self._exchanges[name]
+
+    async def _open(self) -> AbstractChannel:
+        if self._channel is not None and not self._channel.is_closed:
+            return self._channel
+        try:
+            if self._connection is None or self._connection.is_closed:
+                self._connection = await self._connect()
+            self._channel = await self._connection.channel(publisher_confirms=True)
+        except (AMQPError, ConnectionError, TimeoutError, OSError) as fault:
+            await self._close_connection()
+            where = f"{self._options.host}:{self._options.port}"
+            raise BrokerError(f"RabbitMQ at {where} cannot be reached: {_said(fault)}") from None
+        self._exchanges = {}
+        return self._channel
+
+    async def _connect(self) -> Any:
+        options = self._options
+        context = None
+        if options.tls:
+            context = ssl.create_default_context(cafile=options.ca_file)
+            if options.certificate_file:
+                context.load_cert_chain(options.certificate_file, options.key_file)
+        return await aio_pika.connect(
+            host=options.host,
+            port=options.port,
+            virtualhost=options.virtual_host,
+            login=options.username or "guest",
+            password=options.password or "guest",
+            ssl=options.tls,
+            ssl_context=context,
+            timeout=options.timeout_s,
+        )
+
+    def _forget(self) -> None:
+        """The next message opens a channel anew: one that had a fault is closed by the broker."""
+        self._channel = None
+        self._exchanges = {}
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:  # noqa: ARG002
+        async with self._opening:
+            await self._open()
+            assert self._connection is not None
+            channel = await self._connection.channel()
+        try:
+            async with asyncio.timeout(within_s):
+                queue = await channel.get_queue(source, ensure=True)
+                async with queue.iterator() as incoming:
+                    async for message in incoming:
+                        content = _content(message.body)
+                        if matches(content):  # the others are not acknowledged: they go back when the channel closes
+                            await message.ack()
+                            return content
+        except TimeoutError:
+            return None
+        except ChannelNotFoundEntity:
+            raise BrokerError(f"RabbitMQ has no queue {source!r}", retryable=False) from None
+        except (AMQPError, ConnectionError) as fault:
+            raise BrokerError(f"RabbitMQ stopped delivering from {source!r}: {_said(fault)}") from None
+        finally:
+            with suppress(AMQPError, ConnectionError):
+                await channel.close()
+
+    async def aclose(self) -> None:
+        self._forget()
+        await self._close_connection()
+
+    async def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(AMQPConnectionError, ConnectionError, RuntimeError):
+                await connection.close()
+
+
+def _said(fault: BaseException) -> str:
+    return str(fault) or type(fault).__name__
+
+
+def _content(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,32 @@
+"""What an operation answers before its door has put it into words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A success: `body` is anything msgspec writes as JSON; None with status 204."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+def json_response(reply: Reply) -> Response:
+    """A reply as it is, without anything around it."""
+    if reply.status == 204:
+        return Response(None, 204, reply.headers)
+    return Response(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
+
+
+class Wrong(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure: an HTTP status, the door's code for it, text for people, and whatever says more."""
+
+    status: int
+    code: str
+    message: str
+    details: Any = None
+    headers: Mapping[str, str] = {}

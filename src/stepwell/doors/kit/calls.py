@@ -1,0 +1,77 @@
+"""A request as an operation sees it: who asks, the engine, the path, and the key that makes it happen once."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepwell.core.history import Actor
+from stepwell.core.principal import Principal
+from stepwell.doors.kit.faults import MissingError
+from stepwell.doors.kit.idempotency import Once, fingerprint_of, key_of, record_id
+from stepwell.engine import Engine
+from stepwell.security.middleware import actor_of, principal_of
+
+
+class Call:
+    """One request. `start_key` is what a run that it starts is started under: the same for every repeat; None when
+    the request has no idempotency key.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.start_key: str | None = None
+
+    @property
+    def engine(self) -> Engine:
+        engine: Engine = self.request.app.state.engine
+        return engine
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks. There is one on every path that is not open."""
+        return principal_of(self.request)
+
+    @property
+    def actor(self) -> Actor:
+        """How the history names who asks, and from where."""
+        return actor_of(self.request)
+
+    @property
+    def now(self) -> float:
+        return self.engine.clock.now()
+
+    def path(self, name: str) -> str:
+        """A part of the path, as it was sent."""
+        return str(self.request.path_params[name])
+
+    def id(self, name: str, what: str) -> str:
+        """A part of the path that is a UUID, in its usual form. Raises `MissingError` for anything else."""
+        text = self.path(name)
+        try:
+            found = uuid.UUID(text)
+        except ValueError:
+            raise MissingError(what, text[:80]) from None
+        if len(text) != 36:  # UUID() also takes braces, urn: and no hyphens
+            raise MissingError(what, text[:80])
+        return str(found)
+
+    async def once(self, fingerprint: bytes, work: Callable[[], Awaitable[Response]]) -> Response:
+        """What `work` answers; with an idempotency key, only the first time. `fingerprint` tells requests apart.
+
+        Raises `KeyReusedError`, `KeyPendingError`, `InvalidRequestError` (of the key itself).
+        """
+        key = key_of(self.request.headers)
+        if key is None:
+            return await work()
+        request = self.request
+        id = record_id(key, principal=self.principal, method=request.method, path=request.url.path)
+        query = request.scope["query_string"]
+        keyed: Once = request.app.state.once
+
+        async def keyed_work(start_key: str) -> Response:
+            self.start_key = start_key
+            return await work()
+
+        return await keyed.answer(id, fingerprint_of(query, fingerprint), keyed_work)

@@ -1,0 +1,106 @@
+"""Blocking execution: the run is started on disk, then waited for, then shown.
+
+The wait ends with the run, with the time that the server or the client (`Prefer: wait=N`, RFC 7240 §4.3) allows, or
+when the client has gone. Only in the last case the run may be cancelled, if the client asked for that.
+"""
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepwell.core.errors import RefusedError
+from stepwell.core.status import TERMINAL
+from stepwell.doors.kit import Answer, Call, Reply, json_response
+from stepwell.doors.runs.api import RUNS, api
+from stepwell.doors.runs.mapping import executed
+from stepwell.doors.runs.orders import JSON, ExecuteForm, Order, read_order
+from stepwell.doors.runs.parts import MULTIPART
+from stepwell.doors.runs.wire import Executed, ExecuteRequest
+
+RUN_ID: Final = "X-Workflow-Run-Id"
+RETRY_AFTER_S: Final = 5
+DISCONNECTED: Final = "the client that started it has gone"
+_WAIT: Final = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
+_NO_WAIT: Final = "respond-async"
+
+
+@api.post(
+    f"{RUNS}/execute",
+    summary="Execute a workflow and wait for its end",
+    bodies={MULTIPART: ExecuteForm, JSON: ExecuteRequest},
+    keyed=False,
+    headers={"Prefer": "wait=N: wait at most N seconds; respond-async: do not wait"},
+    answers={
+        200: Answer(type=Executed, meaning="the run has ended", headers={RUN_ID: "the run's id"}),
+        202: Answer(
+            type=Executed,
+            meaning="the run goes on",
+            headers={RUN_ID: "the run's id", "Location": "where it is shown", "Retry-After": "seconds to wait"},
+        ),
+    },
+    fails={400: "an input is wrong", 404: "there is no such workflow", 413: "a file or field is too large"},
+)
+async def execute(call: Call) -> Response:
+    """The run exists before the wait begins, and goes on when the client goes away, unless `onDisconnect` is `cancel`.
+
+    That a run failed is told in the body: the call itself has worked.
+    """
+    order = await read_order(call)
+
+    async def start_and_wait() -> Response:
+        run_id = await order.start(call)
+        await _wait(call, order, run_id)
+        return await _answer(call, order, run_id)
+
+    return await order.once(call, start_and_wait)
+
+
+async def _wait(call: Call, order: Order, run_id: str) -> None:
+    """Until the run has ended, the time is up, or the client has gone."""
+    most_s: float = call.request.app.state.execute_wait_s
+    ended = asyncio.ensure_future(call.engine.result(run_id))
+    gone = asyncio.ensure_future(disconnected(call.request))
+    try:
+        await asyncio.wait(
+            {ended, gone}, timeout=wait_s(call.request, most_s), return_when=asyncio.FIRST_COMPLETED
+        )
+        if gone.done() and not ended.done() and order.cancels_on_disconnect:
+            await cancel_quietly(call, run_id)
+    finally:
+        ended.cancel()
+        gone.cancel()
+        await asyncio.gather(ended, gone, return_exceptions=True)
+
+
+async def _answer(call: Call, order: Order, run_id: str) -> Response:
+    view = await call.engine.view(run_id)
+    body = executed(view, order.startable.plan)
+    if view.row.status in TERMINAL:
+        return json_response(Reply(body=body, headers={RUN_ID: run_id}))
+    headers = {RUN_ID: run_id, "Location": f"{RUNS}/{run_id}", "Retry-After": str(RETRY_AFTER_S)}
+    return json_response(Reply(body=body, status=202, headers=headers))
+
+
+def wait_s(request: Request, most_s: float) -> float:
+    """How long to wait: what the client prefers, `most_s` at most."""
+    preferred = request.headers.getlist("prefer")
+    if any(_NO_WAIT in line.lower() for line in preferred) and not any(_WAIT.search(line) for line in preferred):
+        return 0.0
+    found = next((match[1] for line in preferred if (match := _WAIT.search(line))), None)
+    return most_s if found is None else min(most_s, float(found))
+
+
+async def disconnected(request: Request) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def cancel_quietly(call: Call, run_id: str) -> None:
+    """Cancel a run whose client has gone, unless it has ended meanwhile."""
+    with suppress(RefusedError):
+        await call.engine.cancel(run_id, reason=DISCONNECTED, actor=call.actor)

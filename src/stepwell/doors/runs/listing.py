@@ -1,0 +1,104 @@
+"""Runs in lists, in numbers and one by one."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from stepwell.core.errors import RunNotFoundError
+from stepwell.core.history import RunCreated
+from stepwell.doors.kit import Answer, Call, Reply
+from stepwell.doors.runs.api import RUNS, api
+from stepwell.doors.runs.mapping import pagination, run_of, summary_of
+from stepwell.doors.runs.reading import created_of, input_of, plan_by_digest
+from stepwell.doors.runs.statuses import WORDS, run_status, statuses_of
+from stepwell.doors.runs.wire import Counts, Dashboard, ListQuery, RunAnswer, RunList, RunSummary
+from stepwell.doors.runs.workflows import Workflows
+from stepwell.core.status import Status
+from stepwell.programs.plan.model import Plan
+from stepwell.store.port import CountQuery, RunQuery, RunRow
+
+_TOGETHER: Final = 10
+"""Runs of a page that are read before others get their turn."""
+
+
+@api.get(
+    RUNS,
+    summary="List runs",
+    answers={200: Answer(type=RunList, meaning="a page of runs, newest first")},
+    fails={400: "a parameter is wrong"},
+)
+async def list_runs(call: Call, query: ListQuery) -> Reply:
+    """The caller's runs through every API, whatever workflow they are of."""
+    name = None
+    if query.workflow_id is not None:
+        name = await Workflows(call.engine, call.principal).engine_name(query.workflow_id.lower())
+    statuses = statuses_of(query.status) if query.status is not None else ()
+    total = await _total(call, name, statuses, query.search)
+    rows: list[RunRow] = []
+    if query.offset < total:
+        rows = await call.engine.list_runs(
+            RunQuery(
+                owner=call.principal.sees,
+                workflows=() if name is None else (name,),
+                statuses=statuses,
+                named=query.search,
+                offset=query.offset,
+                limit=query.limit,
+            )
+        )
+    body = RunList(
+        workflow_runs=await _summaries(call, rows), pagination=pagination(query.page, query.limit, total)
+    )
+    return Reply(body=body)
+
+
+async def _total(call: Call, name: str | None, statuses: tuple[Status, ...], search: str) -> int:
+    counts = await call.engine.count_runs(CountQuery(owner=call.principal.sees, workflow=name, named=search))
+    return sum(runs for (_, status), runs in counts.items() if not statuses or status in statuses)
+
+
+async def _summaries(call: Call, rows: list[RunRow]) -> list[RunSummary]:
+    """The rows with their inputs, which no row holds. A run that was pruned meanwhile is left out."""
+    plans: dict[str, Plan | None] = {}
+    found: list[RunSummary] = []
+    for number, row in enumerate(rows, 1):
+        with suppress(RunNotFoundError):
+            created = (await call.engine.history(row.run_id, limit=1))[0]
+            assert isinstance(created, RunCreated)
+            if created.definition not in plans:
+                plans[created.definition] = await plan_by_digest(call.engine, created.definition)
+            input = await input_of(call.engine, created, row.generation)
+            found.append(summary_of(row, input, plans[created.definition]))
+        if number % _TOGETHER == 0:
+            await asyncio.sleep(0)
+    return found
+
+
+@api.get(
+    f"{RUNS}/dashboard/{{workflow_id}}",
+    summary="Count the runs of a workflow by status",
+    answers={200: Answer(type=Dashboard, meaning="all six statuses; together they are the total")},
+    fails={404: "there is no such workflow"},
+)
+async def dashboard(call: Call) -> Reply:
+    """The counts are kept with every change of a run, so this is quick however many runs there are."""
+    id = call.id("workflow_id", "workflow")
+    name = await Workflows(call.engine, call.principal).known(id)
+    found = await call.engine.count_runs(CountQuery(owner=call.principal.sees, workflow=name))
+    counts = dict.fromkeys(WORDS, 0)
+    for (_, status), runs in found.items():
+        counts[run_status(Status(status))] += runs
+    return Reply(body=Dashboard(workflow_id=id, total=sum(counts.values()), counts=Counts(**counts)))
+
+
+@api.get(
+    f"{RUNS}/{{run_id}}",
+    summary="Get a run with its activity runs",
+    answers={200: Answer(type=RunAnswer, meaning="the run, with one activity run per attempt of every step")},
+    fails={404: "there is no such run"},
+)
+async def get_run(call: Call) -> Reply:
+    """A step that never began has no activity run."""
+    created = await created_of(call, call.id("run_id", "workflow run"))
+    view = await call.engine.view(created.run_id)
+    return Reply(body=RunAnswer(workflow_run=run_of(view, await plan_by_digest(call.engine, created.definition))))

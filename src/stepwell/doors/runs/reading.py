@@ -1,0 +1,36 @@
+"""Runs as one caller sees them: another owner's run is no run."""
+
+from typing import Any
+
+import msgspec
+
+from stepwell.core.errors import RunNotFoundError
+from stepwell.core.history import RunCreated
+from stepwell.doors.kit import Call, MissingError
+from stepwell.doors.runs.workflows import plan_of
+from stepwell.engine import Engine
+from stepwell.programs.plan.model import Plan
+
+
+async def created_of(call: Call, run_id: str) -> RunCreated:
+    """How a run began. Raises `MissingError` when there is none that the caller may see."""
+    try:
+        created = (await call.engine.history(run_id, limit=1))[0]
+    except RunNotFoundError:
+        raise MissingError("workflow run", run_id) from None
+    assert isinstance(created, RunCreated)
+    if not call.principal.may_see(created.owner):
+        raise MissingError("workflow run", run_id)
+    return created
+
+
+async def plan_by_digest(engine: Engine, digest: str) -> Plan | None:
+    """The plan of a stored definition; None where it has none."""
+    definition = await engine.store.find_definition(digest=digest)
+    return None if definition is None else plan_of(definition)
+
+
+async def input_of(engine: Engine, created: RunCreated, generation: int) -> Any:
+    """The input of a run: a retry may have put another in place of the first."""
+    raw = created.input if generation == 1 else (await engine.state(created.run_id)).input
+    return msgspec.json.decode(raw)

@@ -1,0 +1,155 @@
+"""`{{ path }}` in the values of plans: plain lookups, no code.
+
+A text that is one lookup as a whole keeps the JSON type of what it finds; in a longer text it becomes text. Paths are
+names and list positions: `steps.fetch.output.rows[0].name`, `input["a name"]`. A backslash before `{{` keeps it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.programs.flow.check import describe, hint
+from stepwell.programs.flow.expressions.templates import escape
+from stepwell.programs.flow.nodes.failures import failure
+
+_MARK: Final = re.compile(r"\\\{\{|\{\{(.*?)\}\}|\{\{", re.DOTALL)
+_SEGMENT: Final = re.compile(r"""\.?([A-Za-z_$][\w$-]*|\d+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\['([^'\\]*)'\]""")
+
+Segment = str | int
+Path = tuple[Segment, ...]
+
+
+class MalformedPathError(Exception):
+    """What stands between the braces is no path."""
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """One `{{ path }}`; `at` is the pointer of the value that it stands in."""
+
+    text: str
+    path: Path
+    at: str
+
+
+def parse_path(text: str) -> Path:
+    """Raises `MalformedPathError`."""
+    path: list[Segment] = []
+    place, inside = 0, text.strip()
+    while place < len(inside):
+        found = _SEGMENT.match(inside, place)
+        if found is None or (found[0][0] in ".[") != (place > 0):
+            raise MalformedPathError(f"expected a path like steps.fetch.output, found {describe(inside)}")
+        path.append(_segment(found))
+        place = found.end()
+    if not path:
+        raise MalformedPathError("expected a path between the braces, found nothing")
+    return tuple(path)
+
+
+def _segment(found: re.Match[str]) -> Segment:
+    name, position, quoted, single = found.groups()
+    if position is not None:
+        return int(position)
+    if quoted is not None:
+        return str(json.loads(quoted))
+    return single if single is not None else str(name)
+
+
+def lookups(value: Any, at: str) -> Iterator[Lookup]:
+    """Every `{{ path }}` in a value. Raises `MalformedPathError`."""
+    for text, place in texts(value, at):
+        for found in _MARK.finditer(text):
+            if found[1] is not None:
+                yield Lookup(found[1].strip(), parse_path(found[1]), place)
+            elif found[0] == "{{":
+                raise MalformedPathError("expected '}}' behind '{{', found none (write '\\{{' for the braces)")
+
+
+def texts(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    """Every text in a value, with its pointer; names of properties are no texts."""
+    match value:
+        case str():
+            yield value, at
+        case dict():
+            for name, item in value.items():
+                yield from texts(item, f"{at}/{escape(str(name))}")
+        case list() | tuple():
+            for position, item in enumerate(value):
+                yield from texts(item, f"{at}/{position}")
+
+
+def fill(value: Any, names: Mapping[str, Any], at: str) -> Any:
+    """The value with everything looked up. Raises `ProgramError` that names the place of what leads nowhere."""
+    match value:
+        case str():
+            return _filled_text(value, names, at) if "{{" in value else value
+        case dict():
+            return {name: fill(item, names, f"{at}/{escape(str(name))}") for name, item in value.items()}
+        case list() | tuple():
+            return [fill(item, names, f"{at}/{position}") for position, item in enumerate(value)]
+    return value
+
+
+def _filled_text(text: str, names: Mapping[str, Any], at: str) -> Any:
+    whole = _MARK.fullmatch(text.strip())
+    if whole is not None and whole[1] is not None and "}}" not in whole[1]:
+        return look_up(parse_path(whole[1]), names, at)
+
+    def inserted(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return "{{"
+        return as_text(look_up(parse_path(found[1]), names, at))
+
+    return _MARK.sub(inserted, text)
+
+
+def look_up(path: Path, names: Mapping[str, Any], at: str) -> Any:
+    """What a path leads to. Raises `ProgramError`."""
+    value: Any = names
+    for depth, segment in enumerate(path):
+        found = _step_into(value, segment)
+        if found is msgspec.UNSET:
+            raise failure("expression", f"{{{{ {written(path)} }}}}: {_nowhere(path, depth, value)}", at, status=400)
+        value = found
+    return value
+
+
+def _step_into(value: Any, segment: Segment) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(str(segment), msgspec.UNSET)
+    if isinstance(value, list) and str(segment).isdigit() and int(segment) < len(value):
+        return value[int(segment)]
+    return msgspec.UNSET
+
+
+def _nowhere(path: Path, depth: int, value: Any) -> str:
+    place = written(path[:depth])
+    where = f" in {place}" if place else ""
+    if isinstance(value, Mapping):
+        known = [str(name) for name in value]
+        found = "only " + ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else "an empty object"
+        return f"expected {str(path[depth])!r}{where}, found {found}{hint(str(path[depth]), known)}"
+    if isinstance(value, list):
+        return f"expected item {path[depth]}{where}, found {len(value)} items"
+    return f"expected an object or a list at {place}, found {describe(value)}"
+
+
+def written(path: Path) -> str:
+    """A path as an author writes it."""
+    words = "".join(
+        f"[{part}]"
+        if isinstance(part, int)
+        else (f".{part}" if re.fullmatch(r"[\w$-]+", part) else f"[{json.dumps(part, ensure_ascii=False)}]")
+        for part in path
+    )
+    return words.removeprefix(".")
+
+
+def as_text(value: Any) -> str:
+    """A value inside a longer text: texts as they are, nothing for null, JSON for the rest."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

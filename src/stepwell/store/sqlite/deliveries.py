@@ -1,0 +1,68 @@
+"""Webhook deliveries on SQLite: what is due, pages of an endpoint's deliveries, and how old ones go.
+
+The columns are the truth for status and due instant; `shown` holds the rest.
+"""
+
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from stepwell.store.port import Delivery, DeliveryQuery
+from stepwell.store.sql import statements
+
+STATUSES: Final = ("pending", "delivered", "failed")
+
+_decode = msgspec.json.Decoder(Delivery).decode
+_encode = msgspec.json.encode
+
+
+def to_row(delivery: Delivery) -> tuple[Any, ...]:
+    """A new delivery, for `insert_delivery`."""
+    d = delivery
+    return (d.id, d.endpoint, d.status, d.created_at, d.due_at, _encode(d).decode())
+
+
+def to_settled(delivery: Delivery) -> tuple[Any, ...]:
+    """What became of one, for `settle_delivery`."""
+    d = delivery
+    return (d.status, d.due_at, _encode(d).decode(), d.id)
+
+
+def from_row(number: int, status: str, due_at: float | None, shown: str) -> Delivery:
+    return msgspec.structs.replace(_decode(shown), number=number, status=status, due_at=due_at)
+
+
+def list_deliveries(connection: apsw.Connection, query: DeliveryQuery) -> list[Delivery]:
+    """One page, newest first: merged from the index ranges of the statuses asked for."""
+    ranges, values = _ranges(query)
+    rows = connection.execute(
+        "SELECT id, status, due_at, shown FROM delivery WHERE id IN "
+        f"(SELECT id FROM ({ranges}) ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY id DESC",
+        (*values, query.limit, query.offset),
+    )
+    return [from_row(*row) for row in rows]
+
+
+def count_deliveries(connection: apsw.Connection, query: DeliveryQuery, at_most: int) -> int:
+    ranges, values = _ranges(msgspec.structs.replace(query, before=None))
+    return int(connection.execute(f"SELECT count(*) FROM ({ranges} LIMIT ?)", (*values, at_most)).get)
+
+
+def _ranges(query: DeliveryQuery) -> tuple[str, list[Any]]:
+    """The ids of a query's deliveries, one index range per status; by their own id along its unique index."""
+    if query.id:
+        return "SELECT id FROM delivery WHERE uuid = ? AND endpoint = ?", [query.id, query.endpoint]
+    statuses = STATUSES if query.status is None else (query.status,)
+    below = 2**62 if query.before is None else query.before
+    one = "SELECT id FROM delivery WHERE endpoint = ? AND status = ? AND id < ?"
+    return " UNION ALL ".join([one] * len(statuses)), [v for s in statuses for v in (query.endpoint, s, below)]
+
+
+def prune(connection: apsw.Connection, created_before: float, keep: int, limit: int) -> int:
+    """Delete ended deliveries that are old, or too many of one endpoint and status; how many."""
+    sql = statements("sqlite")
+    before = connection.total_changes()
+    for endpoint, status in list(connection.execute(sql["ended_endpoints"])):
+        connection.execute(sql["prune_deliveries"], (endpoint, status, created_before, keep, limit))
+    return connection.total_changes() - before

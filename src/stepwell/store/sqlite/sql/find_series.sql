@@ -1,0 +1,1 @@
+SELECT id FROM series WHERE workflow = ? AND owner = ? AND name = ?

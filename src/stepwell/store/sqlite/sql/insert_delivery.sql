@@ -1,0 +1,1 @@
+INSERT INTO delivery (uuid, endpoint, status, created_at, due_at, shown) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+UPDATE delivery SET status = ?, due_at = ?, shown = ? WHERE uuid = ?

@@ -1,0 +1,28 @@
+"""An application behind uvicorn on a socket of its own, in the loop of the test."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from stepwell.cli.serve import Server
+
+
+@asynccontextmanager
+async def served(app: Starlette, *, end_streams: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
+    """Its URL; stopped as a signal stops it, which must not take until streams are cut off."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=30)
+        server = Server(config, end_streams=end_streams)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            await asyncio.wait({serving}, timeout=0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            async with asyncio.timeout(10):
+                await serving

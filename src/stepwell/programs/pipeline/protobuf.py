@@ -1,0 +1,105 @@
+"""Protobuf schemas: `.proto` text compiled without a `protoc` on the path, and payloads by proto3's JSON mapping."""
+
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.programs.pipeline.encoding import JSON
+from stepwell.programs.pipeline.faults import RuleError
+
+MAX_CHARACTERS: Final = 200_000
+FILE: Final = "schema.proto"
+COMPILE_TIMEOUT_S: Final = 10
+
+
+class ProtobufSchema:
+    """One message type (`MessageSchema`)."""
+
+    def __init__(self, name: str, message_class: Any) -> None:
+        self.name = name
+        self._class = message_class
+
+    def encode(self, payload: Any) -> bytes:
+        """Bytes of a payload. Raises `ValueError` for a field that the message has not, or of another type."""
+        from google.protobuf import json_format
+
+        try:
+            plain = msgspec.json.decode(JSON.encode(payload))  # exact decimals as numbers
+            return json_format.ParseDict(plain, self._class()).SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+        except (json_format.ParseError, TypeError, ValueError) as fault:
+            raise ValueError(str(fault)) from None
+
+    def decode(self, body: bytes) -> Any:
+        """The payload of bytes, every field that is set."""
+        from google.protobuf import json_format
+
+        return json_format.MessageToDict(self._class.FromString(body), preserving_proto_field_name=True)
+
+
+@lru_cache(maxsize=256)
+def compile_text(text: str, root: str = "") -> ProtobufSchema:
+    """The message type `root` of `.proto` text, or its first. Raises `RuleError` with what the compiler says."""
+    if len(text) > MAX_CHARACTERS:
+        raise RuleError(f"a protobuf schema has at most {MAX_CHARACTERS} characters (got {len(text)})")
+    with tempfile.TemporaryDirectory() as folder:
+        path, result = Path(folder, FILE), Path(folder, "set")
+        path.write_text(text, encoding="utf-8")
+        said = _run_compiler(folder, path, result)
+        if said:
+            raise RuleError(f"protobuf schema does not compile: {said}")
+        return from_descriptors(result.read_bytes(), root)
+
+
+def _run_compiler(folder: str, path: Path, result: Path) -> str:
+    """What the compiler says is wrong at first; empty when nothing is. A process of its own: the compiler is native."""
+    arguments = [
+        f"-I{folder}",
+        f"-I{_well_known()}",
+        f"--descriptor_set_out={result}",
+        "--include_imports",
+        str(path),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=COMPILE_TIMEOUT_S,
+        check=False,
+    )
+    if not done.returncode:
+        return ""
+    faults = [line.partition(f"{FILE}:")[2] or line for line in done.stderr.splitlines() if FILE in line]
+    return faults[0].strip() if faults else f"the compiler ended with {done.returncode}"
+
+
+def from_descriptors(data: bytes, root: str = "") -> ProtobufSchema:
+    """The message type `root` of an encoded FileDescriptorSet, or the first of its last file. Raises `RuleError`."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+    pool = descriptor_pool.DescriptorPool()
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(data).file
+        for file in files:
+            pool.Add(file)
+        names = [f"{file.package}.{kind.name}".lstrip(".") for file in files[-1:] for kind in file.message_type]
+    except (message.DecodeError, TypeError) as fault:
+        raise RuleError(f"protobuf descriptors cannot be read: {fault}") from None
+    wanted = next((name for name in names if root in (name, name.rpartition(".")[2])), None) if root else None
+    if root and wanted is None:
+        raise RuleError(f"protobuf schema has no message {root!r} (it has {', '.join(names) or 'none'})")
+    if not names:
+        raise RuleError("protobuf schema must define a message")
+    name = wanted or names[0]
+    return ProtobufSchema(name, message_factory.GetMessageClass(pool.FindMessageTypeByName(name)))
+
+
+def _well_known() -> str:
+    """Where Google's own `.proto` files lie."""
+    import grpc_tools
+
+    return str(Path(grpc_tools.__file__).parent / "_proto")

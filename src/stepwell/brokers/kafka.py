@@ -5,55 +5,38 @@ does (murmur2), so that other producers of the same keys agree.
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from stepwell.brokers.options import KafkaOptions
 from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+from stepwell.brokers.tls import tls_context
 
 MESSAGE_ID: Final = "message-id"
-SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a cluster is reached. `tls` is implied by credentials unless it is switched off."""
-
-    bootstrap_servers: str
-    username: str | None = None
-    password: str | None = None
-    mechanism: SaslMechanism = "PLAIN"
-    tls: bool | None = None
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    request_timeout_s: float = 30.0
-    max_batch_bytes: int = 65_536
-
-    def client(self) -> dict[str, Any]:
-        """The options that producers and consumers share."""
-        secure = self.tls if self.tls is not None else self.username is not None
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers,
-            "request_timeout_ms": round(self.request_timeout_s * 1000),
-            "security_protocol": ("SASL_" if self.username else "") + ("SSL" if secure else "PLAINTEXT"),
+def _client(options: KafkaOptions) -> dict[str, Any]:
+    """The options that producers and consumers share."""
+    secure = options.tls if options.tls is not None else options.username is not None
+    client: dict[str, Any] = {
+        "bootstrap_servers": options.bootstrap_servers,
+        "request_timeout_ms": round(options.request_timeout_s * 1000),
+        "security_protocol": ("SASL_" if options.username else "") + ("SSL" if secure else "PLAINTEXT"),
+    }
+    if secure:
+        client["ssl_context"] = tls_context(options.ca_file, options.certificate_file, options.key_file)
+    if options.username is not None:
+        client |= {
+            "sasl_mechanism": options.mechanism,
+            "sasl_plain_username": options.username,
+            "sasl_plain_password": options.password or "",
         }
-        if secure:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate_file:
-                context.load_cert_chain(self.certificate_file, self.key_file)
-            options["ssl_context"] = context
-        if self.username is not None:
-            options |= {
-                "sasl_mechanism": self.mechanism,
-                "sasl_plain_username": self.username,
-                "sasl_plain_password": self.password or "",
-            }
-        return options
+    return client
 
 
 class KafkaBroker:
@@ -84,7 +67,7 @@ class KafkaBroker:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self._options.client(),
+                    **_client(self._options),
                     enable_idempotence=True,
                     acks="all",
                     max_batch_size=self._options.max_batch_bytes,
@@ -99,7 +82,7 @@ class KafkaBroker:
             return self._producer
 
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
-        consumer = AIOKafkaConsumer(source, **self._options.client(), group_id=None)
+        consumer = AIOKafkaConsumer(source, **_client(self._options), group_id=None)
         try:
             async with asyncio.timeout(within_s):
                 await consumer.start()

@@ -1,7 +1,6 @@
 """RabbitMQ through aio-pika: publisher confirms, and `mandatory`, so that a message no queue takes is an error."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final
@@ -12,24 +11,11 @@ from aio_pika.abc import AbstractChannel, AbstractRobustConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
 
+from stepwell.brokers.options import RabbitOptions
 from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+from stepwell.brokers.tls import tls_context
 
 MAX_UNCONFIRMED: Final = 1_000
-
-
-class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a broker is reached."""
-
-    host: str
-    port: int = 5672
-    virtual_host: str = "/"
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    timeout_s: float = 30.0
 
 
 class RabbitBroker:
@@ -110,11 +96,7 @@ class RabbitBroker:
 
     async def _connect(self) -> Any:
         options = self._options
-        context = None
-        if options.tls:
-            context = ssl.create_default_context(cafile=options.ca_file)
-            if options.certificate_file:
-                context.load_cert_chain(options.certificate_file, options.key_file)
+        files = options.ca_file, options.certificate_file, options.key_file
         return await aio_pika.connect(
             host=options.host,
             port=options.port,
@@ -122,7 +104,7 @@ class RabbitBroker:
             login=options.username or "guest",
             password=options.password or "guest",
             ssl=options.tls,
-            ssl_context=context,
+            ssl_context=tls_context(*files) if options.tls else None,
             timeout=options.timeout_s,
         )
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.destinations import Destination, MessageType
-from stepwell.programs.pipeline.encoding import JSON, Schemas
+from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.faults import Faults
 from stepwell.programs.pipeline.model import Pipeline, Stage
+from stepwell.programs.pipeline.schemas import MEMBER, Schemas
 from stepwell.programs.pipeline.stages import StageCompiler, compile_state
 from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import Assign
@@ -29,16 +30,15 @@ _CONTENT_TYPES: Final = {
 _ROOTS_READ: Final = re.compile(r"lastAppendedEvent|outputEvents|stages|meta\.last(?:Send|WireFormat)|meta(?!\.)")
 
 
-def compile_pipeline(source: Source, *, schemas: Schemas | None = None) -> Pipeline:
+def compile_pipeline(source: Source) -> Pipeline:
     """Raises `InvalidDefinitionError` with all faults, in document order."""
-    return _Compiler(source, schemas).compile()
+    return _Compiler(source).compile()
 
 
 class _Compiler:
-    def __init__(self, source: Source, schemas: Schemas | None) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._faults = Faults(source)
-        self._schemas = schemas
 
     def compile(self) -> Pipeline:
         document = self._source.value
@@ -168,8 +168,11 @@ class _Compiler:
         if not isinstance(given, list):
             self._faults.add("/pipeline", f"pipeline must be an array of stages (got {shown(given)})")
             return ()
+        schemas = Schemas()
+        with self._faults.at(f"/{MEMBER}"):
+            schemas = Schemas(document.get(MEMBER))
         schema = self._text(document, "schemaId")
-        compiler = StageCompiler(self._faults, destination, self._schemas, protobuf=protobuf, schema=schema)
+        compiler = StageCompiler(self._faults, destination, schemas, protobuf=protobuf, schema=schema)
         stages = [compiler.compile(stage, number) for number, stage in enumerate(given, 1)]
         return tuple(stage for stage in stages if stage is not None)
 

@@ -1,6 +1,6 @@
 """Content of messages: JSON text, or protobuf bytes with an optional prefix of two bytes."""
 
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,13 +17,6 @@ class MessageSchema(Protocol):
 
     def encode(self, payload: Any) -> bytes:
         """The payload by proto3's JSON mapping. Raises `ValueError` for one that does not fit."""
-
-
-class Schemas(Protocol):
-    """The schemas that messages are encoded by."""
-
-    def find(self, id: str) -> MessageSchema | Literal["json"] | None:
-        """The protobuf schema of that id; "json" for one that is a JSON Schema; None when there is none."""
 
 
 class Encoding(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from stepwell.brokers.port import Brokers
-from stepwell.programs.pipeline.encoding import Schemas
 
-__all__ = ["Brokers", "Outside", "Records", "Reports", "Schemas"]
+__all__ = ["Brokers", "Outside", "Records", "Reports"]
 
 
 class Records(Protocol):
@@ -26,19 +25,20 @@ class Reports(Protocol):
 
 
 class Outside:
-    """All of it together. Without `records`, queries fail when they are reached; without `schemas` none is known."""
+    """All of it together. Without `records`, queries fail when they are reached.
+
+    `broker_retry_s`: how long a message is sent again that a broker cannot take.
+    """
 
     def __init__(
         self,
         *,
         brokers: Brokers | None = None,
         records: Records | None = None,
-        schemas: Schemas | None = None,
         reports: Reports | None = None,
         broker_retry_s: float = 60.0,
     ) -> None:
         self.brokers = brokers
         self.records = records
-        self.schemas = schemas
         self.reports = reports
         self.broker_retry_s = broker_retry_s

@@ -36,7 +36,7 @@ class PipelinePrograms:
 
     def read(self, document: str) -> Pipeline:
         """The compiled pipeline. Raises `InvalidDefinitionError` with all its faults."""
-        return compile_pipeline(read(document), schemas=self._outside.schemas)
+        return compile_pipeline(read(document))
 
     def compile(self, document: str) -> Compiled:
         """The program of a definition's text. Raises `InvalidDefinitionError`."""

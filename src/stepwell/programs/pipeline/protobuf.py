@@ -56,7 +56,7 @@ def compile_text(text: str, root: str = "") -> ProtobufSchema:
 
 
 def _run_compiler(folder: str, path: Path, result: Path) -> str:
-    """What the compiler says is wrong at first; empty when nothing is. A process of its own: the compiler is native."""
+    """What the compiler says is wrong at first; empty when nothing is. It is native: it gets a process of its own."""
     arguments = [
         f"-I{folder}",
         f"-I{_well_known()}",

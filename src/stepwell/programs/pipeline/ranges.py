@@ -22,7 +22,7 @@ from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.outside import Outside
 from stepwell.programs.pipeline.pacing import Pace
 from stepwell.programs.pipeline.reporting import Counts, Progress, Report
-from stepwell.programs.pipeline.running import Effect, Expecting, Lookup, Message, Wait, run_execution
+from stepwell.programs.pipeline.running import Breath, Effect, Expecting, Lookup, Message, Wait, run_execution
 
 LOOK_S: Final = 0.05
 """How often what waits looks whether its run still stands."""
@@ -99,6 +99,9 @@ class RangeRun:
                 answer = None
                 if isinstance(effect, Message):
                     await sending.send(effect)
+                    continue
+                if isinstance(effect, Breath):
+                    await asyncio.sleep(0)
                     continue
                 await sending.settle()
                 match effect:

@@ -5,7 +5,7 @@ is read, a message is expected. It reads no clock and no randomness but the exec
 """
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     protobuf: bool = False
 
 
+class Breath(msgspec.Struct, frozen=True):
+    """Nothing is wanted: whoever runs it may let others go on."""
+
+
 class Wait(msgspec.Struct, frozen=True):
     """So many seconds are to pass."""
 
@@ -50,7 +54,10 @@ class Expecting(msgspec.Struct, frozen=True):
     matches: Any
 
 
-Effect = Message | Wait | Lookup | Expecting
+Effect = Message | Breath | Wait | Lookup | Expecting
+BREATH: Final = Breath()
+BREATH_EVERY: Final = 100
+"""Passes of a loop."""
 
 
 class Passed:
@@ -80,6 +87,8 @@ def _run_stage(pipeline: Pipeline, stage: Stage, execution: Execution) -> Runnin
         yield from _run_pass(pipeline, stage, execution)
         return
     for iteration in range(1, loop.most + 1):
+        if not iteration % BREATH_EVERY:
+            yield BREATH
         execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
         if loop.goes_on is not None and not loop.goes_on(execution):
             return

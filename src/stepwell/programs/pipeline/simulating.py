@@ -1,33 +1,70 @@
-"""Runs executions without any effect: what would be sent is shown, waits and queries are passed over."""
+"""Runs executions without any effect: what would be sent is shown, waits and queries are passed over.
+
+It runs on the event loop of a server, so it lets others go on now and then, and has an end.
+"""
+
+import asyncio
+import time
+from typing import Final
 
 from stepwell.programs.pipeline.execution import Execution
+from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
-from stepwell.programs.pipeline.running import PASSED, Message, run_execution
+from stepwell.programs.pipeline.running import PASSED, Breath, Message, run_execution
+
+MAX_EVENTS: Final = 200_000
+MAX_EXECUTIONS: Final = 10_000
+LONGEST_S: Final = 30.0
+AT_A_STRETCH: Final = 200
+"""Events before others get their turn."""
 
 
-def simulate(pipeline: Pipeline, *, seed: str, started_at: float, executions: int = 1) -> list[list[Message]]:
+async def simulate(pipeline: Pipeline, *, seed: str, started_at: float, executions: int = 1) -> list[list[Message]]:
     """The messages of every execution, in order. Raises `RuleError` at the first thing that goes wrong."""
-    return [
-        simulate_one(
-            pipeline,
-            Execution(workflow_id=pipeline.id, seed=pipeline.seed or seed, index=index, started_at=started_at),
+    if not 0 < executions <= MAX_EXECUTIONS:
+        raise RuleError(f"executions must be from 1 to {MAX_EXECUTIONS} in a simulation (got {executions})")
+    simulation = _Simulation(pipeline, pipeline.seed or seed, started_at)
+    return [await simulation.run(index) for index in range(1, executions + 1)]
+
+
+class _Simulation:
+    def __init__(self, pipeline: Pipeline, seed: str, started_at: float) -> None:
+        self._pipeline = pipeline
+        self._seed = seed
+        self._started_at = started_at
+        self._events = 0
+        self._steps = 0
+        self._end_at = time.monotonic() + LONGEST_S
+
+    async def run(self, index: int) -> list[Message]:
+        messages: list[Message] = []
+        execution = Execution(
+            workflow_id=self._pipeline.id, seed=self._seed, index=index, started_at=self._started_at
         )
-        for index in range(1, executions + 1)
-    ]
+        running = run_execution(self._pipeline, execution)
+        answer: object = None
+        try:
+            while True:
+                effect = running.send(answer)
+                answer = None
+                if type(effect) is Message:
+                    messages.append(effect)
+                    self._count()
+                elif type(effect) is not Breath:
+                    answer = PASSED
+                await self._breathe(at_once=type(effect) is Breath)
+        except StopIteration:
+            await self._breathe(at_once=False)
+            return messages
 
+    def _count(self) -> None:
+        self._events += 1
+        if self._events > MAX_EVENTS:
+            raise RuleError(f"a simulation shows at most {MAX_EVENTS} events")
 
-def simulate_one(pipeline: Pipeline, execution: Execution) -> list[Message]:
-    """The messages of one execution."""
-    messages: list[Message] = []
-    running = run_execution(pipeline, execution)
-    answer: object = None
-    try:
-        while True:
-            effect = running.send(answer)
-            answer = None
-            if type(effect) is Message:
-                messages.append(effect)
-            else:
-                answer = PASSED
-    except StopIteration:
-        return messages
+    async def _breathe(self, *, at_once: bool) -> None:
+        self._steps += 1
+        if at_once or not self._steps % AT_A_STRETCH:
+            if time.monotonic() > self._end_at:
+                raise RuleError(f"a simulation takes at most {LONGEST_S:g} s")
+            await asyncio.sleep(0)

@@ -8,13 +8,14 @@ from stepwell.programs.flow.expressions.templates import escape
 from stepwell.programs.pipeline import waits, wire
 from stepwell.programs.pipeline.conditions import Condition, compile_condition
 from stepwell.programs.pipeline.destinations import Destination
-from stepwell.programs.pipeline.encoding import Encoding, Schemas
+from stepwell.programs.pipeline.encoding import Encoding
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.expecting import Expectation, compile_expectation
 from stepwell.programs.pipeline.faults import Faults, RuleError
 from stepwell.programs.pipeline.model import Loop, Stage
 from stepwell.programs.pipeline.paths import Value
 from stepwell.programs.pipeline.querying import compile_query
+from stepwell.programs.pipeline.schemas import Schemas
 from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import Assign, Where, compile_assignment, compile_value, function_text
 
@@ -27,7 +28,7 @@ class StageCompiler:
     """Compiles one stage after the other, and notes what is wrong with each."""
 
     def __init__(
-        self, faults: Faults, destination: Destination, schemas: Schemas | None, *, protobuf: bool, schema: str | None
+        self, faults: Faults, destination: Destination, schemas: Schemas, *, protobuf: bool, schema: str | None
     ) -> None:
         self._faults = faults
         self._destination = destination

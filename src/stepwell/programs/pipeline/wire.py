@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from stepwell.programs.pipeline.destinations import MessageType
-from stepwell.programs.pipeline.encoding import MESSAGE_TYPE_PREFIX, PREFIX_BYTES, Encoding, MessageSchema, Schemas
+from stepwell.programs.pipeline.encoding import MESSAGE_TYPE_PREFIX, PREFIX_BYTES, Encoding, MessageSchema
 from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.schemas import Schemas
 
 MAX_PREFIX: Final = 0xFFFF
 
@@ -13,7 +14,7 @@ def compile_encoding(
     stage: dict[str, Any],
     name: str,
     type: MessageType,
-    schemas: Schemas | None,
+    schemas: Schemas,
     *,
     protobuf: bool,
     schema: str | None,
@@ -32,7 +33,7 @@ def compile_encoding(
     return Encoding(schema=_schema(stage, name, schemas, schema), prefix=prefix, prefix_source=source)
 
 
-def _schema(stage: dict[str, Any], name: str, schemas: Schemas | None, inherited: str | None) -> MessageSchema:
+def _schema(stage: dict[str, Any], name: str, schemas: Schemas, inherited: str | None) -> MessageSchema:
     """The stage's own schema, or the workflow's if that is a known one."""
     own = _text(stage.get("schemaId"))
     if own is not None:
@@ -42,16 +43,16 @@ def _schema(stage: dict[str, Any], name: str, schemas: Schemas | None, inherited
     raise RuleError(f"schemaId must be defined in stage for protobuf contentType. stage: {name}")
 
 
-def _inherited(id: str | None, schemas: Schemas | None) -> bool:
-    return id is not None and schemas is not None and schemas.find(id) is not None
+def _inherited(id: str | None, schemas: Schemas) -> bool:
+    return id is not None and schemas.find(id) is not None
 
 
 def _text(value: Any) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _found(id: str, schemas: Schemas | None) -> MessageSchema:
-    schema = schemas.find(id) if schemas is not None else None
+def _found(id: str, schemas: Schemas) -> MessageSchema:
+    schema = schemas.find(id)
     if schema is None:
         raise RuleError(f"Schema not found in DB: {id}")
     if schema == "json":

@@ -11,6 +11,7 @@ from stepwell.app import NotOpenError
 from stepwell.core.errors import StepwellError, StorageError, WorkflowNotFoundError
 from stepwell.core.status import Status
 from stepwell.documents import DocumentError, InvalidDocumentsError
+from stepwell.settings import Settings
 
 GREET = """
 document: {dsl: '1.0.0', namespace: test, name: greet, version: '1.0.0'}
@@ -51,6 +52,22 @@ async def test_flow_with_a_function(app: stepwell.App, tmp_path: Path) -> None:
         result = await app.engine.run("greet", {"name": "ann"})
 
     assert (result.status, result.output) == (Status.COMPLETED, "hello ann")
+
+
+async def test_depth_is_a_setting(db: str, tmp_path: Path) -> None:
+    (tmp_path / "self.yaml").write_text(
+        "document: {dsl: '1.0.0', namespace: test, name: self, version: '1.0.0'}\n"
+        "do: [{again: {run: {workflow: {namespace: test, name: self}}}}]"
+    )
+    app = stepwell.App(db=db, settings=Settings(max_depth=2))
+    app.load(tmp_path)
+
+    async with app:
+        result = await app.engine.run("self")
+        runs = await app.engine.list_runs()
+
+    assert "at most 2 workflows (max_depth)" in str(result.error)
+    assert len(runs) == 4
 
 
 async def test_functions_retry_and_get_a_context(app: stepwell.App, tmp_path: Path) -> None:

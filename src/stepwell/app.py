@@ -6,16 +6,18 @@ The only place that names concrete classes (with `cli/` and `doors/` on top of i
 
 import inspect
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import msgspec
 
 from stepwell import documents
+from stepwell.brokers.options import BROKER, BrokerOptions, read_options
+from stepwell.brokers.registry import BrokerRegistry
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
@@ -25,6 +27,7 @@ from stepwell.dispatch.port import Dispatch
 from stepwell.doors.access import access_rules, egress_rules, takes_tokens, token_verifier
 from stepwell.engine import Engine, EngineOptions
 from stepwell.engine.clock import Clock, SystemClock
+from stepwell.engine.ids import workflow_uuid
 from stepwell.files import Files
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
@@ -32,6 +35,12 @@ from stepwell.programs.functions import Functions
 from stepwell.programs.http import HttpxClient
 from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms
+from stepwell.programs.pipeline.outside import Outside
+from stepwell.programs.pipeline.programs import PipelinePrograms
+from stepwell.programs.plan.programs import PlanPrograms
+from stepwell.programs.plan.scope import Services
+from stepwell.programs.plan.templates import KIND as TEMPLATE
+from stepwell.programs.plan.templates import read_template
 from stepwell.programs.processes import LocalProcesses
 from stepwell.programs.secrets import ServerSecrets
 from stepwell.security.authentication import Authenticator
@@ -41,6 +50,7 @@ from stepwell.security.masking import mask_access_log
 from stepwell.settings import Settings, load_settings, masked
 from stepwell.store.port import Record
 from stepwell.store.sqlite.store import SqliteStore, store_for
+from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -86,6 +96,7 @@ class App:
         self._jq = JqWorkers()
         self._jq_closed = False
         self._processes = LocalProcesses()
+        self.brokers = BrokerRegistry(self._broker_options)
         self._token_key = b""
         self._workflows: dict[str, str] = {}
         """Name to version of the registered Python workflows."""
@@ -97,15 +108,31 @@ class App:
     def flows(self) -> FlowPrograms:
         """Flow documents as programs, with all that they may use from outside. Made when the settings are final."""
         settings = self.settings
-        base_url = settings.public_url or f"http://{settings.host}:{settings.port}"
         return FlowPrograms(
             functions=self.functions,
             http=self._operator_http,
             expressions=self._jq,
             secrets=ServerSecrets(),
             processes=self._processes if settings.allow_processes else None,
-            callbacks=SecretTokens(lambda: self._token_key, base_url=base_url),
+            callbacks=SecretTokens(lambda: self._token_key, base_url=self.base_url),
         )
+
+    @property
+    def base_url(self) -> str:
+        """How the server is reached from outside, without a slash at its end."""
+        settings = self.settings
+        return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+
+    @cached_property
+    def plans(self) -> list[PlanPrograms]:
+        """Documents that come through a door, as programs, with all that they may use from outside."""
+        services = Services(
+            functions=self.functions,
+            http=self.guarded_http,
+            expressions=self._jq,
+            callbacks=SecretTokens(lambda: self._token_key, base_url=self.base_url),
+        )
+        return [PlanPrograms(TEMPLATE, read_template, services)]
 
     @cached_property
     def egress(self) -> EgressRules:
@@ -118,7 +145,15 @@ class App:
 
     @cached_property
     def guarded_http(self) -> HttpxClient:
-        """For documents, webhooks and other URLs that came through a door: every address is checked first."""
+        """For documents and other URLs that came through a door: every address is checked first."""
+        return self._new_guarded_http()
+
+    @cached_property
+    def webhook_http(self) -> HttpxClient:
+        """For webhooks, of whose answers nobody wants to know more than the status."""
+        return self._new_guarded_http(timeout_s=sending.TIMEOUT_S, max_response_bytes=sending.MAX_ANSWER_BYTES)
+
+    def _new_guarded_http(self, **limits: Any) -> HttpxClient:
         rules = self.egress
 
         def transport() -> "GuardedTransport":
@@ -126,7 +161,7 @@ class App:
 
             return GuardedTransport(rules)
 
-        return HttpxClient(transport=transport)
+        return HttpxClient(transport=transport, **limits)
 
     @cached_property
     def files(self) -> Files | None:
@@ -230,8 +265,10 @@ class App:
             if engine is not None:
                 await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
             await self._operator_http.aclose()
-            if "guarded_http" in self.__dict__:
-                await self.guarded_http.aclose()
+            for client in ("guarded_http", "webhook_http"):
+                if client in self.__dict__:
+                    await self.__dict__[client].aclose()
+            await self.brokers.aclose()
             await self._processes.aclose()
             await self._jq.close()
             self._jq_closed = True
@@ -250,13 +287,13 @@ class App:
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
         # Here, since a program of its own needs no server (0.2 s).
-        from stepwell.doors import agents, events, operations
+        from stepwell.doors import agents, devset, events, operations
         from stepwell.doors.guards import guards
         from stepwell.doors.server import build
 
         settings = self.settings
         self._new_authenticator = partial(Authenticator, access_rules(settings), tokens=token_verifier(settings))
-        doors: list[Api] = [agents.api, events.api, operations.api]
+        doors: list[Api] = [agents.api, devset.api, events.api, operations.api]
         middleware = guards(
             settings,
             doors=[door.door for door in doors],
@@ -266,6 +303,8 @@ class App:
         mask_access_log()
         server = build(opening=self._opened, middleware=middleware, doors=doors)
         server.state.database = masked(settings.db)
+        server.state.max_executions = settings.max_executions_per_run
+        server.state.brokers = self.brokers
         return server
 
     # --- composing --------------------------------------------------------------------------------------------------
@@ -306,6 +345,20 @@ class App:
         elif not path.exists():
             raise StorageError(f"there is no database {path}: name one with --db (a first run or server creates it)")
 
+    def _pipelines(self, store: SqliteStore) -> PipelinePrograms:
+        """Event pipelines, with the brokers that were configured through the store."""
+
+        async def items_of(run_id: str, keys: Collection[str]) -> list[Any]:
+            return [item.data for item in await store.stream(run_id, 0, -1) if item.key in keys]
+
+        self._broker_records = store
+        retry_s = self.settings.broker_retry_s
+        return PipelinePrograms(Outside(brokers=self.brokers, items_of=items_of, broker_retry_s=retry_s))
+
+    async def _broker_options(self, type: str, name: str) -> BrokerOptions | None:
+        found = await self._broker_records.get_records(BROKER, id=f"{type}/{name}")
+        return read_options(found[0].id, found[0].data) if found else None
+
     def _new_engine(self, store: SqliteStore, only: str | None) -> Engine:
         settings = self.settings
         dispatch: Dispatch = LocalDispatch(max_active=settings.max_active)
@@ -317,13 +370,23 @@ class App:
                 return parent.run_id if parent else None
 
             dispatch = FamilyDispatch(dispatch, root=only, parent_of=parent_of)
+        webhooks = Webhooks(
+            store,
+            self.webhook_http,
+            check_url=self.check_url,
+            now=self._clock.now,
+            settings=WebhookSettings(links=Links(base_url=self.base_url, workflow_id=workflow_uuid)),
+        )
         return Engine(
             store=store,
             dispatch=dispatch,
-            programs=[self.flows, self._native],
+            programs=[self.flows, self._native, *self.plans, self._pipelines(store)],
             clock=self._clock,
+            webhooks=webhooks,
             files=self.files,
-            options=EngineOptions(idle_s=settings.idle_s, keep_ended_s=settings.keep_ended_s),
+            options=EngineOptions(
+                idle_s=settings.idle_s, keep_ended_s=settings.keep_ended_s, max_depth=settings.max_depth
+            ),
         )
 
     async def _save_definitions(self, engine: Engine) -> None:

@@ -54,7 +54,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_ended_s: Annotated[
         NotNegative | None, Meta(description="delete runs that ended longer ago; not set: keep all")
     ] = None
+    max_executions_per_run: Annotated[int, Meta(ge=1, description="executions that one run of a pipeline may have")] = (
+        10_000_000
+    )
+    broker_retry_s: Annotated[
+        NotNegative, Meta(description="how long a message is sent again that a broker cannot take")
+    ] = 60.0
     max_active: Annotated[int, Meta(ge=1, description="runs in memory at once; others wait their turn")] = 10_000
+    max_depth: Annotated[
+        int, Meta(ge=0, description="workflows that may lead to a run: its parents, or those whose events started it")
+    ] = 10
     shutdown_grace_s: Annotated[NotNegative, Meta(description="time that steps in flight get to end at shutdown")] = (
         10.0
     )

@@ -42,3 +42,12 @@ def test_full_history_takes_no_more_and_names_the_key(command: c.ProgramCommand)
     decision = decide(state, command, 2.0)
     assert isinstance(decision, Refusal)
     assert (decision.code, "/loop@9" in decision.message) == ("history_full", True)
+
+
+def test_full_history_keeps_no_signal_that_nobody_waits_for() -> None:
+    state = fold([h.SignalAwaited(at=3.0, key="/wait", signal="go")], running())
+    state.seq = MAX_EVENTS
+    assert isinstance(decide(state, c.SendSignal(id="1", signal="go"), 4.0), list)
+    decision = decide(state, c.SendSignal(id="1", signal="other"), 4.0)
+    assert isinstance(decision, Refusal)
+    assert (decision.code, "nothing waits for the signal other" in decision.message) == ("history_full", True)

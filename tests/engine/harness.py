@@ -22,7 +22,7 @@ from stepwell.core.program import Program, StepContext, Work
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import Batch, CommitResult, Loaded
+from stepwell.store.port import Batch, CommitResult, Delivery, Loaded
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import connect, faults_named
 
@@ -165,6 +165,9 @@ class CrashingStore(SqliteStore):
 
     async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
         await self._written(lambda: SqliteStore.settle_outbox(self, done, again))
+
+    async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
+        await self._written(lambda: SqliteStore.settle_deliveries(self, settled))
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
         await self._written(lambda: SqliteStore.snapshot(self, run, seq, state))

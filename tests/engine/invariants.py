@@ -13,7 +13,7 @@ import msgspec
 from stepwell.core import history as h
 from stepwell.core.run import apply
 from stepwell.core.state import State, Step, StepKind, StepStatus
-from stepwell.core.status import TERMINAL
+from stepwell.core.status import TERMINAL, Status
 from stepwell.engine.projections import approval_row, run_row
 from stepwell.store.port import ApprovalRow, RunRow, StreamItem
 from stepwell.store.sqlite.writer import day_of
@@ -113,6 +113,8 @@ def _check_history(
         if isinstance(event, h.AttemptStarted):
             _count_repeat(state.steps.get(event.key), event, repeats, crashes, place)
             spans[event.key, event.attempt] = [seq, float("inf")]
+        if isinstance(event, h.RunStarted):
+            assert event.at >= (state.start_at or 0.0), f"{place} comes before its time, {state.start_at}"
         running = _running(state)
         apply(state, event)
         assert state.seq == seq
@@ -201,7 +203,12 @@ def _check_children(disk: apsw.Connection, run_id: str, state: State) -> None:
     for key, step in state.steps.items():
         if step.kind is not StepKind.CHILD:
             continue
-        found: Any = disk.execute("SELECT status FROM run WHERE uuid = ?", (step.child_id,)).get
-        assert found is not None, f"{run_id}: the child under {key} was never started"
+        found: Any = disk.execute("SELECT shown FROM run WHERE uuid = ?", (step.child_id,)).get
+        if found is None:  # cancelled before it was started: then it never is
+            assert step.status is StepStatus.CANCELLED, f"{run_id}: the child under {key} was never started"
+            continue
+        child = msgspec.json.decode(found, type=RunRow)
         if step.closed and not step.detached:
-            assert found in TERMINAL, f"{run_id}: the child under {key} is {found}, nobody waits for it"
+            assert child.status in TERMINAL, f"{run_id}: the child under {key} is {child.status}, nobody waits for it"
+            late = child.created_at > step.closed_at and child.status is not Status.CANCELLED
+            assert not late, f"{run_id}: the child under {key} was started when nobody waited for it any more"

@@ -1,14 +1,19 @@
 """Retry, roll-back and fork: what is done again, and what is not."""
 
 import asyncio
+import math
+import time
 from typing import Any
 
 import pytest
 
+from stepwell.core import history as h
 from stepwell.core.errors import ProgramError
 from stepwell.core.program import Program, RunContext
 from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
+from stepwell.engine.forking import fork
+from stepwell.store.port import OutboxItem
 
 from .harness import Lab, Life, World
 from .scenes import failing, names, play, refusal, simple, until, waiting
@@ -225,6 +230,47 @@ def test_fork_of_a_cancelled_parent_starts_its_own_child() -> None:
         return (await engine.result(forked.run_id, timeout_s=60)).output
 
     assert play({"parent": _parent, "simple": simple}, scenario) == 5
+
+
+def _telling(lab: Lab) -> Program:
+    async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+        await ctx.emit("/emit", {"id": str(ctx.uuid("/emit")), "source": "s", "type": "t"})
+        return await ctx.step("/after", lab.does(1))
+
+    return program
+
+
+def test_fork_sends_no_event_that_the_old_run_has_sent() -> None:
+    async def scenario(life: Life) -> list[OutboxItem]:
+        engine = life.engine
+        run_id = (await engine.start("telling")).run_id
+        await engine.result(run_id)
+        await asyncio.sleep(5)
+        forked = await engine.fork(run_id, at_seq=len(await engine.history(run_id)))
+        sent = await engine.store.take_outbox(1e12, 10)
+        assert (await engine.result(forked.run_id)).output == 1
+        return sent
+
+    assert play({"telling": _telling}, scenario, quiet=True) == []
+
+
+def test_time_of_a_fork_grows_no_faster_than_its_history() -> None:
+    def time_of(signals: int) -> float:
+        created = h.RunCreated(at=0.0, run_id="r", workflow="w", version="1", definition="d")
+        events: list[h.AnyEvent] = [created, h.RunStarted(at=0.0)]
+        for n in range(signals):
+            events.append(h.SignalReceived(at=float(n), id=str(n), signal="go"))
+            if n % 2:
+                events.append(h.SignalAwaited(at=float(n), key=f"/wait@{n}", signal="go"))
+        best = math.inf
+        for _ in range(3):
+            began = time.perf_counter()
+            copied = fork(events, len(events), new_id="n", now=1.0, actor=h.SYSTEM, input=None)
+            best = min(best, time.perf_counter() - began)
+        assert len(copied) == 2 + 2 * (signals // 2)  # half of the signals were taken, each by a wait
+        return best
+
+    assert time_of(8_000) < 6 * time_of(2_000)  # the square would be 16 times as much
 
 
 def test_history_keeps_what_was_forgotten() -> None:

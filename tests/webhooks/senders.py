@@ -1,11 +1,13 @@
 """Sending without an engine, on a clock that jumps from one try to the next: days pass in milliseconds."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+from engine.harness import CrashingStore
 from engine.virtual_time import START
 from stepwell.store.port import Delivery
 from stepwell.store.sqlite import SqliteStore
@@ -53,7 +55,7 @@ class Sender:
         while True:
             await self.look()
             due = [at for _, at in await self.store.waiting_endpoints() if at <= instant]
-            if not due:
+            if not due or self.now >= instant:
                 self.now = max(self.now, instant)
                 return
             self.now = min(max(self.now + 0.5, min(due)), instant)
@@ -69,12 +71,12 @@ class Sender:
     def gaps(self) -> list[float]:
         """Seconds between the tries."""
         got = self.receiver.got
-        return [round(later.at - earlier.at) for earlier, later in zip(got, got[1:], strict=False)]
+        return [round(later.at - earlier.at) for earlier, later in itertools.pairwise(got)]
 
 
 @asynccontextmanager
 async def sending(settings: WebhookSettings | None = None) -> AsyncIterator[Sender]:
-    store = SqliteStore(f"file:/sender-{uuid4().hex}?vfs=memdb")
+    store = CrashingStore(f"file:/sender-{uuid4().hex}?vfs=memdb")
     await store.open()
     try:
         yield Sender(store, settings)

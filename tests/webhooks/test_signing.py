@@ -48,6 +48,6 @@ def test_fresh_secrets_are_long_and_differ() -> None:
      "whsec_" + base64.b64encode(b"x" * 65).decode()],
 )  # fmt: skip
 def test_secrets_that_are_none_are_refused_and_never_repeated(secret: str) -> None:
-    with pytest.raises(InvalidInputError, match="^secret: expected whsec_") as refused:
+    with pytest.raises(InvalidInputError, match=r"^secret: expected whsec_") as refused:
         check_secret(secret)
     assert secret == "whsec_" or secret not in str(refused.value)

@@ -7,9 +7,9 @@ from stepwell.webhooks.types import TYPES, expand
 
 
 def test_all_types_of_the_specification_are_known() -> None:
-    runs = "started paused resumed waiting_approval completed failed cancelled retried".split()
-    steps = "started completed failed retrying".split()
-    approvals = "requested approved rejected expired".split()
+    runs = ["started", "paused", "resumed", "waiting_approval", "completed", "failed", "cancelled", "retried"]
+    steps = ["started", "completed", "failed", "retrying"]
+    approvals = ["requested", "approved", "rejected", "expired"]
     assert set(TYPES) == {
         *(f"workflow.run.{what}" for what in runs),
         *(f"workflow.step.{what}" for what in steps),

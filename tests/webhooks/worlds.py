@@ -15,7 +15,7 @@ from stepwell.engine import Engine
 from stepwell.programs.http import HttpError, HttpRequest, HttpResponse
 from stepwell.programs.native import NativePrograms
 from stepwell.store.sqlite import SqliteStore
-from stepwell.webhooks import Endpoint, Webhooks, WebhookSettings
+from stepwell.webhooks import Endpoint, Links, Webhooks, WebhookSettings
 
 T = TypeVar("T")
 HOOK = "https://hooks.example.com/in"
@@ -51,7 +51,15 @@ class Receiver:
         body = json.loads(request.content)
         headers = dict(request.headers)
         self.got.append(
-            Got(request.url, self._clock(), headers["webhook-id"], body["type"], body["data"], headers, request.content)
+            Got(
+                request.url,
+                self._clock(),
+                headers["webhook-id"],
+                body["type"],
+                body["data"],
+                headers,
+                request.content,
+            )
         )
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
@@ -74,7 +82,7 @@ class HookedWorld(World):
     """A world whose engines send webhooks to `receiver`; jitter is left out."""
 
     receiver: Receiver
-    settings = WebhookSettings(base_url="https://engine.example.com")
+    settings = WebhookSettings(links=Links(base_url="https://engine.example.com"))
 
     def engine(self, store: SqliteStore, loop: VirtualLoop) -> Engine:
         native = NativePrograms()

@@ -1,9 +1,11 @@
 """How brokers are reached: records, without the libraries that reach them."""
 
-from typing import Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+BROKER: Final = "broker"
+"""The kind of record that keeps one; its id is `<type>/<name>`."""
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
@@ -38,3 +40,10 @@ class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 BrokerOptions = KafkaOptions | RabbitOptions
+
+
+def read_options(id: str, data: dict[str, Any]) -> BrokerOptions:
+    """How the broker of a record is reached, by the record's id and data."""
+    kind: Any = KafkaOptions if id.startswith("kafka/") else RabbitOptions
+    options: BrokerOptions = msgspec.convert(data["options"], kind)
+    return options

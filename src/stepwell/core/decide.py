@@ -36,7 +36,7 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
     if hot is not None:
         return hot(state, command, now)
     match command:
-        case c.ScheduleStep() | c.CompleteStep():
+        case c.ScheduleStep() | c.CompleteStep() | c.PickUp() | c.FireTimer() | c.CompleteRun():
             raise AssertionError("found in _HOT")
         case c.StartAttempt():
             return _start_attempt(state, command, now)
@@ -88,8 +88,6 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
             return _choose(state, command.key, h.EventEmitted(at=now, key=command.key, event=command.event))
         case c.PublishItem():
             return _choose(state, command.key, h.ItemPublished(at=now, key=command.key))
-        case c.CompleteRun():
-            return _end(state, Trigger.FINISH, h.RunCompleted(at=now, output=command.output))
         case c.FailRun():
             return _end(
                 state,
@@ -98,10 +96,6 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
             )
         case c.FinishStop():
             return [h.RunCancelled(at=now, reason=state.reason)] if state.phase is Status.STOPPING else NOTHING
-        case c.FireTimer():
-            return _fire_timer(state, command, now)
-        case c.PickUp():
-            return [h.RunStarted(at=now)] if state.phase is Status.PENDING else NOTHING
         case c.SendSignal():
             return _send_signal(state, command, now)
         case c.AnswerCallback():
@@ -142,29 +136,38 @@ def _closed(state: State) -> Refusal | Hold:
     return wrong_status(state, "go on") if state.terminal else HOLD
 
 
-def _begin(state: State, key: str, *events: h.AnyEvent) -> Decision:
+def _begin(state: State, key: str, event: h.AnyEvent) -> Decision:
     """The opening of a step, unless the run stands still, the key is taken or the history is full."""
+    hindrance = _hindrance(state, key)
+    return [event] if hindrance is None else hindrance
+
+
+def _hindrance(state: State, key: str) -> Refusal | Hold | None:
+    """Why no step may be opened under the key, if there is a reason."""
     if state.phase is not _RUNNING:
         return _closed(state)
     if not key:
         return Refusal(code="no_key", message="a verb's key must not be empty")
     if key in state.choices or ((step := state.steps.get(key)) is not None and not step.forgotten):
         return Refusal(code="key_taken", message=f"the key {key} was used before in this run")
-    if state.seq >= MAX_EVENTS:
-        return _full(state, key)
-    return list(events)
+    return _full(state, key) if state.seq >= MAX_EVENTS else None
 
 
 def _full(state: State, key: str) -> Refusal:
+    return _too_long(state, f"the last key is {key}: a loop this long belongs in child runs")
+
+
+def _too_long(state: State, why: str) -> Refusal:
     return Refusal(
-        code="history_full",
-        message=f"the run has {state.seq:,} events, the limit is {MAX_EVENTS:,}; the last key is {key}: "
-        "a loop this long belongs in child runs",
+        code="history_full", message=f"the run has {state.seq:,} events, the limit is {MAX_EVENTS:,}; {why}"
     )
 
 
 def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decision:
     key = command.key
+    hindrance = _hindrance(state, key)
+    if hindrance is not None:
+        return hindrance
     earlier = state.steps.get(key)  # a forgotten step goes on counting its attempts
     attempt = earlier.attempt + 1 if earlier is not None else 1
     name, input = command.name, command.input
@@ -173,7 +176,7 @@ def _schedule_step(state: State, command: c.ScheduleStep, now: float) -> Decisio
         if input is h.NULL
         else h.StepScheduled(at=now, key=key, name=name, input=input)
     )
-    return _begin(state, key, scheduled, h.AttemptStarted(at=now, key=key, attempt=attempt))
+    return [scheduled, h.AttemptStarted(at=now, key=key, attempt=attempt)]
 
 
 def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decision:
@@ -195,7 +198,7 @@ def _current(state: State, key: str, attempt: int) -> Step | Refusal:
 
 def _complete_step(state: State, command: c.CompleteStep, now: float) -> Decision:
     step = _current(state, command.key, command.attempt)
-    if isinstance(step, Refusal):
+    if type(step) is Refusal:
         return _noted(state, step, command, now, output=command.output)
     return [h.StepCompleted(at=now, key=command.key, output=command.output)]
 
@@ -216,13 +219,6 @@ def _noted(
         return refusal
     late = h.LateResultDiscarded(at=now, key=key, attempt=attempt, output=output, error=error)
     return Refusal(code=refusal.code, message=refusal.message, note=(late,))
-
-
-_HOT: Final[dict[type, Callable[[State, Any, float], Decision]]] = {
-    c.ScheduleStep: _schedule_step,
-    c.CompleteStep: _complete_step,
-}
-"""The two of every step, by type: see `run._HOT`."""
 
 
 def _fail_attempt(state: State, command: c.FailAttempt, now: float) -> Decision:
@@ -281,6 +277,14 @@ def _to_forget(state: State, named: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*named, *state.active, *state.waits)))
 
 
+def _complete_run(state: State, command: c.CompleteRun, now: float) -> Decision:
+    return _end(state, Trigger.FINISH, h.RunCompleted(at=now, output=command.output))
+
+
+def _pick_up(state: State, _command: c.PickUp, now: float) -> Decision:
+    return [h.RunStarted(at=now)] if state.phase is Status.PENDING else NOTHING
+
+
 # --- timers, signals, approvals, children ---------------------------------------------------------------------------
 
 
@@ -320,6 +324,8 @@ def _send_signal(state: State, command: c.SendSignal, now: float) -> Decision:
         return wrong_status(state, "take a signal")
     if f"{command.signal}#{command.id}" in state.heard:
         return NOTHING
+    if state.seq >= MAX_EVENTS and not state.awaiting.get(command.signal):
+        return _too_long(state, f"nothing waits for the signal {command.signal}, so it is not kept")
     return [h.SignalReceived(at=now, actor=command.actor, id=command.id, signal=command.signal, data=command.data)]
 
 
@@ -363,3 +369,13 @@ def _take_snapshot(state: State, command: c.TakeSnapshot, now: float) -> Decisio
     if state.terminal:
         return wrong_status(state, "be snapshotted")
     return [h.SnapshotTaken(at=now, actor=command.actor, label=command.label)]
+
+
+_HOT: Final[dict[type, Callable[[State, Any, float], Decision]]] = {
+    c.ScheduleStep: _schedule_step,
+    c.CompleteStep: _complete_step,
+    c.PickUp: _pick_up,
+    c.FireTimer: _fire_timer,
+    c.CompleteRun: _complete_run,
+}
+"""Those of every step and run, by type: see `run._HOT`."""

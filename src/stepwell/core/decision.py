@@ -11,12 +11,13 @@ from stepwell.core.status import Answer, Trigger, allowed_from, outcome
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a command is not accepted. `standing` is what already stands, e.g. a `StandingDecision`; `note` goes on
-    record all the same.
+    record all the same. `waiting_for` says what a waiting run waits for.
     """
 
     code: str
     message: str
     status: str = ""
+    waiting_for: str = ""
     allowed_from: tuple[str, ...] = ()
     standing: Any = None
     note: tuple[h.AnyEvent, ...] = ()
@@ -51,6 +52,7 @@ def wrong_status(state: State, what: Trigger | str) -> Refusal:
         code="wrong_status",
         message=f"a {state.status} run cannot {words}",
         status=str(state.status),
+        waiting_for=str(state.waiting_for or ""),
         allowed_from=allowed_from(trigger) if trigger is not None else (),
     )
 

@@ -92,8 +92,9 @@ class Suspended(BaseException):
 class RefusedError(StepwellError):
     """A command that the rules do not allow now.
 
-    `code` is stable (`wrong_status`, `not_found`, ...); `status` is the run's status; `allowed_from` lists the
-    statuses in which the command would have been accepted; `standing` holds what already stands (a decision).
+    `code` is stable (`wrong_status`, `not_found`, ...); `status` is the run's status, `waiting_for` what it waits for
+    if it does; `allowed_from` lists the statuses in which the command would have been accepted; `standing` holds what
+    already stands (a decision).
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class RefusedError(StepwellError):
         *,
         run_id: str = "",
         status: str = "",
+        waiting_for: str = "",
         allowed_from: tuple[str, ...] = (),
         standing: Any = None,
     ) -> None:
@@ -111,6 +113,7 @@ class RefusedError(StepwellError):
         self.message = message
         self.run_id = run_id
         self.status = status
+        self.waiting_for = waiting_for
         self.allowed_from = allowed_from
         self.standing = standing
 

@@ -32,6 +32,8 @@ def roll_back(state: State, event: h.RunRolledBack) -> None:
     _forget(state, (*late, *(key for key, choice in state.choices.items() if choice.seq > event.to_seq)))
     _begin_again(state, event.generation)
     _give_base_back(state, event.to_seq)
+    if event.compensate:
+        state.touched.append("")  # as for a timer: what follows from the commit is looked at
     state.phase = Status.PAUSED
     state.before_pause = _start(state)
 

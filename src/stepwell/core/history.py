@@ -65,7 +65,8 @@ class RunCreated(Event, frozen=True, kw_only=True):
     """`definition` is the digest of the stored text; `start_at` puts the run off until that instant.
 
     `callback_url` is told of the run's end. `timeout_s` bounds the time from each start of the run to its end; pauses
-    do not count. `undo_on_failure`: when it fails, what it has completed is undone as for `RunCancelled`.
+    do not count. `undo_on_failure`: when it fails, what it has completed is undone as for `RunCancelled`. `lineage`
+    names the workflows that led to it, the first one first: of its parents, or of the run whose event started it.
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     callback_url: str = ""
     timeout_s: float | None = None
     undo_on_failure: bool = False
+    lineage: tuple[str, ...] = ()
 
 
 class RunFellDue(Event, frozen=True, kw_only=True):

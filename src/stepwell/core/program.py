@@ -235,6 +235,9 @@ class StepOutline(msgspec.Struct, frozen=True, kw_only=True):
 class Hiding(Protocol):
     """Hides the secrets of one run."""
 
+    def input(self, value: Any) -> Any:
+        """The run's input as anybody may see it."""
+
     def value(self, value: Any) -> Any:
         """A JSON value without them."""
 
@@ -255,6 +258,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What the definition is called, where that is not its name in the engine: runs are labelled with it."""
     outline: tuple[StepOutline, ...] = ()
     """The steps that every run has, in the order of the definition; none where only running shows them."""
+    check_input: Any = None  # Callable[[Any], Awaitable[Mapping[str, Sequence[str]]]] | None
+    """Every fault of a run's input, by variable ("" is the whole); None where any input is taken."""
     secret_inputs: tuple[str, ...] = ()
     """Names of the inputs that no view shows."""
     hiding: Any = None  # Callable[[Any], Hiding] | None

@@ -47,6 +47,8 @@ def apply(state: State, event: h.AnyEvent) -> None:
     match event:
         case h.StepScheduled() | h.AttemptStarted() | h.StepCompleted():
             raise AssertionError("found in _HOT")
+        case h.RunCreated() | h.RunStarted() | h.RunCompleted():
+            raise AssertionError("found in _HOT")
         case h.AttemptFailed():
             _attempt_failed(state, event)
         case h.RetryScheduled():
@@ -91,14 +93,10 @@ def apply(state: State, event: h.AnyEvent) -> None:
             state.touched.append(event.key)
         case h.ItemPublished():
             state.choices[event.key] = Choice(seq=state.seq, at=event.at)
-        case h.RunCreated():
-            _run_created(state, event)
         case h.RunFellDue():
             state.not_due = False
             state.phase = Status.PENDING
             _disarm(state, START_TIMER)
-        case h.RunStarted():
-            _run_started(state, event)
         case h.RunPaused():
             _run_paused(state, event)
         case h.RunResumed():
@@ -110,9 +108,6 @@ def apply(state: State, event: h.AnyEvent) -> None:
             state.reason = event.reason
             state.undone = event.compensate
             _end(state, Status.CANCELLED, event.at)
-        case h.RunCompleted():
-            state.output = event.output
-            _end(state, Status.COMPLETED, event.at)
         case h.RunFailed():
             state.error = event.error
             state.forget = event.forget
@@ -150,7 +145,9 @@ def _open(state: State, key: str, step: Step) -> None:
     else:
         state.waits[key] = None
         state.touched.append(key)
-        _begin_attempt(state, step, step.attempt + 1, step.opened_at)
+        step.attempt += 1
+        step.started_at = step.opened_at
+        state.attempts += 1
 
 
 def _close(
@@ -190,19 +187,20 @@ def _disarm(state: State, key: str) -> None:
     state.touched.append(key)
 
 
-def _begin_attempt(state: State, step: Step, number: int, at: float) -> None:
-    if step.started_at is not None:  # the one before failed, or was cut off by a crash
-        step.attempt_ended_at = step.attempt_ended_at if step.attempt_ended_at is not None else at
-        step.past = step.attempts()
-        step.attempt_ended_at = step.attempt_error = None
-    step.attempt = number
-    step.started_at = at
-    state.attempts += 1
+def _put_past(step: Step, at: float) -> None:
+    """Another attempt begins: the one before failed, or was cut off by a crash."""
+    step.attempt_ended_at = step.attempt_ended_at if step.attempt_ended_at is not None else at
+    step.past = step.attempts()
+    step.attempt_ended_at = step.attempt_error = None
 
 
 def _attempt_started(state: State, event: h.AttemptStarted) -> None:
     step = state.steps[event.key]
-    _begin_attempt(state, step, event.attempt, event.at)
+    if step.started_at is not None:
+        _put_past(step, event.at)
+    step.attempt = event.attempt
+    step.started_at = event.at
+    state.attempts += 1
     step.status = _RUNNING
     step.started_seq = state.seq
     state.current = event.key
@@ -232,14 +230,6 @@ def _step_scheduled(state: State, event: h.StepScheduled) -> None:
 
 def _step_completed(state: State, event: h.StepCompleted) -> None:
     _close(state, event.key, _COMPLETED, at=event.at, output=event.output)
-
-
-_HOT: Final[dict[type, Callable[[State, Any], None]]] = {
-    h.StepScheduled: _step_scheduled,
-    h.AttemptStarted: _attempt_started,
-    h.StepCompleted: _step_completed,
-}
-"""The three of every step, by type: each `case` that does not match costs as much as a lookup here (measured)."""
 
 
 # --- waits ----------------------------------------------------------------------------------------------------------
@@ -445,6 +435,7 @@ def _run_created(state: State, event: h.RunCreated) -> None:
     state.start_at = event.start_at
     state.forked_from = event.forked_from
     state.listens = event.listens
+    state.lineage = event.lineage
     state.callback_url = event.callback_url
     state.timeout_s = event.timeout_s
     state.undo_on_failure = event.undo_on_failure
@@ -465,6 +456,11 @@ def _run_started(state: State, event: h.RunStarted) -> None:
     state.started_at = state.started_at if state.started_at is not None else event.at
     if state.timeout_s is not None:
         _arm(state, DEADLINE_TIMER, event.at + state.timeout_s)
+
+
+def _run_completed(state: State, event: h.RunCompleted) -> None:
+    state.output = event.output
+    _end(state, Status.COMPLETED, event.at)
 
 
 def _run_paused(state: State, event: h.RunPaused) -> None:
@@ -504,3 +500,14 @@ def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
     for key in (*state.active, *state.waits):
         _close(state, key, StepStatus.CANCELLED, at=event.at)
     roll_back(state, event)
+
+
+_HOT: Final[dict[type, Callable[[State, Any], None]]] = {
+    h.StepScheduled: _step_scheduled,
+    h.AttemptStarted: _attempt_started,
+    h.StepCompleted: _step_completed,
+    h.RunCreated: _run_created,
+    h.RunStarted: _run_started,
+    h.RunCompleted: _run_completed,
+}
+"""Those of every step and run, by type: each `case` that does not match costs as much as a lookup here (measured)."""

@@ -164,6 +164,7 @@ class State(msgspec.Struct, kw_only=True):
     forked_from: str = ""
     listens: tuple[Listen, ...] = ()
     callback_url: str = ""
+    lineage: tuple[str, ...] = ()
     undo_on_failure: bool = False
     undone: bool = False
     """Whether a run of its own undoes what this one had completed when it ended."""

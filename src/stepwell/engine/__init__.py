@@ -1,7 +1,8 @@
 """The engine: starts, drives, commands and reads runs."""
 
-from stepwell.engine.engine import Engine, EngineOptions, RunResult, Snapshot, Started
+from stepwell.engine.engine import Engine, EngineOptions, RunResult, Started
 from stepwell.engine.schedules import Schedule
+from stepwell.engine.snapshots import Snapshot
 from stepwell.engine.watching import Seen
 
 __all__ = ["Engine", "EngineOptions", "RunResult", "Schedule", "Seen", "Snapshot", "Started"]

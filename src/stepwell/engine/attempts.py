@@ -1,6 +1,7 @@
 """One attempt of a step: what the activity sees, and what its outcome is as a record."""
 
 import asyncio
+import math
 import threading
 import traceback
 from collections.abc import Callable
@@ -33,7 +34,33 @@ def recorded(value: Any) -> tuple[Raw, Any]:
         raw = _encode(value)
     except (TypeError, ValueError, RecursionError) as fault:
         raise ProgramError(problem("validation", f"expected a JSON value: {fault}", retryable=False)) from None
-    return Raw(raw), value if type(value) in _PLAIN else decode(raw)
+    if type(value) in _PLAIN:
+        return Raw(raw), value
+    found = decode(raw)
+    # JSON has neither NaN nor infinity, and the encoder writes null for them: what was given would be lost unseen.
+    if b"null" in raw and found != value and (place := _not_finite(value)) is not None:
+        text = f"expected a JSON value: a finite number at {place or 'its top'}, found NaN or infinity"
+        raise ProgramError(problem("validation", text, retryable=False))
+    return Raw(raw), found
+
+
+def _not_finite(value: Any) -> str | None:
+    """The JSON pointer of a number that is none, if there is one in what the encoder sees."""
+    waiting = [(msgspec.to_builtins(value, enc_hook=lambda _: None), "")]
+    while waiting:
+        item, place = waiting.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return place
+        if isinstance(item, dict):
+            waiting += [(inner, f"{place}/{_escaped(name)}") for name, inner in item.items()]
+        elif isinstance(item, list | tuple):
+            waiting += [(inner, f"{place}/{number}") for number, inner in enumerate(item)]
+    return None
+
+
+def _escaped(name: Any) -> str:
+    """A name as part of a JSON pointer (RFC 6901 §3)."""
+    return str(name).replace("~", "~0").replace("/", "~1")
 
 
 class Home(Protocol):
@@ -55,18 +82,16 @@ class Home(Protocol):
         """Take the report of an attempt that nobody waits for any more."""
 
 
-class AttemptContext:
+class AttemptContext(msgspec.Struct):
     """What an activity gets to see of its attempt (`core.program.StepContext`)."""
 
-    __slots__ = ("_deadline", "_generation", "_heartbeat_s", "_home", "attempt", "key", "run_id")
-
-    def __init__(self, home: Home, key: str, attempt: int, generation: int) -> None:
-        self._home = home
-        self.run_id = home.run_id
-        self.key = key
-        self.attempt = attempt
-        self._generation = generation
-        self._deadline: asyncio.Timeout | None = None
+    _home: Any  # a Home, which msgspec has no type for
+    run_id: str
+    key: str
+    attempt: int
+    _generation: int
+    _deadline: asyncio.Timeout | None = None
+    _heartbeat_s: float = 0.0
 
     @property
     def idempotency_key(self) -> str:

@@ -64,7 +64,7 @@ class Committer:
     def announce(self, source: Source) -> None:
         """`source` has a batch; call once per batch."""
         self._news.append(source)
-        if not self._wake.is_set():
+        if len(self._news) == 1:  # it sleeps, or will find the rest by itself
             self._wake.set()
             self._idle.clear()
 
@@ -80,7 +80,7 @@ class Committer:
                 self._wake.clear()
                 self._idle.set()
                 continue
-            await self._commit([(source, batch) for source in sources if (batch := _batch_of(source)) is not None])
+            await self._commit(_batches_of(sources))
 
     async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
         if not group:
@@ -108,8 +108,11 @@ class Committer:
         self.batches += len(group)
         for (source, _), result in zip(group, results, strict=True):
             source.settled(result)
-        if self.on_outbox is not None and any(batch.outbox or batch.deliveries for _, batch in group):
-            self.on_outbox()
+        if self.on_outbox is not None:
+            for _, batch in group:
+                if batch.outbox or batch.deliveries:
+                    self.on_outbox()
+                    break
 
     async def _commit_singly(self, group: list[tuple[Source, Batch]], fault: NotRecordableError) -> None:
         """One batch of the group cannot be written, for what it holds: only its own run is to suffer."""
@@ -121,10 +124,15 @@ class Committer:
             await self._commit([pair])
 
 
-def _batch_of(source: Source) -> Batch | None:
-    """The source's batch. What cannot be written as JSON (a lone surrogate, say) fails its own run only."""
-    try:
-        return source.take_batch()
-    except (TypeError, ValueError, RecursionError) as fault:
-        source.failed(NotRecordableError(f"this cannot be put on record: {fault}"))
-        return None
+def _batches_of(sources: list[Source]) -> list[tuple[Source, Batch]]:
+    """What there is to commit. What cannot be written as JSON (a lone surrogate, say) fails its own run only."""
+    group = []
+    for source in sources:
+        try:
+            batch = source.take_batch()
+        except (TypeError, ValueError, RecursionError) as fault:
+            source.failed(NotRecordableError(f"this cannot be put on record: {fault}"))
+        else:
+            if batch is not None:
+                group.append((source, batch))
+    return group

@@ -84,12 +84,12 @@ class BranchContext:
         if step is not None and step.status is StepStatus.RUNNING and key not in driver.fired:
             cut_off = step.attempt
         while True:
-            step = journal.state.find(key)
             if step is None:
                 command = c.ScheduleStep(key=key, name=name)
                 if input is not None:
                     command = c.ScheduleStep(key=key, name=name, input=recorded(input)[0])
                 await driver.issue(command)
+                await driver.durable()
             elif step.closed_seq:
                 return self._outcome(key, step)
             elif step.status is _RETRYING:
@@ -102,6 +102,7 @@ class BranchContext:
                 value = await self._attempt(key, step.attempt, work, retry, timeout_s, heartbeat_timeout_s)
                 if value is not _NO_VALUE:
                     return value
+            step = journal.state.find(key)
 
     async def _attempt(
         self,
@@ -114,7 +115,7 @@ class BranchContext:
     ) -> Any:
         """One attempt, and its outcome put on record; `_NO_VALUE` when it failed."""
         driver = self._driver
-        context = AttemptContext(driver, key, attempt, driver.state.generation)
+        context = AttemptContext(driver, driver.run_id, key, attempt, driver.journal.state.generation)
         try:
             if timeout_s is None and heartbeat_timeout_s is None:
                 value = await work(context)
@@ -127,7 +128,7 @@ class BranchContext:
             await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
             return _NO_VALUE
         await driver.issue(c.CompleteStep(key=key, attempt=attempt, output=output))
-        self._now = driver.state.last_at
+        self._now = driver.journal.state.last_at
         return value
 
     def _outcome(self, key: str, step: Step) -> Any:

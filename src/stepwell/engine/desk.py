@@ -3,42 +3,49 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
+
+import msgspec
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.engine.journal import Journal
 from stepwell.store.port import RunStore
 
 
-class _Entry:
-    """A journal on the desk and how many hold it."""
+class _Entry(msgspec.Struct):
+    """A journal on the desk, or on its way there, and how many hold it."""
 
-    __slots__ = ("journal", "users")
+    journal: Any = None  # a Journal, which msgspec has no type for
+    loading: asyncio.Future[None] | None = None
+    users: int = 0
 
-    def __init__(self, journal: asyncio.Future[Journal]) -> None:
-        self.journal = journal
-        self.users = 0
+    @property
+    def worthless(self) -> bool:
+        """Whether loading it failed, or its store did."""
+        if self.journal is not None:
+            return bool(self.journal.void)
+        return self.loading is not None and self.loading.done()
 
 
-class Loan:
-    """`async with` a journal; given back at the end. Written out, since every run takes one (11 % of a short run)."""
+class Loan(msgspec.Struct):
+    """`async with` a journal; given back at the end. Written out, since each run takes some (11 % of a short run)."""
 
-    __slots__ = ("_entries", "_entry", "_run_id")
-
-    def __init__(self, entries: dict[str, _Entry], run_id: str, entry: _Entry) -> None:
-        self._entries = entries
-        self._run_id = run_id
-        self._entry = entry
+    _entries: dict[str, _Entry]
+    _run_id: str
+    _entry: _Entry
 
     async def __aenter__(self) -> Journal:
         entry = self._entry
         entry.users += 1
-        if entry.journal.done():
-            return entry.journal.result()
-        try:
-            return await asyncio.shield(entry.journal)
-        except BaseException:
-            self._give_back()
-            raise
+        if entry.journal is None:
+            assert entry.loading is not None
+            try:
+                await asyncio.shield(entry.loading)
+            except BaseException:
+                self._give_back()
+                raise
+        journal: Journal = entry.journal
+        return journal
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -62,38 +69,30 @@ class Desk:
     def borrow(self, run_id: str) -> Loan:
         """The run's journal. Entering raises `RunNotFoundError`, or the store's fault."""
         entry = self._entries.get(run_id)
-        if entry is None or _worthless(entry):
-            entry = self._entries[run_id] = _Entry(asyncio.ensure_future(self._load(run_id)))
+        if entry is None or entry.worthless:
+            entry = self._entries[run_id] = _Entry()
+            entry.loading = asyncio.ensure_future(self._load(run_id, entry))
         return Loan(self._entries, run_id, entry)
 
     def lend_new(self, run_id: str, journal: Journal) -> Loan:
         """Put the journal of a run that is being created on the desk."""
-        loaded: asyncio.Future[Journal] = asyncio.get_running_loop().create_future()
-        loaded.set_result(journal)
-        entry = self._entries[run_id] = _Entry(loaded)
+        entry = self._entries[run_id] = _Entry(journal)
         return Loan(self._entries, run_id, entry)
 
     def holds(self, run_id: str) -> bool:
         """Whether somebody uses the run's journal, or is loading it."""
         entry = self._entries.get(run_id)
-        return entry is not None and not _worthless(entry)
+        return entry is not None and not entry.worthless
 
     def at_hand(self, run_id: str) -> Journal | None:
         """The journal if it is in memory."""
         entry = self._entries.get(run_id)
-        if entry is None or not entry.journal.done() or _worthless(entry):
-            return None
-        return entry.journal.result()
+        return None if entry is None or entry.worthless else entry.journal
 
-    async def _load(self, run_id: str) -> Journal:
+    async def _load(self, run_id: str, entry: _Entry) -> None:
         loaded = await self._store.load([run_id])
         if not loaded:
             raise RunNotFoundError(run_id)
         journal = self._new_journal()
         journal.adopt(loaded[0])
-        return journal
-
-
-def _worthless(entry: _Entry) -> bool:
-    loaded = entry.journal
-    return loaded.done() and (loaded.cancelled() or loaded.exception() is not None or loaded.result().void)
+        entry.journal = journal

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from stepwell.core import commands as c
-from stepwell.core.decide import Hold, Refusal
+from stepwell.core.decide import Decision, Hold, Refusal
 from stepwell.core.errors import ProgramError, StepwellError, StorageError, Suspended, problem
 from stepwell.core.program import Program
 from stepwell.core.run import START_TIMER
@@ -56,11 +56,14 @@ class RunDriver:
         self._generation = journal.state.generation
         self._idle_s = idle_s
         self._released: Future[Release] = self.loop.create_future()
+        self._accepted: Future[None] = self.loop.create_future()
+        self._accepted.set_result(None)
         self._running = Crowd()
         self._program: asyncio.Task[None] | None = None
         self._waiters: dict[str, Crowd] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._idle: asyncio.TimerHandle | None = None
+        self._let_go = False
         self._overtaken = False
         self._unwinding = False
         """Whether it is us who cancelled the program."""
@@ -73,15 +76,17 @@ class RunDriver:
 
     async def drive(self, program: Program) -> Release:
         """Run the program until the run ends or is parked; why it was let go."""
-        self.journal.perform(c.FireTimer(key=START_TIMER))
+        state = self.state
+        if START_TIMER in state.timers:
+            self.journal.perform(c.FireTimer(key=START_TIMER))
         self.journal.perform(c.PickUp())
-        self._arm(list(self.state.timers))
-        if self._released.done():
+        self._arm(list(state.timers))
+        if self._let_go:
             pass
         elif self.state.at_rest:
             self._let_go_when_saved()
         else:
-            self._program = asyncio.create_task(self._run(program))
+            self._program = self.loop.create_task(self._run(program))
         try:
             return await self._released
         finally:
@@ -109,21 +114,26 @@ class RunDriver:
 
     # --- what the verbs need ----------------------------------------------------------------------------------------
 
-    async def issue(self, command: c.ProgramCommand) -> None:
-        """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
-        while True:
-            if self._released.done() or (self._overtaken and not isinstance(command, REPORTS)):
-                self.late(command)
-                await self.block(self.loop.create_future())
-            decision = self.journal.perform(command)
-            if isinstance(decision, list):
-                return
-            if isinstance(decision, Refusal):
-                if self.state.terminal or decision.code == "late_result":
-                    raise Suspended
-                raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
-            assert isinstance(decision, Hold)
-            await self._until_running()
+    def issue(self, command: c.ProgramCommand) -> Awaitable[None]:
+        """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`.
+
+        A command that is accepted at once, as nearly all are, has been on return: there is nothing to wait for.
+        """
+        if self._let_go or (self._overtaken and not isinstance(command, REPORTS)):
+            self.late(command)
+            return self.block(self.loop.create_future())
+        decision = self.journal.perform(command)
+        return self._accepted if type(decision) is list else self._insist(command, decision)
+
+    async def _insist(self, command: c.ProgramCommand, decision: Decision) -> None:
+        """What `issue` does about a decision that is no acceptance."""
+        if isinstance(decision, Refusal):
+            if self.state.terminal or decision.code == "late_result":
+                raise Suspended
+            raise ProgramError(problem("runtime", decision.message, title="Refused", retryable=False))
+        assert isinstance(decision, Hold)
+        await self._until_running()
+        await self.issue(command)
 
     def late(self, command: c.ProgramCommand) -> None:
         """An attempt reports although nobody waits for it any more: that goes on record."""
@@ -165,7 +175,7 @@ class RunDriver:
 
     def publish(self, item: StreamItem) -> None:
         """Put an item on the stream, unless the run was let go (then its attempt is not the current one)."""
-        if not self._released.done():
+        if not self._let_go:
             self.journal.publish(item)
 
     def fork(self) -> None:
@@ -201,14 +211,17 @@ class RunDriver:
         self._look_idle()
 
     def saved(self) -> None:
-        journal = self.journal
+        journal, state = self.journal, self.journal.state
         if self.blocked >= self.branches:
             self._look_idle()
+        again = state.generation != self._generation
+        if not (again or state.ended_seq or journal.parking or self._program is None):
+            return  # it goes on, as after nearly every batch
         if not journal.settled_down:
             return
-        if journal.state.generation != self._generation:
+        if again:
             self._release(Release.OVERTAKEN)
-        elif journal.state.ended_seq:
+        elif state.ended_seq:
             self._release(Release.ENDED)
         elif journal.parked:
             self._release(Release.PARKED)
@@ -233,12 +246,12 @@ class RunDriver:
             if handle is not None:
                 handle.cancel()
             due_at = self.state.timers.get(key)
-            if due_at is not None and not self._released.done():
+            if due_at is not None and not self._let_go:
                 self._timers[key] = loop.call_later(max(0.0, due_at - self.clock.now()), self._fire, key)
 
     def _fire(self, key: str) -> None:
         self._timers.pop(key, None)
-        if self._released.done() or self._overtaken:
+        if self._let_go or self._overtaken:
             return
         due_at = self.state.timers.get(key)
         if due_at is not None and due_at > self.clock.now():
@@ -249,7 +262,7 @@ class RunDriver:
 
     def _look_idle(self) -> None:
         """When every branch waits: end a stop, give way after being overtaken, or park after the idle time."""
-        if self.blocked < self.branches or self._released.done() or self._program is None:
+        if self.blocked < self.branches or self._let_go or self._program is None:
             return
         if self._overtaken:
             if self.journal.settled_down:
@@ -274,7 +287,8 @@ class RunDriver:
             self._program.cancel()
 
     def _release(self, why: Release) -> None:
-        if not self._released.done():
+        if not self._let_go:
+            self._let_go = True
             self._released.set_result(why)
 
     def _drop(self) -> None:

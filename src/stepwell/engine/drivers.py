@@ -76,9 +76,10 @@ class Drivers:
         """Wait for the end of a run, and for that to be on disk."""
         while True:  # a journal whose store failed is worth nothing: look at the one that took its place
             async with self.desk.borrow(run_id) as journal:
-                if journal.state.terminal and journal.settled_down:
-                    return journal.state
-                await self._end_of(run_id)
+                while not journal.void:
+                    if journal.state.ended_seq and journal.settled_down:
+                        return journal.state
+                    await self._end_of(run_id)
 
     async def _end_of(self, run_id: str) -> None:
         waiting = self._results.setdefault(run_id, Crowd())

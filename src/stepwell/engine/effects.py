@@ -10,8 +10,10 @@ from msgspec import Raw
 from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.errors import Problem, RefusedError, RunNotFoundError, WorkflowNotFoundError, problem
+from stepwell.core.state import State
+from stepwell.engine.compensating import start_compensation
 from stepwell.engine.duties.outbox import Deliver
-from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, SEND_EVENT, START_CHILD
+from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, COMPENSATE, SEND_EVENT, START_CHILD
 from stepwell.store.port import OutboxItem
 
 if TYPE_CHECKING:
@@ -31,13 +33,14 @@ class Effects:
             CANCEL_CHILD: self.cancel_child,
             CHILD_ENDED: self.child_ended,
             SEND_EVENT: self.send_event,
+            COMPENSATE: self.compensate,
         }
 
     async def start_child(self, item: OutboxItem) -> None:
         data = item.data
-        if await self._engine.store.load([item.run_id]):
-            return
         parent = h.Parent(run_id=data["parent"], key=data["key"])
+        if not await self._is_wanted(item, parent) or await self._engine.store.load([item.run_id]):
+            return
         try:
             await self._engine.start(
                 data["workflow"],
@@ -47,10 +50,29 @@ class Effects:
                 owner=data["owner"],
                 door=data["door"],
                 parent=parent,
+                lineage=tuple(data["lineage"]),
             )
         except WorkflowNotFoundError as fault:
             error = problem("configuration", str(fault), status=400, retryable=False)
             await self._tell_parent(parent, item.run_id, error=error)
+
+    async def _is_wanted(self, item: OutboxItem, parent: h.Parent) -> bool:
+        """Whether anybody still waits for the child that is to be started.
+
+        A start that was put off may come after its own cancellation, which then found nothing to cancel. One that was
+        not comes before it, so what is in memory will do; else only the disk tells.
+        """
+        if not parent.key:
+            return True  # it outlives its parent
+        at_hand = self._engine.drivers.desk.at_hand(parent.run_id)
+        if at_hand is not None and not item.tries and _waits(at_hand.state, parent.key, item.run_id):
+            return True
+        loaded = await self._engine.store.load([parent.run_id])
+        if not loaded:
+            return False  # pruned: it had ended
+        on_disk = self._engine.drivers.new_journal()
+        on_disk.adopt(loaded[0])
+        return _waits(on_disk.state, parent.key, item.run_id)
 
     async def cancel_child(self, item: OutboxItem) -> None:
         with suppress(RefusedError, RunNotFoundError):  # it has ended by itself, or was never started
@@ -62,8 +84,12 @@ class Effects:
         parent = h.Parent(run_id=item.run_id, key=data["key"])
         await self._tell_parent(parent, data["child"], error=error, output=Raw(msgspec.json.encode(data["output"])))
 
+    async def compensate(self, item: OutboxItem) -> None:
+        await start_compensation(self._engine, item)
+
     async def send_event(self, item: OutboxItem) -> None:
-        await self._engine.events.deliver(item.data["event"], owner=item.data.get("owner", ""))
+        data = item.data
+        await self._engine.events.deliver(data["event"], owner=data["owner"], lineage=tuple(data["lineage"]))
 
     async def _tell_parent(
         self, parent: h.Parent, child_id: str, *, error: Problem | None = None, output: Raw = h.NULL
@@ -71,3 +97,8 @@ class Effects:
         command = c.EndChild(key=parent.key, child_id=child_id, error=error, output=output)
         with suppress(RunNotFoundError):  # the parent was pruned
             await self._engine.tell(parent.run_id, command)
+
+
+def _waits(state: State, key: str, child_id: str) -> bool:
+    step = state.find(key)
+    return step is not None and not step.closed and step.child_id == child_id

@@ -23,6 +23,7 @@ from stepwell.core.errors import (
     ProgramError,
     RefusedError,
     RunNotFoundError,
+    StepwellError,
 )
 from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
@@ -33,6 +34,8 @@ from stepwell.engine import forking
 from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
+from stepwell.engine.compensating import compensation_of
+from stepwell.engine.depth import too_deep
 from stepwell.engine.drivers import Drivers
 from stepwell.engine.duties.files import RunFiles, SweepFiles
 from stepwell.engine.duties.firing import FireSchedules
@@ -49,9 +52,13 @@ from stepwell.engine.projections import SEND_EVENT, ended_badly
 from stepwell.engine.retrying import AS_IT_WAS, RetryOptions, retry_command
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
+from stepwell.engine.snapshots import Snapshot, snapshots_of
+from stepwell.engine.viewing import run_view
+from stepwell.engine.views import RunView
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
 from stepwell.store.port import (
+    NAME_LABEL,
     ApprovalQuery,
     ApprovalRow,
     CountQuery,
@@ -73,10 +80,13 @@ RETRY_AFTER_FAULT_S: Final = 1.0
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`idle_s`: how long a run that only waits stays in memory. `keep_ended_s`: retention, None keeps all."""
+    """`idle_s`: how long a run that only waits stays in memory. `keep_ended_s`: retention, None keeps all.
+    `max_depth`: how many workflows may lead to a run (its parents, or those whose events started it).
+    """
 
     idle_s: float = 5.0
     keep_ended_s: float | None = None
+    max_depth: int = 10
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,15 +103,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     output: Any = None
     error: Problem | None = None
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A point of a run's history that it can be rolled back to. `reason`: step_completed or manual."""
-
-    seq: int
-    at: float
-    reason: str
-    label: str = ""
 
 
 class Engine:
@@ -217,12 +218,14 @@ class Engine:
         start_at: float | None = None,
         run_timeout_s: float | None = None,
         callback_url: str = "",
+        lineage: tuple[str, ...] = (),
         actor: h.Actor = h.SYSTEM,
     ) -> Started:
         """Start a run; it exists on disk on return. The same `start_key` of an owner starts one run only.
         `callback_url` is told of its end; `run_timeout_s` bounds it, instead of what its definition says.
 
-        Raises `WorkflowNotFoundError`, `InvalidInputError`.
+        One that too many workflows led to (`lineage`) fails at once, and says which. Raises `WorkflowNotFoundError`,
+        `InvalidInputError`.
         """
         if callback_url and self.webhooks is not None:
             self.webhooks.check_callback_url(callback_url)
@@ -239,16 +242,18 @@ class Engine:
             input=_as_input(input),
             owner=owner,
             door=door,
-            labels=labels or {},
+            labels=_labels(labels, compiled.title),
             parent=parent,
             start_at=start_at,
             listens=compiled.listens,
             callback_url=callback_url,
             timeout_s=compiled.timeout_s if run_timeout_s is None else run_timeout_s,
+            undo_on_failure=compiled.undo_on_failure,
+            lineage=lineage,
         )
         if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
             _check_creation(created, start_key)
-        return await self._create([created], start_key)
+        return await self._create([created, *too_deep(created, self.options.max_depth)], start_key)
 
     async def _create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
         created = events[0]
@@ -283,6 +288,8 @@ class Engine:
 
     async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
         """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
+        if timeout_s is None:
+            return _result(await self.drivers.ended(run_id))
         async with asyncio.timeout(timeout_s):
             return _result(await self.drivers.ended(run_id))
 
@@ -312,6 +319,9 @@ class Engine:
         now = self.clock.now()
         definition = await self.workflows.save(kind=kind, name=name, version=version, text=text, now=now)
         compiled = await self.workflows.compiled(definition.digest)
+        if compiled.compensation is not None:
+            undoing = compensation_of(name)
+            await self.workflows.save(kind=kind, name=undoing, version=version, text=compiled.compensation, now=now)
         await self.schedules.set_timing(name, compiled.timing)
         await self._set_trigger(name, wanted=compiled.trigger is not None)
         return definition
@@ -332,8 +342,8 @@ class Engine:
 
         An event of an owner is not taken to runs of other owners. Raises `InvalidInputError` that names the attribute.
         """
-        _, value = recorded(check_event(event))
-        item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data={"event": value, "owner": owner})
+        data = {"event": _as_input(check_event(event)), "owner": owner, "lineage": ()}
+        item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data=data)
         await self.store.put_outbox([item])
         self._nudge_outbox()
 
@@ -396,9 +406,11 @@ class Engine:
         """Let the steps in flight finish, cut waits short, then end as cancelled."""
         return await self.tell(run_id, c.StopRun(reason=reason, actor=actor))
 
-    async def cancel(self, run_id: str, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
-        """End at once, from any status that is not an end."""
-        return await self.tell(run_id, c.CancelRun(reason=reason, actor=actor))
+    async def cancel(
+        self, run_id: str, *, reason: str = "", compensate: bool = False, actor: h.Actor = h.SYSTEM
+    ) -> bool:
+        """End at once, from any status that is not an end. `compensate`: what it has completed is undone."""
+        return await self.tell(run_id, c.CancelRun(reason=reason, compensate=compensate, actor=actor))
 
     async def retry(self, run_id: str, *, options: RetryOptions = AS_IT_WAS, actor: h.Actor = h.SYSTEM) -> bool:
         """Go on from what failed or was cut off; what completed stays, as far as `options` let it.
@@ -410,9 +422,15 @@ class Engine:
             command = await retry_command(self.workflows, await self.state(run_id), options, actor)
         return await self.tell(run_id, command)
 
-    async def roll_back(self, run_id: str, to_seq: int, *, reason: str = "", actor: h.Actor = h.SYSTEM) -> bool:
-        """Forget all outcomes after `to_seq`; the run is left paused. The history keeps everything."""
-        return await self.tell(run_id, c.RollBackRun(to_seq=to_seq, reason=reason, actor=actor))
+    async def roll_back(
+        self, run_id: str, to_seq: int, *, reason: str = "", compensate: bool = False, actor: h.Actor = h.SYSTEM
+    ) -> bool:
+        """Forget all outcomes after `to_seq`; the run is left paused. The history keeps everything.
+
+        `compensate`: what is forgotten is undone.
+        """
+        command = c.RollBackRun(to_seq=to_seq, reason=reason, compensate=compensate, actor=actor)
+        return await self.tell(run_id, command)
 
     async def snapshot(self, run_id: str, label: str = "", *, actor: h.Actor = h.SYSTEM) -> bool:
         """Put a named point into the history to roll back to."""
@@ -439,6 +457,19 @@ class Engine:
         """How a run stands, without waiting."""
         return _result(await self.state(run_id))
 
+    async def view(self, run_id: str, *, at_seq: int | None = None) -> RunView:
+        """What doors show of a run, now or as it stood after the event `at_seq`: its steps with every attempt, its
+        approvals, no secrets. Raises `RunNotFoundError`."""
+        events = (await self.history(run_id))[:at_seq]
+        return run_view(events, await self._compiled_of(events))
+
+    async def _compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
+        """What a run runs; None where this process does not know it (a Python workflow of another one)."""
+        try:
+            return await self.workflows.compiled(fold(events).definition)
+        except StepwellError:
+            return None
+
     async def history(self, run_id: str, *, after_seq: int = 0, limit: int = -1) -> list[h.AnyEvent]:
         """The events after `after_seq`, oldest first; the first has seq `after_seq + 1`."""
         events = await self.store.events(run_id, after_seq, limit)
@@ -450,6 +481,10 @@ class Engine:
         """The stream items after number `after`, oldest first."""
         return await self.store.stream(run_id, after, limit)
 
+    async def last_items(self, run_id: str, count: int = 10) -> list[StreamItem]:
+        """The newest stream items, oldest first."""
+        return await self.store.stream(run_id, -count, -1)
+
     async def watch(self, run_id: str, *, after_seq: int = 0, after_item: int = 0) -> AsyncIterator[Seen]:
         """History and stream from a point on, as they are committed, until the run has ended."""
         if not await self.store.events(run_id, 0, 1):
@@ -459,13 +494,7 @@ class Engine:
 
     async def snapshots(self, run_id: str) -> list[Snapshot]:
         """The points that a run can be rolled back to, oldest first."""
-        events = await self.history(run_id)
-        return [
-            Snapshot(seq=seq, at=event.at, reason="manual" if label else "step_completed", label=label)
-            for seq, event in enumerate(events, 1)
-            if isinstance(event, h.StepCompleted | h.SnapshotTaken)
-            for label in [event.label if isinstance(event, h.SnapshotTaken) else ""]
-        ]
+        return snapshots_of(await self.history(run_id))
 
     async def list_runs(self, query: RunQuery | None = None) -> list[RunRow]:
         """One page of runs, newest first."""
@@ -506,6 +535,11 @@ class Engine:
     async def list_schedules(self) -> list[Schedule]:
         """All schedules, by id."""
         return await self.schedules.list()
+
+
+def _labels(given: dict[str, str] | None, title: str) -> dict[str, str]:
+    """The labels of a run, the name of its workflow among them where that is not the engine's."""
+    return {NAME_LABEL: title, **(given or {})} if title else given or {}
 
 
 def _as_input(value: Any) -> msgspec.Raw:

@@ -65,6 +65,7 @@ def fork(
         run_id=new_id,
         parent=None,
         start_at=None,
+        lineage=(),
         forked_from=first.run_id,
         callback_url="",
         version=state.version,
@@ -77,7 +78,7 @@ def fork(
     for seq, event in enumerate(events[:at_seq], 1):
         if isinstance(event, _COPIED) and (event.key in closed or event.key in state.choices):
             if seq >= begun[event.key]:
-                copied.append(_renamed(event, new_id))
+                copied.append(_copy(event, new_id))
         elif isinstance(event, h.SignalReceived) and (event.signal, event.id) not in kept:
             copied.append(event)
     return copied
@@ -88,8 +89,11 @@ def _last_begun(events: Sequence[h.AnyEvent]) -> dict[str, int]:
     return {event.key: seq for seq, event in enumerate(events, 1) if isinstance(event, _BEGINNINGS)}
 
 
-def _renamed(event: h.AnyEvent, run_id: str) -> h.AnyEvent:
-    """An approval's id is unique over all runs."""
-    if isinstance(event, h.ApprovalRequested):
-        return msgspec.structs.replace(event, approval_id=f"{run_id}/{event.key}")
+def _copy(event: h.AnyEvent, run_id: str) -> h.AnyEvent:
+    """An approval's id is unique over all runs; what the old run has sent is on record, but not sent again."""
+    match event:
+        case h.ApprovalRequested():
+            return msgspec.structs.replace(event, approval_id=f"{run_id}/{event.key}")
+        case h.EventEmitted():
+            return h.ValueRecorded(at=event.at, actor=event.actor, key=event.key, value=event.event)
     return event

@@ -1,5 +1,6 @@
 """Ids: UUIDv7 for runs (time-ordered, so that indexes grow at their end), UUIDv5 for what a run derives."""
 
+import hashlib
 import os
 import uuid
 from typing import Final
@@ -10,10 +11,20 @@ _WORKFLOWS: Final = uuid.UUID("2f0c1c6e-8f0b-5f3e-9a53-6f0a4a1f7d21")
 
 def new_id(now: float) -> str:
     """A UUIDv7 (RFC 9562 §5.7) of the instant `now`, in seconds since the epoch."""
-    stamp = int(now * 1000) & (1 << 48) - 1
-    random = int.from_bytes(os.urandom(10), "big")
+    return _uuid7(now, os.urandom(10))
+
+
+def seeded_id(at: float, seed: str) -> str:
+    """A UUIDv7 of the instant `at`, the same for the same seed."""
+    return _uuid7(at, hashlib.blake2b(seed.encode(), digest_size=10).digest())
+
+
+def _uuid7(at: float, tail: bytes) -> str:
+    stamp = int(at * 1000) & (1 << 48) - 1
+    random = int.from_bytes(tail, "big")
     value = stamp << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def derived_id(run_id: str, key: str) -> uuid.UUID:

@@ -8,7 +8,7 @@ the store fails, it drops what it holds.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Flight(msgspec.Struct):
     commands: list[c.AnyCommand]
     events: list[h.AnyEvent]
     items: list[StreamItem]
-    landed: Any  # a Crowd, which msgspec has no type for
+    landed: Crowd
 
 
 class Journal:
@@ -85,7 +85,7 @@ class Journal:
         """With nothing else to write, the next batch says that the run needs no driver."""
         self._store = store
         self._committer = committer
-        self._clock = clock
+        self._now = clock.now
         self._observe = observe
         self.run = 0
         self._epoch = 0
@@ -105,7 +105,10 @@ class Journal:
         self._rebasing = False
         self._rebased = 0
         self._touched: set[str] = set()
+        self._row_changes = True
+        """Whether the next batch may change more of the run's row than seq, step and attempts."""
         self._announced = False
+        """Whether the committer will come for a batch, or has one of ours in flight."""
         self._landing = Crowd()
         self._flight: Flight | None = None
 
@@ -120,12 +123,13 @@ class Journal:
         self.saved_seq = state.seq
         self._shown, self._counted = shown(state), state.status
         self._hears = not state.terminal
+        self._row_changes = True
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     def perform(self, command: c.AnyCommand) -> Decision:
         """Decide, and fold the events in; they are on disk once `durable` has come true."""
-        decision = decide(self.state, command, self._clock.now())
+        decision = decide(self.state, command, self._now())
         if type(decision) is list:
             if decision:
                 self._commands.append(command)
@@ -145,9 +149,12 @@ class Journal:
         if state.touched or state.phase is not phase:
             keys, state.touched = state.touched, []
             self._touched.update(keys)
+            self._row_changes = True
             if self.listener is not None:
                 self.listener.changed(keys)
-        self._announce()
+        if not self._announced:
+            self._announced = True
+            self._committer.announce(self)
 
     async def tell(self, command: c.OutsideCommand) -> bool:
         """A command from outside: on disk on return; whether it changed anything.
@@ -175,8 +182,9 @@ class Journal:
 
     def publish(self, item: StreamItem) -> None:
         """Put an item on the stream, with the next commit."""
-        self._items.append(msgspec.structs.replace(item, at=self._clock.now()))
-        self._announce()
+        self._items.append(msgspec.structs.replace(item, at=self._now()))
+        if not self._announced:
+            self._announce()
 
     @property
     def saved_items(self) -> int:
@@ -210,19 +218,19 @@ class Journal:
 
     def park(self) -> None:
         """Say on disk that the run needs no driver, unless something else comes first."""
-        self.parking = True
-        self._announce()
+        self.parking = self._row_changes = True
+        if not self._announced:
+            self._announce()
 
     def _announce(self) -> None:
-        if not self._announced and self._flight is None:
-            self._announced = True
-            self._committer.announce(self)
+        self._announced = True
+        self._committer.announce(self)
 
     def take_batch(self) -> Batch | None:
         """All that was decided since the last batch (`commits.Source`)."""
-        self._announced = False
         state, events, items = self.state, self._events, self._items
-        if self._flight is not None or self._rebasing or not (events or items or self.parking):
+        if self._rebasing or not (events or items or self.parking):
+            self._announced = False
             return None
         batch = Batch(
             run=self.run,
@@ -235,15 +243,17 @@ class Journal:
             attempts=state.attempts,
         )
         looked = self._shown
-        self._add_row(batch)
+        if self._row_changes or self.listener is None:
+            self._add_row(batch)
         if events and (state.owner in self._told_owners or state.callback_url):
             self._add_deliveries(batch, looked)
         if items:
             batch.first_item, batch.item_count, batch.items = self._next_item, len(items), _encode_items(items)
-        if self._touched or state.terminal or self.run == 0:
+            self._items = []
+        if self._touched or state.ended_seq or self.run == 0:
             self._add_implied(batch)
         self._flight = Flight(batch, self._commands, events, items, self._landing)
-        self._landing, self._commands, self._events, self._items = Crowd(), [], [], []
+        self._landing, self._commands, self._events = Crowd(), [], []
         return batch
 
     def _add_row(self, batch: Batch) -> None:
@@ -264,6 +274,8 @@ class Journal:
                 batch.listens = state.listens if self._hears else ()
         if self.run == 0:
             batch.start_key, batch.definition = self.start_key, state.definition
+        # Work that begins and ends shows only beside waits; all else that shows is announced (`append`, `park`).
+        self._row_changes = bool(state.waits) or self.parking
 
     def _add_deliveries(self, batch: Batch, looked: Shown | None) -> None:
         """What others are told of these events; `looked` is how the run was shown before them."""
@@ -274,7 +286,7 @@ class Journal:
             touched=self._touched,
             now_asks=begins_to_ask(looked, self._shown),
         )
-        batch.deliveries = self._notices.deliveries(commit, self._clock.now())
+        batch.deliveries = self._notices.deliveries(commit, self._now())
 
     def _add_implied(self, batch: Batch) -> None:
         """Timers, approvals and outbox items that follow from what was touched."""
@@ -285,25 +297,17 @@ class Journal:
             for key in touched
             if (step := state.steps.get(key)) is not None and step.kind is StepKind.APPROVAL
         ]
-        batch.outbox = outbox_items(state, self._events, touched, self._clock.now())
+        batch.outbox = outbox_items(state, self._events, touched, self._now())
         self._touched = set()
 
     def settled(self, result: CommitResult) -> None:
         """The store's answer to the batch in flight (`commits.Source`)."""
         flight = self._flight
         assert flight is not None
-        if result is CONFLICT:
-            flight.landed.join(self._landing)
-            self._items = [*flight.items, *self._items]
-            self._touched.update(flight.batch.timers)
-            self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
+        if type(result) is not Committed:
+            self._lost(flight, result)
             return
-        self._flight = None
-        if type(result) is Exists:
-            flight.landed.let_go(RefusedError("exists", "the start key is taken", run_id=result.run_id))
-            self._void(None)
-            return
-        assert type(result) is Committed
+        self._flight, self._announced = None, False
         self.run = result.run
         self.saved_seq += flight.batch.count
         self._next_item += flight.batch.item_count
@@ -314,9 +318,22 @@ class Journal:
         if self.listener is not None:
             self.listener.saved()
 
+    def _lost(self, flight: Flight, result: CommitResult) -> None:
+        """The batch is not on disk: the run exists already, or somebody else appended first."""
+        if isinstance(result, Exists):
+            self._flight, self._announced = None, False
+            flight.landed.let_go(RefusedError("exists", "the start key is taken", run_id=result.run_id))
+            self._void(None)
+            return
+        assert result is CONFLICT
+        flight.landed.join(self._landing)
+        self._items = [*flight.items, *self._items]
+        self._touched.update(flight.batch.timers)
+        self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
+
     def failed(self, fault: StorageError) -> None:
         """The store failed: drop everything that is not on disk (`commits.Source`)."""
-        flight, self._flight = self._flight, None
+        flight, self._flight, self._announced = self._flight, None, False
         if flight is not None:
             flight.landed.let_go(fault)
         self._void(fault)
@@ -354,7 +371,9 @@ class Journal:
         self._rebased += 1
         commands, before = [*commands, *self._commands], self.state
         self._touched.update(key for key, step in before.steps.items() if not step.closed)
-        self._commands, self._events, self._flight = [], [], None
+        if self._flight is not None:
+            self._flight, self._announced = None, False
+        self._commands, self._events = [], []
         self.adopt(loaded[0])
         accepted = [self._again(command) for command in commands]
         # An item that a program published goes with the fact that it did.
@@ -364,7 +383,8 @@ class Journal:
             if not all(accepted) or self.state.generation != before.generation:
                 self.listener.give_way()
         if self._events or self._items or self.parking:
-            self._announce()
+            if not self._announced:
+                self._announce()
         else:
             self._landing.let_go()
         if self.settled_down and self.listener is not None:
@@ -385,6 +405,7 @@ def refused(refusal: Refusal, run_id: str) -> RefusedError:
         refusal.message,
         run_id=run_id,
         status=refusal.status,
+        waiting_for=refusal.waiting_for,
         allowed_from=refusal.allowed_from,
         standing=refusal.standing,
     )

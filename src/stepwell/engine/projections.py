@@ -6,13 +6,15 @@ from stepwell.core import history as h
 from stepwell.core.errors import Problem, problem
 from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import Status
-from stepwell.store.port import ApprovalRow, OutboxItem, RunRow
+from stepwell.engine.ids import seeded_id
+from stepwell.store.port import NAME_LABEL, ApprovalRow, OutboxItem, RunRow
 
 _RUNNING = Status.RUNNING
 START_CHILD = "start_child"
 CANCEL_CHILD = "cancel_child"
 CHILD_ENDED = "child_ended"
 SEND_EVENT = "send_event"
+COMPENSATE = "compensate"
 
 Shown = tuple[Status, str | None, float | None, int, float | None]
 
@@ -21,19 +23,24 @@ def shown(state: State) -> Shown:
     """What of the row can change after creation, beside seq, step and attempts: a cheap test for "write the row"."""
     if state.phase is _RUNNING and (state.active or not state.waits):
         return (_RUNNING, None, None, state.generation, None)  # by far the most frequent
-    return (state.status, state.waiting_for, state.waiting_until, state.generation, state.ended_at)
+    status = state.status
+    if status is not Status.WAITING:
+        return (status, None, None, state.generation, state.ended_at)
+    return (status, state.waiting_for, state.waiting_until, state.generation, state.ended_at)
 
 
 def run_row(state: State) -> RunRow:
     """The row of a run: equal to its fold (P1)."""
-    error = state.error
+    error, status = state.error, state.status
+    waits = status is Status.WAITING
+    until = state.waiting_until if waits else None
     return RunRow(
         run_id=state.run_id,
         workflow=state.workflow,
         version=state.version,
-        status=state.status,
-        reason=state.waiting_for,
-        until=state.waiting_until if state.start_at is None or state.started_at else state.start_at,
+        status=status,
+        reason=state.waiting_for if waits else None,
+        until=until if state.start_at is None or state.started_at else state.start_at,
         step=state.current,
         attempts=state.attempts,
         generation=state.generation,
@@ -91,23 +98,46 @@ def _approval_status(step: Step, decision: str) -> str:
     return "expired" if step.approval is not None and step.approval.expired else decision
 
 
+_TOLD_ELSEWHERE = frozenset(
+    {h.ChildStarted, h.EventEmitted, h.RunCompleted, h.RunFailed, h.RunCancelled, h.RunRolledBack}
+)
+"""Looked up first, since every run comes here: a `case` that does not match is slow, see `core.run`."""
+
+
 def outbox_items(state: State, events: list[h.AnyEvent], touched: set[str], now: float) -> list[OutboxItem]:
     """What is to be done elsewhere because of `events`: children started and cancelled, the parent told."""
     items = []
-    for event in events:
+    for seq, event in enumerate(events, state.seq - len(events) + 1):
+        if type(event) not in _TOLD_ELSEWHERE:
+            continue
+        if _is_undone(state, event):
+            items.append(_compensate(state, seq, now))
         match event:
+            case h.RunCompleted() | h.RunFailed() | h.RunCancelled():
+                if state.parent and state.parent.key:
+                    items.append(_child_ended(state, state.parent, now))
             case h.ChildStarted():
                 items.append(_start_child(state, event, now))
             case h.EventEmitted():
-                data = {"event": event.event, "owner": state.owner}
+                data = {"event": event.event, "owner": state.owner, "lineage": _followed_by(state)}
                 items.append(OutboxItem(kind=SEND_EVENT, run_id=state.run_id, due_at=now, data=data))
-            case h.RunCompleted() | h.RunFailed() | h.RunCancelled() if state.parent and state.parent.key:
-                items.append(_child_ended(state, state.parent, now))
     for key in touched:
         step = state.steps.get(key)
         if step is not None and step.kind is StepKind.CHILD and step.status is StepStatus.CANCELLED:
             items.append(OutboxItem(kind=CANCEL_CHILD, run_id=step.child_id, due_at=now, data={}))
     return items
+
+
+def _is_undone(state: State, event: h.AnyEvent) -> bool:
+    """Whether what had completed before an event is to be undone because of it."""
+    if isinstance(event, h.RunCancelled | h.RunRolledBack):
+        return event.compensate
+    return isinstance(event, h.RunFailed) and state.undo_on_failure
+
+
+def _compensate(state: State, seq: int, now: float) -> OutboxItem:
+    data = {"seq": seq, "id": seeded_id(now, f"{state.run_id}/{seq}/compensate")}
+    return OutboxItem(kind=COMPENSATE, run_id=state.run_id, due_at=now, data=data)
 
 
 def _start_child(state: State, event: h.ChildStarted, now: float) -> OutboxItem:
@@ -119,8 +149,14 @@ def _start_child(state: State, event: h.ChildStarted, now: float) -> OutboxItem:
         "door": state.door,
         "parent": state.run_id,
         "key": event.key if event.wait else "",
+        "lineage": _followed_by(state),
     }
     return OutboxItem(kind=START_CHILD, run_id=event.child_id, due_at=now, data=data)
+
+
+def _followed_by(state: State) -> tuple[str, ...]:
+    """The lineage of whatever this run starts."""
+    return (*state.lineage, state.labels.get(NAME_LABEL) or state.workflow)
 
 
 def _child_ended(state: State, parent: h.Parent, now: float) -> OutboxItem:

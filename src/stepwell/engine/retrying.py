@@ -11,7 +11,7 @@ import msgspec
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.errors import RefusedError
+from stepwell.core.errors import InvalidInputError, RefusedError
 from stepwell.core.program import Compiled, StepOutline
 from stepwell.core.state import State
 from stepwell.engine.attempts import decode, recorded
@@ -42,6 +42,7 @@ async def retry_command(workflows: Workflows, state: State, options: RetryOption
         base = h.Base(version=newest.version, definition=newest.digest, input=state.input)
     if options.input_patch:
         base = msgspec.structs.replace(base, input=_patched(state.input, options.input_patch))
+        await _check(new, base.input, options.input_patch)
     from_step, again = _again(new, state, options.from_step)
     return c.RetryRun(
         actor=actor,
@@ -55,6 +56,19 @@ async def retry_command(workflows: Workflows, state: State, options: RetryOption
 def _patched(input: msgspec.Raw, patch: dict[str, Any]) -> msgspec.Raw:
     raw, _ = recorded(merged(decode(input), patch))
     return raw
+
+
+async def _check(compiled: Compiled, input: msgspec.Raw, patch: dict[str, Any]) -> None:
+    """That the input is one which a run may start with. Names with `$` are the engine's own.
+
+    Raises `InvalidInputError`.
+    """
+    if compiled.check_input is None:
+        return
+    own = {name: value for name, value in decode(input).items() if not name.startswith("$") or name in patch}
+    found = await compiled.check_input(own)
+    if found:
+        raise InvalidInputError("; ".join(f"{name}: {fault}" for name, faults in found.items() for fault in faults))
 
 
 def merged(target: Any, patch: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stepwell.core.errors import RefusedError, RunNotFoundError
+from stepwell.core.errors import InvalidInputError, ProgramError, RefusedError, RunNotFoundError
 from stepwell.core.program import Timing
 from stepwell.engine import schedules
 from stepwell.engine.attempts import recorded
@@ -44,7 +44,10 @@ class Scheduling:
         """
         await self._engine.workflows.find(workflow, version)
         now = self._engine.clock.now()
-        _, value = recorded(input)
+        try:
+            _, value = recorded(input)
+        except ProgramError as fault:
+            raise InvalidInputError(f"input: {fault}") from None
         rule = Schedule(
             id=id or new_id(now),
             workflow=workflow,

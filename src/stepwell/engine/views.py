@@ -1,4 +1,4 @@
-"""What doors show of a run, whichever program ran it: one fold of its history. Pure.
+"""What doors show of a run, whichever program ran it: plain records, made by `viewing` from one fold of its history.
 
 A flow, a pipeline or a Python workflow has one step per step of its history. A plan has an outline: its steps are all
 there from the start, and whatever the history holds under the key of one (attempts, callbacks, turns of an agent,
@@ -21,7 +21,10 @@ StepType = str
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt of a step; numbers go on counting when the run is retried. Seconds since the epoch, UTC."""
+    """One attempt of a step; numbers go on counting when the run is retried. Seconds since the epoch, UTC.
+
+    `late`: it ended after nobody waited for it any more, and what came of it was discarded.
+    """
 
     number: int
     status: AttemptStatus
@@ -29,6 +32,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     output: Any = None
     error: Problem | None = None
+    late: bool = False
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,19 +60,23 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     next_retry_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    ended_seq: int = 0
+    """The seq of the event with which it ended; 0 before."""
     child_id: str = ""
     """The child run of a `subworkflow`."""
     parts: tuple["StepView", ...] = ()
 
 
 class VoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """One person's answer to an approval."""
+    """One person's answer to an approval. `via` is the channel; `bypass` the rule that an administrator overrode."""
 
     actor: Actor
     approved: bool
     at: float
     comment: str = ""
     data: Any = None
+    via: str = ""
+    bypass: str = ""
 
 
 class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +110,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     input: Any = None
     output: Any = None
     error: Problem | None = None
+    failed_step: str = ""
+    """The key of the step whose error is the run's."""
     paused_at: float | None = None
     """Since when it is paused; None unless it is."""
     cancel_reason: str = ""

@@ -302,7 +302,7 @@ class RunStore(Protocol):
         """Up to about `limit` events (whole rows) that follow `after_seq`, oldest first. No snapshot is used."""
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
-        """Up to about `limit` items (whole rows) that follow number `after`, oldest first."""
+        """Up to about `limit` items (whole rows) that follow number `after`, oldest first; below 0: the last so many."""
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
         """Keep the folded state at `seq`: a cache, deleting it changes nothing."""

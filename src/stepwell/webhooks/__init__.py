@@ -3,7 +3,9 @@
 A delivery is written in the transaction that commits the events it tells of; a duty then sends it until it is taken.
 """
 
-from stepwell.webhooks.endpoints import CALLBACKS, Endpoint, EndpointChange, EndpointNotFoundError, callbacks_id
+from stepwell.webhooks.endpoints import CALLBACKS, Endpoint, EndpointChange, callbacks_id
+from stepwell.webhooks.errors import EndpointNotFoundError, InvalidFieldError
+from stepwell.webhooks.messages import Links
 from stepwell.webhooks.types import TYPES
 from stepwell.webhooks.webhooks import Webhooks, WebhookSettings
 
@@ -13,6 +15,8 @@ __all__ = [
     "Endpoint",
     "EndpointChange",
     "EndpointNotFoundError",
+    "InvalidFieldError",
+    "Links",
     "WebhookSettings",
     "Webhooks",
     "callbacks_id",

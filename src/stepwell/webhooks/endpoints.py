@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stepwell.core.errors import InvalidInputError, RefusedError
 from stepwell.store.port import Record
+from stepwell.webhooks.errors import InvalidFieldError
 from stepwell.webhooks.signing import check_secret, new_secret
 from stepwell.webhooks.types import expand
 
@@ -23,13 +23,6 @@ MAX_URL: Final = 2_048
 MAX_DESCRIPTION: Final = 500
 OVERLAP_S: Final = 86_400.0
 LONGEST_OVERLAP_S: Final = 7 * 86_400.0
-
-
-class EndpointNotFoundError(RefusedError):
-    """No endpoint has this id, or it is another owner's."""
-
-    def __init__(self, id: str) -> None:
-        super().__init__("not_found", f"there is no webhook endpoint {id}")
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,7 +61,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 def new_endpoint(
     id: str, owner: str, url: str, events: tuple[str, ...], *, secret: str, description: str, now: float
 ) -> Endpoint:
-    """An endpoint that was not checked yet; without a secret it gets a fresh one. Raises `InvalidInputError`."""
+    """An endpoint that was not checked yet; without a secret it gets a fresh one. Raises `InvalidFieldError`."""
     return Endpoint(
         id=id,
         owner=owner,
@@ -106,10 +99,10 @@ def changed(endpoint: Endpoint, change: EndpointChange, now: float) -> Endpoint:
 
 
 def rotated(endpoint: Endpoint, *, secret: str, overlap_s: float, now: float) -> Endpoint:
-    """The endpoint with another secret; the one before signs too for `overlap_s`. Raises `InvalidInputError`."""
+    """The endpoint with another secret; the one before signs too for `overlap_s`. Raises `InvalidFieldError`."""
     if not 0 <= overlap_s <= LONGEST_OVERLAP_S:
-        raise InvalidInputError(
-            f"overlap_seconds: expected a number from 0 to {LONGEST_OVERLAP_S:g}, found {overlap_s:g}"
+        raise InvalidFieldError(
+            "overlap_seconds", f"expected a number from 0 to {LONGEST_OVERLAP_S:g}, found {overlap_s:g}"
         )
     return msgspec.structs.replace(
         endpoint,
@@ -120,23 +113,23 @@ def rotated(endpoint: Endpoint, *, secret: str, overlap_s: float, now: float) ->
 
 
 def check(endpoint: Endpoint, check_url: Callable[[str], None]) -> None:
-    """Raises `InvalidInputError` that names the field; `check_url` raises it for an address that is not called."""
+    """Raises `InvalidFieldError` that names the field; `check_url` raises it for an address that is not called."""
     expand(endpoint.events)
     check_address("url", endpoint.url, check_url)
     if len(endpoint.description) > MAX_DESCRIPTION:
-        raise InvalidInputError(
-            f"description: expected at most {MAX_DESCRIPTION} characters, found {len(endpoint.description)}"
+        raise InvalidFieldError(
+            "description", f"expected at most {MAX_DESCRIPTION} characters, found {len(endpoint.description)}"
         )
 
 
 def check_address(field: str, url: str, check_url: Callable[[str], None]) -> None:
-    """That an address may be called. Raises `InvalidInputError` that names the field."""
+    """That an address may be called. Raises `InvalidFieldError` that names the field."""
     if len(url) > MAX_URL:
-        raise InvalidInputError(f"{field}: expected at most {MAX_URL} characters, found {len(url)}")
+        raise InvalidFieldError(field, f"expected at most {MAX_URL} characters, found {len(url)}")
     try:
         check_url(url)
     except ValueError as fault:  # the egress guard's refusals are
-        raise InvalidInputError(f"{field}: {fault}") from None
+        raise InvalidFieldError(field, str(fault)) from None
 
 
 def to_record(endpoint: Endpoint, version: int) -> Record:

@@ -3,20 +3,19 @@
 A message is thin (ids and a link, no inputs and no outputs): it may be late, and whoever gets it asks for the rest.
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
 
 from stepwell.core import history as h
-from stepwell.core.state import State, Step, StepKind, StepStatus
+from stepwell.core.state import State, StepKind
 from stepwell.core.status import WaitReason
-from stepwell.webhooks.types import APPROVAL, RUN, STEP
+from stepwell.webhooks.steps import Said, instant, part_of, said_of_step, said_of_wait
+from stepwell.webhooks.types import APPROVAL, RUN
 
 _encode = msgspec.json.encode
-_WAITS: Final = h.TimerSet | h.SignalAwaited | h.ApprovalRequested | h.ChildStarted
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +24,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     body: str
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages point to what they tell of: the server's address, and a workflow's name to its id."""
+
+    base_url: str = ""
+    workflow_id: Callable[[str], str] = str
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,34 +46,30 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     now_asks: bool = False
 
 
-def messages(commit: Commit, wanted: frozenset[str], *, base_url: str) -> list[Message]:
+def messages(commit: Commit, wanted: frozenset[str], links: Links) -> list[Message]:
     """The messages of the wanted types, in the order of the events."""
     found = sorted(_all(commit), key=lambda one: one[0])
-    return [_message(commit.state, *one, base_url) for one in found if one[1] in wanted]
+    return [_message(commit.state, *one, links) for one in found if one[2][0] in wanted]
 
 
-Found = Iterator[tuple[int, str, float, dict[str, Any]]]
-"""Seq, type, instant, and what is particular about it."""
-
-
-def _all(commit: Commit) -> Found:
+def _all(commit: Commit) -> Iterator[tuple[int, float, Said]]:
+    """Seq, instant, and what is said."""
     state = commit.state
     for seq, event in enumerate(commit.events, commit.base_seq + 1):
-        for kind, more in _of_event(state, event):
-            yield seq, kind, event.at, more
-    for key in commit.touched:  # what waits do not end by an event of their own name: a signal ends the oldest one
+        for said in (*_said_of_run(state, event), *_said_of_approval(state, event), *said_of_step(state, event)):
+            yield seq, event.at, said
+    for key in commit.touched:  # a wait may end by an event that does not name it: a signal ends the oldest one
         step = state.steps.get(key)
         if step is not None and step.kind is not StepKind.CALL and step.closed_seq > commit.base_seq:
-            kind = _ending(step)
-            if kind:
-                yield step.closed_seq, kind, step.closed_at, _of_step(state, key)
+            for said in said_of_wait(state, key):
+                yield step.closed_seq, step.closed_at, said
     if commit.now_asks:
-        asked = [step for key in state.waits if (step := state.steps[key]).reason is WaitReason.APPROVAL]
+        asked = [state.steps[key] for key in state.waits if state.steps[key].reason is WaitReason.APPROVAL]
         ids = [step.approval.id for step in asked if step.approval is not None]
-        yield state.seq, f"{RUN}waiting_approval", state.last_at, {"approval_ids": ids}
+        yield state.seq, state.last_at, (f"{RUN}waiting_approval", {"approval_ids": ids})
 
 
-def _of_event(state: State, event: h.AnyEvent) -> Iterator[tuple[str, dict[str, Any]]]:
+def _said_of_run(state: State, event: h.AnyEvent) -> Iterator[Said]:
     match event:
         case h.RunStarted() if event.at == state.started_at:  # not the one after a retry
             yield f"{RUN}started", {}
@@ -83,59 +85,36 @@ def _of_event(state: State, event: h.AnyEvent) -> Iterator[tuple[str, dict[str, 
             yield f"{RUN}cancelled", {}
         case h.RunRetried():
             yield f"{RUN}retried", {"generation": event.generation}
-        case h.AttemptStarted():
-            yield f"{STEP}started", _of_step(state, event.key, event.attempt)
-        case h.StepCompleted():
-            yield f"{STEP}completed", _of_step(state, event.key)
-        case h.StepFailed():
-            yield f"{STEP}failed", _of_step(state, event.key)
-        case h.RetryScheduled():
-            yield f"{STEP}retrying", {**_of_step(state, event.key), "next_retry_at": instant(event.due_at)}
+
+
+def _said_of_approval(state: State, event: h.AnyEvent) -> Iterator[Said]:
+    match event:
+        case h.ApprovalRequested():
+            yield f"{APPROVAL}requested", _of_approval(state, event.key, event.approval_id)
         case h.ApprovalDecided():
-            yield f"{APPROVAL}{_decision(event)}", _of_approval(state, event.key)
-        case _ if isinstance(event, _WAITS):
-            yield f"{STEP}started", _of_step(state, event.key)
-            if isinstance(event, h.ApprovalRequested):
-                yield f"{APPROVAL}requested", {"step_key": event.key, "approval_id": event.approval_id}
+            approval = state.steps[event.key].approval
+            assert approval is not None, f"{event.key} is no approval"
+            what = "expired" if event.expired else "approved" if event.approved else "rejected"
+            yield f"{APPROVAL}{what}", _of_approval(state, event.key, approval.id)
 
 
-def _ending(step: Step) -> str:
-    """How a wait ended: an approval that was not given has failed; a wait that was cut off is neither."""
-    if step.status is StepStatus.CANCELLED:
-        return ""
-    rejected = step.approval is not None and msgspec.json.decode(step.output)["decision"] != "approved"
-    return f"{STEP}failed" if rejected or step.status is StepStatus.FAILED else f"{STEP}completed"
+def _of_approval(state: State, key: str, id: str) -> dict[str, Any]:
+    return {"step_key": part_of(state, key).key, "approval_id": id}
 
 
-def _decision(event: h.ApprovalDecided) -> str:
-    if event.expired:
-        return "expired"
-    return "approved" if event.approved else "rejected"
-
-
-def _of_step(state: State, key: str, attempt: int = 0) -> dict[str, Any]:
-    step = state.steps[key]
-    return {"step_key": key, "step_name": step.name, "attempt": attempt or step.attempt}
-
-
-def _of_approval(state: State, key: str) -> dict[str, Any]:
-    approval = state.steps[key].approval
-    assert approval is not None, f"{key} is no approval"
-    return {"step_key": key, "approval_id": approval.id}
-
-
-def _message(state: State, seq: int, kind: str, at: float, more: dict[str, Any], base_url: str) -> Message:
+def _message(state: State, seq: int, at: float, said: Said, links: Links) -> Message:
+    kind, more = said
     data = {
         "run_id": state.run_id,
         "workflow": {
-            "id": state.workflow,
+            "id": links.workflow_id(state.workflow),
             "name": state.labels.get("workflow_name", state.workflow),
             "version": state.version,
         },
         **({"parent_id": state.parent.run_id} if state.parent is not None else {}),
         "seq": seq,
         **more,
-        "link": f"{base_url}/api/v1/workflows/{state.run_id}",
+        "link": f"{links.base_url}/api/v1/workflows/{state.run_id}",
     }
     return make_message(uuid5(UUID(state.run_id), f"{kind}#{seq}"), kind, at, data)
 
@@ -144,8 +123,3 @@ def make_message(id: UUID, kind: str, at: float, data: dict[str, Any]) -> Messag
     """A message in the form of Standard Webhooks: type, timestamp (of what it tells), data."""
     body = _encode({"type": kind, "timestamp": instant(at), "data": data}).decode()
     return Message(id=f"msg_{id.hex}", type=kind, body=body)
-
-
-def instant(at: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,6 +14,8 @@ from stepwell.webhooks.endpoints import Endpoint
 from stepwell.webhooks.signing import signed_headers
 
 TIMEOUT_S: Final = 15.0
+MAX_ANSWER_BYTES: Final = 64 * 1024
+"""Nobody reads the answer's body: a larger one is a fault of the receiver."""
 MAX_ERROR: Final = 200
 AGENT: Final = "Stepwell-Webhooks"
 GONE: Final = 410

@@ -9,7 +9,7 @@ from typing import Final
 
 from standardwebhooks import Webhook
 
-from stepwell.core.errors import InvalidInputError
+from stepwell.webhooks.errors import InvalidFieldError
 
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
@@ -23,16 +23,16 @@ def new_secret() -> str:
 
 
 def check_secret(secret: str) -> str:
-    """A secret that its owner chose. Raises `InvalidInputError`, which never repeats it."""
-    expected = f"secret: expected {PREFIX} and the base64 of {SHORTEST} to {LONGEST} bytes"
+    """A secret that its owner chose. Raises `InvalidFieldError`, which never repeats it."""
+    expected = f"expected {PREFIX} and the base64 of {SHORTEST} to {LONGEST} bytes"
     if not secret.startswith(PREFIX):
-        raise InvalidInputError(f"{expected}, found another text")
+        raise InvalidFieldError("secret", f"{expected}, found another text")
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInputError(f"{expected}, found no base64") from None
+        raise InvalidFieldError("secret", f"{expected}, found no base64") from None
     if not SHORTEST <= len(key) <= LONGEST:
-        raise InvalidInputError(f"{expected}, found {len(key)}")
+        raise InvalidFieldError("secret", f"{expected}, found {len(key)}")
     return secret
 
 

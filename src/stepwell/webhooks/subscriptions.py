@@ -9,7 +9,7 @@ import msgspec
 from stepwell.core.state import State
 from stepwell.store.port import Delivery
 from stepwell.webhooks.endpoints import Endpoint, callbacks_id
-from stepwell.webhooks.messages import Commit, Message, messages
+from stepwell.webhooks.messages import Commit, Links, Message, messages
 from stepwell.webhooks.types import ENDED, expand
 
 _ENDED: Final = frozenset(ENDED)
@@ -26,8 +26,8 @@ class Subscription(msgspec.Struct, frozen=True):
 class Subscriptions:
     """Makes the deliveries of a commit (`engine.journal.Notices`)."""
 
-    def __init__(self, *, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, links: Links) -> None:
+        self._links = links
         self._owners: dict[str, list[Subscription]] = {}
 
     @property
@@ -49,7 +49,7 @@ class Subscriptions:
         subscriptions = self._owners.get(state.owner, [])
         wanted = frozenset[str]().union(*(one.types for one in subscriptions), _callback_types(state))
         found = []
-        for message in messages(commit, wanted, base_url=self._base_url):
+        for message in messages(commit, wanted, self._links):
             told = [one.endpoint for one in subscriptions if message.type in one.types]
             found += [delivery_of(message, endpoint, now, run_id=state.run_id) for endpoint in told]
             if message.type in _callback_types(state):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from stepwell.core.errors import InvalidInputError
+from stepwell.webhooks.errors import InvalidFieldError
 
 RUN: Final = "workflow.run."
 STEP: Final = "workflow.step."
@@ -25,16 +25,16 @@ PATTERNS: Final = ("*", f"{RUN}*", f"{STEP}*", f"{APPROVAL}*")
 def expand(patterns: Iterable[str]) -> frozenset[str]:
     """The types that patterns stand for: a type stands for itself, `workflow.run.*` for all that begin like it.
 
-    Raises `InvalidInputError` for what is neither, and when there is none.
+    Raises `InvalidFieldError` for what is neither, and when there is none.
     """
     found: set[str] = set()
     for pattern in patterns:
         if pattern not in TYPES and pattern not in PATTERNS:
             known = ", ".join((*TYPES, *PATTERNS))
-            raise InvalidInputError(f"events: expected one of {known}; found {pattern!r}")
+            raise InvalidFieldError("events", f"expected one of {known}; found {pattern!r}")
         found.update(kind for kind in TYPES if kind == pattern or _covers(pattern, kind))
     if not found:
-        raise InvalidInputError("events: expected at least one type, found none")
+        raise InvalidFieldError("events", "expected at least one type, found none")
     return frozenset(found)
 
 

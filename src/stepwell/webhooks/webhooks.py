@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from stepwell.core.errors import InvalidInputError, RefusedError
+from stepwell.core.errors import RefusedError
 from stepwell.programs.http import HttpClient
 from stepwell.store.port import Delivery, DeliveryQuery, Store
 from stepwell.webhooks import endpoints
@@ -21,11 +21,11 @@ from stepwell.webhooks.endpoints import (
     OVERLAP_S,
     Endpoint,
     EndpointChange,
-    EndpointNotFoundError,
     is_callbacks,
     kind_of,
 )
-from stepwell.webhooks.messages import make_message
+from stepwell.webhooks.errors import EndpointNotFoundError
+from stepwell.webhooks.messages import Links, make_message
 from stepwell.webhooks.subscriptions import Subscriptions, delivery_of
 from stepwell.webhooks.types import TEST
 
@@ -38,11 +38,9 @@ TEST_AGAIN_S: Final = 60.0
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`base_url`: of the links in messages. `keep_s`, `keep`: how long ended deliveries are kept, and how many of
-    each endpoint and status.
-    """
+    """`keep_s`, `keep`: how long ended deliveries are kept, and how many of each endpoint and status."""
 
-    base_url: str = ""
+    links: Links = Links()
     keep_s: float = 30 * 86_400.0
     keep: int = 10_000
 
@@ -63,7 +61,7 @@ class Webhooks:
         chance: Callable[[], float] | None = None,
     ) -> None:
         settings = settings if settings is not None else WebhookSettings()
-        self.subscriptions = Subscriptions(base_url=settings.base_url)
+        self.subscriptions = Subscriptions(settings.links)
         self._store = store
         self._check_url = check_url
         self._now = now
@@ -79,7 +77,7 @@ class Webhooks:
         self.subscriptions.set(self._known.values())
 
     def check_callback_url(self, url: str) -> str:
-        """An address that a run is given. Raises `InvalidInputError`."""
+        """An address that a run is given. Raises `InvalidFieldError`."""
         endpoints.check_address("callback_url", url, self._check_url)
         return url
 
@@ -88,14 +86,16 @@ class Webhooks:
     async def add(
         self, *, owner: str, url: str, events: Sequence[str], secret: str = "", description: str = ""
     ) -> Endpoint:
-        """A new endpoint; without a `secret` it gets one. Raises `InvalidInputError` that names the field."""
+        """A new endpoint; without a `secret` it gets one. Raises `InvalidFieldError`."""
         now = self._now()
         endpoint = endpoints.new_endpoint(
             str(uuid4()), owner, url, tuple(events), secret=secret, description=description, now=now
         )
         endpoints.check(endpoint, self._check_url)
         if len(self.listed(owner)) >= MAX_ENDPOINTS:
-            raise InvalidInputError(f"expected at most {MAX_ENDPOINTS} endpoints of one owner, found as many already")
+            raise RefusedError(
+                "too_many", f"expected at most {MAX_ENDPOINTS} endpoints of one owner, found as many already"
+            )
         await self._store.put_record(endpoints.to_record(endpoint, 1), expect_version=0)
         await self.refresh()
         return endpoint
@@ -113,7 +113,7 @@ class Webhooks:
         return endpoint
 
     async def change(self, owner: str | None, id: str, change: EndpointChange) -> Endpoint:
-        """Raises `EndpointNotFoundError`, `InvalidInputError`. Switched off, it gives its pending deliveries up."""
+        """Raises `EndpointNotFoundError`, `InvalidFieldError`. Switched off, it gives its pending deliveries up."""
 
         def replace(endpoint: Endpoint) -> Endpoint:
             changed = endpoints.changed(endpoint, change, self._now())
@@ -125,7 +125,7 @@ class Webhooks:
     async def rotate_secret(
         self, owner: str | None, id: str, *, secret: str = "", overlap_s: float = OVERLAP_S
     ) -> Endpoint:
-        """Another secret; for `overlap_s` both sign. Raises `EndpointNotFoundError`, `InvalidInputError`."""
+        """Another secret; for `overlap_s` both sign. Raises `EndpointNotFoundError`, `InvalidFieldError`."""
         return await self._replace(
             owner, id, lambda one: endpoints.rotated(one, secret=secret, overlap_s=overlap_s, now=self._now())
         )

@@ -212,7 +212,7 @@ async def test_life_of_a_run_is_streamed(tmp_path: Path) -> None:
         headers = {"accept": "text/event-stream"}
         answer = await server.client.get(f"{URL}/{run_id}", headers=headers)
         assert answer.headers["content-type"].startswith("text/event-stream")
-        messages = [message.splitlines() for message in answer.text.split("\n\n") if message]
+        messages = [message.splitlines() for message in answer.text.split("\n\n") if "data: " in message]
         events = [json.loads(message[-1].removeprefix("data: ")) for message in messages]
         assert events == (await server.client.get(f"{URL}/{run_id}")).json()
         last = [message[0] for message in messages if message[0].startswith("id: ")][-2].removeprefix("id: ")

@@ -11,7 +11,7 @@ from stepwell.doors.kit.openapi import document
 from stepwell.doors.problem import PROBLEMS, ProblemBody
 from stepwell.security.authentication import DoorRules
 
-from .things import Things
+from .things import Thing, Things
 
 
 def described(*apis: Api) -> dict[str, Any]:
@@ -53,6 +53,20 @@ def test_query_parameters_are_the_fields_of_the_struct() -> None:
     assert (found["query", "colour"]["style"], found["query", "colour"]["explode"]) == ("form", False)
     assert found["query", "colour"]["schema"] == {"type": "array", "items": {"type": "string"}}
     assert not any(place == "header" for place, _ in found)
+
+
+def test_answer_may_have_one_of_several_shapes() -> None:
+    api = Api("either", title="Either", prefixes=["/either"], errors=PROBLEMS, error_type=ProblemBody)
+
+    @api.get("/either", summary="Get", answers={200: Answer(type=Elsewhere.Thing | Thing)})
+    async def get(_call: Call) -> Reply:
+        return Reply()
+
+    whole = described(api)
+    answer = whole["paths"]["/either"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert len(answer["anyOf"]) == 2
+    assert len(whole["components"]["schemas"]) == 3
 
 
 def test_path_parameters_are_required_and_an_empty_answer_has_no_content() -> None:

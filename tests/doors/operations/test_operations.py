@@ -83,6 +83,7 @@ async def test_metrics_count_runs_and_commits(client: httpx.AsyncClient, app: st
 
     assert 'stepwell_runs{status="completed",workflow="nothing"} 1.0' in lines
     assert "stepwell_driving 1.0" in lines
+    assert any(line.startswith("stepwell_filter_faults_total ") for line in lines)
     assert "stepwell_store_up 1.0" in lines
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(values["stepwell_commits_total"]) >= float(values["stepwell_commit_groups_total"]) >= 1

@@ -1,16 +1,18 @@
 # ruff: noqa: E501  a document of one line is easier to read whole
 """`emit`, `listen` and schedules against the double: run to the end, then from every place where it could have died."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+import structlog
 from memory_run import STARTED_AT, Ending, MemoryRun, ending_of, run_through
 
 from stepwell.core.errors import ERROR_BASE
 from stepwell.core.history import Listen
 from stepwell.core.program import Compiled, Timing
 from stepwell.programs.flow import FlowPrograms
+from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.programs.functions import Functions
 
 HEAD = "document: {dsl: '1.0.3', namespace: test, name: flow, version: '1.0.0'}\n"
@@ -289,6 +291,42 @@ async def test_events_of_one_listen_belong_together(correlate: str, events: Even
 )
 async def test_listen_reads_as_asked(read: str, one: Mapping[str, Any], value: Any) -> None:
     assert await output(listen("any: []", read=read), [(0, one)]) == [value]
+
+
+@pytest.fixture
+def said() -> Iterator[list[Any]]:
+    """What is logged, whatever is configured elsewhere."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
+    with structlog.testing.capture_logs() as logged:
+        yield logged
+    structlog.configure(**before)
+
+
+@pytest.mark.parametrize(
+    ("one", "at", "expression"),
+    [
+        ("with: {type: t, data: '${ .celsius.now > 38 }'}", "/do/0/l/listen/to/one/with/data", ".celsius.now > 38"),
+        (
+            "with: {type: t}, correlate: {c: {from: .data.celsius.now}}",
+            "/do/0/l/listen/to/one/correlate/c/from",
+            ".data.celsius.now",
+        ),
+    ],
+)
+async def test_filter_that_fails_is_logged_once_and_counted(
+    one: str, at: str, expression: str, said: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FILTER_FAULTS, "_logged", set())
+    before = FILTER_FAULTS.count
+    events = sent(*(event(id, data={"celsius": "hot"}) for id in "123"), event("4", data={"celsius": {"now": 39}}))
+    memory = MemoryRun()
+    program = compiled(listen(f"one: {{{one}}}"))
+    assert await memory.hear(program.listens, events).play(program.program) == [{"celsius": {"now": 39}}]
+    assert FILTER_FAULTS.count - before == 3
+    [line] = said
+    assert (line["event"], line["at"], line["expression"]) == ("filter.failed", at, expression)
+    assert "now" in line["error"]
 
 
 # --- listen: with what is around it ---------------------------------------------------------------------------------

@@ -26,6 +26,6 @@ api: Final = Api(
     rules=DoorRules(
         sources=("x-api-key", "api-key", "authorization"),
         streams=lambda path: path.endswith("/stream"),
-        is_open=lambda path: path.startswith(CALLBACKS),  # the token in the path is the credential
+        is_open=lambda path: f"{path}/".startswith(CALLBACKS),  # the token is the credential
     ),
 )

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from stepwell.core.approvals import StandingDecision
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, RefusedError, StorageError, WorkflowNotFoundError
 from stepwell.core.status import Status
@@ -25,9 +26,11 @@ from stepwell.doors.kit import (
     NotJsonError,
     Reply,
     Wrong,
+    instant,
     json_response,
 )
 from stepwell.security.refusals import AccessError
+from stepwell.webhooks import InvalidFieldError
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +96,10 @@ def _invalid_input(error: InvalidInputError) -> Wrong:
     return Wrong(status=422, code=VALIDATION, message=str(error), details={"input": [str(error)]})
 
 
+def _invalid_field(error: InvalidFieldError) -> Wrong:
+    return _invalid(InvalidRequestError([Fault(path=(error.field,), message=error.message)]))
+
+
 def _reused(error: KeyReusedError) -> Wrong:
     return Wrong(status=422, code="IDEMPOTENCY_MISMATCH", message=str(error))
 
@@ -117,25 +124,42 @@ _REFUSALS: Final[dict[str, tuple[int, str]]] = {
     "not_found": (404, "NOT_FOUND"),
     "not_an_approver": (403, "FORBIDDEN"),
     "self_approval": (403, "FORBIDDEN"),
-    "already_decided": (409, "APPROVAL_ALREADY_DECIDED"),
-    "already_voted": (409, "APPROVAL_ALREADY_DECIDED"),
+    "approval_already_decided": (409, "APPROVAL_ALREADY_DECIDED"),
+    "approval_expired": (409, "APPROVAL_EXPIRED"),
+    "callback_answered": (409, "CALLBACK_ALREADY_ANSWERED"),
     "no_such_snapshot": (404, "NOT_FOUND"),
 }
 """Codes of the engine's refusals; every other one is a wrong state."""
 
 
+_AT_FAULT: Final = {"no_such_step": "from_step", "steps_changed": "template_version"}
+"""Refusals of something that the body asks for, and its field."""
+
+
 def _refused(error: RefusedError) -> Wrong:
+    if error.code in _AT_FAULT:
+        return Wrong(
+            status=422, code=VALIDATION, message=error.message, details={_AT_FAULT[error.code]: [error.message]}
+        )
     status, code = _REFUSALS.get(error.code, (409, WRONG_STATE))
     details: dict[str, Any] = {"reason": error.code}
     if error.status:
-        details["from"] = run_status(Status(error.status))
+        details["from"] = run_status(Status(error.status), error.waiting_for)
     if error.allowed_from:
         details["allowed_from"] = run_statuses(error.allowed_from)
-    if error.standing is not None:
-        details["decision"] = error.standing
-    if error.standing == "expired":
-        code = "APPROVAL_EXPIRED"
+    if isinstance(error.standing, StandingDecision):
+        details["decision"] = _standing(error.standing)
     return Wrong(status=status, code=code, message=error.message, details=details)
+
+
+def _standing(decision: StandingDecision) -> dict[str, Any]:
+    """The decision that stands. `actor_id` is null when nobody decided."""
+    return {
+        "decision": decision.decision,
+        "actor_id": decision.actor or None,
+        "comment": decision.comment,
+        "at": instant(decision.at),
+    }
 
 
 def _template_state(error: TemplateStateError) -> Wrong:
@@ -204,6 +228,7 @@ ERRORS: Final = ErrorTable(
         MediaTypeError: _media_type,
         InvalidDefinitionError: _invalid_definition,
         InvalidInputError: _invalid_input,
+        InvalidFieldError: _invalid_field,
         KeyReusedError: _reused,
         KeyPendingError: _pending,
         MissingError: _missing,

@@ -1,6 +1,5 @@
 """Runs, steps, approvals and snapshots as this door shows them, and its filters as queries. Pure."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from stepwell.doors.agents import wire
 from stepwell.doors.agents.statuses import run_status
 from stepwell.doors.kit import instant
 from stepwell.engine.ids import derived_id, workflow_uuid
-from stepwell.engine.views import AttemptView, RunView, StepView
+from stepwell.engine.views import ApprovalView, AttemptView, RunView, StepView
 from stepwell.store.port import ApprovalRow, RunRow
 
 METADATA: Final = "metadata"
@@ -104,6 +103,18 @@ def trigger_type(row: RunRow) -> wire.TriggerType:
     return "subworkflow" if row.parent_id else _TRIGGERS.get(row.door, "api")
 
 
+ORIGINS: Final[dict[wire.TriggerType, tuple[str, ...]]] = {
+    "api": ("agents", "runs", "llama", "devset"),
+    "manual": ("", "cli"),
+    "schedule": ("schedule",),
+    "webhook": ("webhook",),
+    "event": ("event",),
+    "retry": ("retry",),
+    "subworkflow": ("child",),
+}
+"""The inverse, as `RunQuery.origins`. A retry goes on with the same run, so none is of that kind yet."""
+
+
 def metadata_of(row: RunRow) -> dict[str, Any]:
     """What whoever started the run wanted kept with it."""
     text = row.labels.get(METADATA)
@@ -177,11 +188,8 @@ def error(problem: Problem, step: StepView | None = None, *, attempt: int | None
 
 
 def _failed_step(view: RunView) -> StepView | None:
-    """The step that a failed run failed at: the last one whose failure is the run's, else the last that failed."""
-    failed = [step for step in view.steps if step.status == "failed"]
-    same = [step for step in failed if step.error == view.error]
-    found = max(same or failed, key=lambda step: step.ended_at or 0.0, default=None)
-    return found if view.error is not None else None
+    """The step at which a run failed."""
+    return next((step for step in view.steps if step.key == view.failed_step), None)
 
 
 def _reason_of(row: RunRow) -> str | None:
@@ -242,8 +250,42 @@ def _attempt(view: AttemptView, of: StepView) -> wire.Attempt:
 # --- approvals ------------------------------------------------------------------------------------------------------
 
 
-def approval(row: ApprovalRow) -> wire.Approval:
-    """An approval, of the inbox or of a run."""
+def approval(view: ApprovalView, run_id: str) -> wire.Approval:
+    """An approval of a run."""
+    return wire.Approval(
+        id=view.id,
+        run_id=run_id,
+        step_key=view.key,
+        status=view.status,
+        title=view.title,
+        prompt=view.prompt,
+        context=view.context,
+        form_schema=view.schema,
+        approvers=approvers(view.approvers),
+        required=view.required,
+        allow_self_approval=view.allow_self_approval,
+        decisions=[
+            wire.Decision(
+                actor_id=vote.actor.id,
+                decision="approved" if vote.approved else "rejected",
+                comment=vote.comment,
+                data=vote.data,
+                via=vote.via,
+                bypass=vote.bypass or None,
+                at=instant(vote.at),
+            )
+            for vote in view.votes
+        ],
+        requested_at=instant(view.requested_at),
+        expires_at=instant(view.due_at),
+        on_timeout=view.on_timeout,
+        escalated=view.escalated,
+        decided_at=instant(view.decided_at),
+    )
+
+
+def listed_approval(row: ApprovalRow) -> wire.Approval:
+    """An approval of the inbox."""
     return wire.Approval(
         id=row.approval_id,
         run_id=row.run_id,
@@ -256,7 +298,7 @@ def approval(row: ApprovalRow) -> wire.Approval:
         approvers=approvers(row.approvers),
         required=row.required,
         allow_self_approval=row.allow_self_approval,
-        decisions=[decision(vote) for vote in row.decisions],
+        decisions=[_decision(vote) for vote in row.decisions],
         requested_at=instant(row.requested_at),
         expires_at=instant(row.due_at),
         on_timeout=row.on_timeout,
@@ -283,7 +325,7 @@ def approvers(named: Iterable[str]) -> wire.Approvers:
     )
 
 
-def decision(vote: Vote) -> wire.Decision:
+def _decision(vote: Vote) -> wire.Decision:
     return wire.Decision(
         actor_id=vote.actor,
         decision="approved" if vote.approved else "rejected",
@@ -301,12 +343,6 @@ def decision(vote: Vote) -> wire.Decision:
 def snapshot_id(run_id: str, seq: int) -> str:
     """The id of the point after an event: the same whenever it is asked for."""
     return str(derived_id(run_id, f"snapshot/{seq}"))
-
-
-def digest_of(context: dict[str, Any]) -> tuple[str, int]:
-    """SHA-256 and size of a run's outputs: the same outputs give the same."""
-    text = msgspec.json.encode(context, order="sorted")
-    return hashlib.sha256(text).hexdigest(), len(text)
 
 
 # --- filters --------------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ the second is missing (a crash came between) makes it up, from the document that
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from stepwell.core.errors import StepwellError
 from stepwell.core.principal import Principal
+from stepwell.doors.agents.children import check_children
 from stepwell.doors.kit import Cursor, Fault, Found, InvalidRequestError, MissingError
 from stepwell.engine import Engine
 from stepwell.engine.ids import new_id
@@ -67,7 +68,7 @@ class Startable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-Change = Callable[[Template, float], Template]
+Change = Callable[[Template, float], Awaitable[Template]]
 """A template and the time, to the template as it should be: the same one when nothing changes."""
 
 
@@ -155,7 +156,7 @@ class Templates:
 
         Raises `MissingError`, and `InvalidRequestError` unless that is published.
         """
-        template = await self.get(id)
+        template = await self.get(id.lower())  # a UUID is the same in capitals
         if template.status != "published":
             raise InvalidRequestError(
                 [Fault(path=("template_id",), message=f"is not published, but {template.status}")]
@@ -169,7 +170,7 @@ class Templates:
 
     async def create(self, document: dict[str, Any], *, key: str | None) -> Template:
         """A new draft. The same `key` again gives the one that it made. Raises `InvalidDefinitionError`."""
-        self._check(document)
+        await self._check(document)
         now = self._engine.clock.now()
         template = Template(
             id=new_id(now) if key is None else str(uuid.uuid5(_NAMESPACE, key)),
@@ -189,9 +190,9 @@ class Templates:
         Raises `MissingError`, `InvalidDefinitionError`, `TemplateStateError`, `RevisionError`.
         """
         await self.get(id)
-        self._check(document)
+        await self._check(document)
 
-        def edited(template: Template, now: float) -> Template:
+        async def edited(template: Template, now: float) -> Template:
             if template.status == "archived":
                 raise TemplateStateError("archived", "edit", ("draft", "published"))
             if document == template.document:
@@ -206,12 +207,12 @@ class Templates:
         Raises `MissingError`, `InvalidDefinitionError`, `TemplateStateError`, `RevisionError`.
         """
 
-        def published(template: Template, now: float) -> Template:
+        async def published(template: Template, now: float) -> Template:
             if template.status == "archived":
                 raise TemplateStateError("archived", "publish", ("draft", "published"))
             if not template.edited:
                 return template
-            self._check(template.document)
+            await self._check(template.document)
             return msgspec.structs.replace(
                 template,
                 published=template.published + 1,
@@ -227,7 +228,7 @@ class Templates:
     async def archive(self, id: str, *, revision: int | None) -> Template:
         """Start no more runs from it; those there are go on. Raises as `publish` does."""
 
-        def archived(template: Template, now: float) -> Template:
+        async def archived(template: Template, now: float) -> Template:
             if template.status == "draft":
                 raise TemplateStateError("draft", "archive", ("published",))
             if template.archived_at is not None:
@@ -242,7 +243,7 @@ class Templates:
         runs = await self._engine.list_runs(RunQuery(workflows=(id,), limit=1))
         if runs:
             raise TemplateInUseError(runs[0].run_id)
-        await self._change(id, revision, lambda template, now: msgspec.structs.replace(template, updated_at=now))
+        await self._change(id, revision, _touched)
         await self._store.drop_record(KIND, id)
 
     async def inline(self, document: dict[str, Any]) -> Startable:
@@ -253,7 +254,10 @@ class Templates:
         text = _text(document)
         name = str(uuid.uuid5(_NAMESPACE, f"{self._principal.owner}\n{text}"))
         found = await self._store.find_definition(name=name, version="1")
-        return _startable(found or await self._engine.save(kind=KIND, name=name, version="1", text=text))
+        if found is None:
+            await self._check(document)
+            found = await self._engine.save(kind=KIND, name=name, version="1", text=text)
+        return _startable(found)
 
     # --- one change -------------------------------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ class Templates:
         while True:
             template = await self.get(id)
             _check_revision(template, revision)
-            changed = change(template, self._engine.clock.now())
+            changed = await change(template, self._engine.clock.now())
             if changed is template:
                 return template
             changed = msgspec.structs.replace(changed, revision=template.revision + 1)
@@ -276,8 +280,9 @@ class Templates:
         frozen = msgspec.structs.replace(template, frozen=True, revision=template.revision + 1)
         return frozen if await self._put(frozen, over=template.revision) else await self.get(template.id)
 
-    def _check(self, document: dict[str, Any]) -> None:
+    async def _check(self, document: dict[str, Any]) -> None:
         self._engine.check(kind=KIND, text=_text(document))
+        await check_children(document, self._engine, self._principal)
 
     async def _put(self, template: Template, *, over: int) -> bool:
         record = Record(
@@ -288,6 +293,10 @@ class Templates:
             data=msgspec.to_builtins(template),
         )
         return await self._store.put_record(record, expect_version=over)
+
+
+async def _touched(template: Template, now: float) -> Template:
+    return msgspec.structs.replace(template, updated_at=now)
 
 
 def _read(record: Record) -> Template:

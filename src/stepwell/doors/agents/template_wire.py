@@ -10,26 +10,41 @@ from starlette.requests import Request
 from stepwell.doors.agents.envelope import ListMeta, Pagination
 from stepwell.doors.agents.template_service import Template
 from stepwell.doors.kit import Fault, Found, InvalidRequestError, OffsetPage, instant, write_cursor
+from stepwell.programs.plan.templates import wire
 from stepwell.store.port import Definition
 
 TemplateStatus = Literal["draft", "published", "archived"]
 Seconds = Annotated[float, Meta(gt=0, description="seconds")]
 
 
-class TemplateDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A template as it is given: its declared variables and its steps."""
+class _Document(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a template says beside its steps."""
 
     name: str
-    steps: list[dict[str, Any]]
     description: str | UnsetType = UNSET
-    variables: list[dict[str, Any]] | UnsetType = UNSET
     additional_variables: Annotated[bool, Meta(description="take input that is not declared")] | UnsetType = UNSET
     output: Annotated[Any, Meta(description="the run's output; without it, that of the last step")] = UNSET
-    timeout_seconds: Seconds | UnsetType | None = UNSET
-    max_parallel: Annotated[int, Meta(ge=1)] | UnsetType | None = UNSET
+    timeout_seconds: Seconds | UnsetType = UNSET
+    max_parallel: Annotated[int, Meta(ge=1, description="steps at once")] | UnsetType = UNSET
+    env: Annotated[dict[str, str], Meta(description="what steps read as env.<name>")] | UnsetType = UNSET
+    compensate_on: Annotated[list[Literal["failure"]], Meta(description="when to undo")] | UnsetType = UNSET
 
 
-class TemplateView(TemplateDocument, kw_only=True, omit_defaults=False):
+class TemplateDocument(_Document, kw_only=True, omit_defaults=True):
+    """A template as it is given: its declared variables and its steps."""
+
+    steps: list[wire.Step]
+    variables: list[wire.Variable] | UnsetType = UNSET
+
+
+class _Kept(_Document, kw_only=True, omit_defaults=False):
+    """A document as it comes back: as it was given, its steps with whatever stood in them."""
+
+    steps: list[dict[str, Any]]
+    variables: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class TemplateView(_Kept, kw_only=True, omit_defaults=False):
     """A template: its document as it was last given, and how far it has come.
 
     `version` is the newest published one (null: none), `has_draft` says that the document is not published yet.
@@ -49,7 +64,7 @@ class TemplateView(TemplateDocument, kw_only=True, omit_defaults=False):
     archived_at: str | None
 
 
-class VersionView(TemplateDocument, kw_only=True, omit_defaults=False):
+class VersionView(_Kept, kw_only=True, omit_defaults=False):
     """A published version, with the document as it was then."""
 
     id: str
@@ -88,15 +103,15 @@ class TemplateQuery(OffsetPage, frozen=True, kw_only=True):
 
 
 OURS: Final = frozenset({field.name for field in msgspec.structs.fields(TemplateView)}) - frozenset(
-    {field.name for field in msgspec.structs.fields(TemplateDocument)}
+    {field.name for field in msgspec.structs.fields(_Kept)}
 )
 """What we add to a document: left out of one that comes back, so that what was read can be sent again."""
 _ETAG: Final = re.compile(r'(?:W/)?"([0-9]{1,9})"|([0-9]{1,9})')
 
 
 def document_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The document in a body."""
-    return {name: value for name, value in body.items() if name not in OURS}
+    """The document in a body; what is null in it is not there."""
+    return {name: value for name, value in body.items() if value is not None and name not in OURS}
 
 
 def view(template: Template) -> dict[str, Any]:

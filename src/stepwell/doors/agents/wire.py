@@ -112,6 +112,7 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     after_seq: Annotated[int, Meta(ge=0, le=10**9, description="those that follow this one")] = 0
     limit: Annotated[int, Meta(ge=1, le=500, description="how many at most")] = 100
+    cursor: Annotated[str | None, Meta(description="where the page before ended, from its answer")] = None
 
 
 class ApprovalsQuery(OffsetPage, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ recorded, and have no events. `task` is the JSON pointer of the task: the key of
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from stepwell.core.errors import Problem
 from stepwell.core.run import apply
 from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import TERMINAL, Status
+from stepwell.doors.kit import instant
 
 PREFIX: Final = "io.serverlessworkflow."
 NAMESPACE: Final = "default"
@@ -235,8 +235,3 @@ def error_object(error: Problem) -> dict[str, Any]:
         "instance": error.instance,
     }
     return {name: value for name, value in members.items() if value != ""}
-
-
-def instant(at: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,19 +1,19 @@
 """`/api/v1/cloudevents`: events in by POST, the life of a run out by GET. Every fault is problem JSON (RFC 9457)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from stepwell.core.errors import InvalidInputError, RunNotFoundError
 from stepwell.core.history import RunCreated
 from stepwell.doors.events.lifecycle import CloudEvent, Lifecycle
 from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
-from stepwell.doors.kit import Answer, Api, Operation
+from stepwell.doors.kit import Answer, Api, EventStream, Message, Operation, Position
 from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody, problem_response
 from stepwell.engine import Engine
 from stepwell.security.middleware import principal_of
@@ -72,11 +72,7 @@ async def read_lifecycle(request: Request) -> Response:
         limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
         await _must_see(request, run_id)
         if streamed:
-            return StreamingResponse(
-                _streamed(engine, run_id, after),
-                media_type="text/event-stream",
-                headers={"Cache-Control": "no-store"},
-            )
+            return EventStream(_streamed(engine, run_id, after))
         page, more = await _page(engine, run_id, after, min(limit, PAGE))
     except InvalidInputError as fault:
         return problem_response(400, str(fault))
@@ -114,7 +110,7 @@ async def _page(engine: Engine, run_id: str, after: int, limit: int) -> tuple[li
     return page, False
 
 
-async def _streamed(engine: Engine, run_id: str, after: int) -> AsyncIterator[bytes]:
+async def _streamed(engine: Engine, run_id: str, after: int) -> AsyncGenerator[Message, None]:
     """One message per event. The last of a sequence carries its number, so who comes back gets no half of one."""
     life = Lifecycle()
     async for seen in engine.watch(run_id):
@@ -122,12 +118,7 @@ async def _streamed(engine: Engine, run_id: str, after: int) -> AsyncIterator[by
         if seen.seq <= after:
             continue
         for number, event in enumerate(found, 1):
-            yield _message(event, id=seen.seq if number == len(found) else None)
-
-
-def _message(event: dict[str, Any], *, id: int | None) -> bytes:
-    numbered = b"" if id is None else f"id: {id}\n".encode()
-    return numbered + b"data: " + _encode(event) + b"\n\n"
+            yield Message(data=event, id=Position(seen.seq) if number == len(found) else None)
 
 
 api: Final = Api(

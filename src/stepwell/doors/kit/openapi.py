@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, get_origin
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
@@ -44,14 +45,19 @@ class _Schemas:
     """The JSON Schema of every type, with structs as shared components."""
 
     def __init__(self, types: Iterable[Any]) -> None:
-        known = list(dict.fromkeys(types))
+        known = list(dict.fromkeys(choice for kind in types for choice in _choices(kind)))
         schemas, components = msgspec.json.schema_components(known, ref_template="#/components/schemas/{name}")
         self.components: Mapping[str, Any] = components
-        self._by_type = dict(zip(known, schemas, strict=True))
+        self._by_type: dict[Any, Document] = dict(zip(known, schemas, strict=True))
 
     def of(self, kind: Any) -> Document:
-        found: Document = self._by_type[kind]
-        return found
+        """A type is one of its choices where msgspec, which must tell them apart to read them, knows no such union."""
+        found = [self._by_type[choice] for choice in _choices(kind)]
+        return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
 def _types(apis: Sequence[Api]) -> Iterable[Any]:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from stepwell.core.errors import StorageError
 from stepwell.doors.operations.probes import active_runs
 from stepwell.engine import Engine
+from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.store.port import CountQuery
 
 Totals = Mapping[tuple[str, str], int]
@@ -71,3 +72,5 @@ class _Engine(Collector):
         yield GaugeMetricFamily("stepwell_driving", "Whether this process drives runs", value=self._engine.driving)
         watched = len(self._engine.watchers.channels)
         yield GaugeMetricFamily("stepwell_watched_runs", "Runs that somebody watches now", value=watched)
+        faults = FILTER_FAULTS.count
+        yield CounterMetricFamily("stepwell_filter_faults", "Event filters that failed on an event", value=faults)

@@ -51,9 +51,7 @@ async def _open_runs(call: Call, workflow: str) -> AsyncIterator[str]:
     """The ids of all runs of a workflow that have not ended, newest first."""
     before: str | None = None
     while True:
-        query = RunQuery(
-            owner=call.principal.sees, workflows=(workflow,), statuses=OPEN, before=before, limit=PAGE
-        )
+        query = RunQuery(owner=call.principal.sees, workflows=(workflow,), statuses=OPEN, before=before, limit=PAGE)
         rows = await call.engine.list_runs(query)
         for row in rows:
             yield row.run_id

@@ -14,13 +14,13 @@ import msgspec
 from stepwell.core.principal import Principal
 from stepwell.doors.kit import Fault, InvalidRequestError, MissingError
 from stepwell.doors.runs.errors import ConflictError
-from stepwell.doors.runs.workflows import plan_of
+from stepwell.doors.runs.workflows import plan_of_text
 from stepwell.engine import Engine
 from stepwell.engine.ids import derived_id, new_id
-from stepwell.store.port import Definition, Record
+from stepwell.programs.plan.definitions import KIND
+from stepwell.programs.plan.model import Plan
+from stepwell.store.port import Record
 
-KIND: Final = "definition"
-"""Of the records, and of the engine's workflows."""
 ALL: Final = 1_000_000
 _NAMESPACE: Final = uuid.UUID("0c9a3a5e-6a0c-5d1f-8c5b-0b7f1f3a9d42")
 
@@ -63,6 +63,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         return self.versions[number - 1]
 
 
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version says: as text, as it was written, as a plan."""
+
+    text: str
+    document: dict[str, Any]
+    plan: Plan
+
+
 Change = Callable[[Kept, float], Kept]
 """A definition and the time, to the definition as it should be."""
 
@@ -93,15 +101,16 @@ class Definitions:
         wanted = [kept for kept in found if (kept.default == 0) is is_draft and text in kept.name.casefold()]
         return sorted(wanted, key=lambda kept: (kept.created_at, kept.id), reverse=True)
 
-    async def document(self, kept: Kept, number: int) -> dict[str, Any]:
+    async def version(self, kept: Kept, number: int) -> "Stated":
         """What a version says."""
-        definition = await self.version(kept, number)
-        document: dict[str, Any] = msgspec.json.decode(definition.text)
-        return document
+        definition = await self._engine.workflows.find(kept.id, str(number))
+        return _stated(definition.text)
 
-    async def version(self, kept: Kept, number: int) -> Definition:
-        """A version as the engine keeps it."""
-        return await self._engine.workflows.find(kept.id, str(number))
+    def check(self, document: Mapping[str, Any]) -> "Stated":
+        """A document as it would be kept. Raises `InvalidDefinitionError`."""
+        text = msgspec.json.encode(document).decode()
+        self._engine.check(kind=KIND, text=text)
+        return _stated(text)
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +119,7 @@ class Definitions:
 
         Raises `InvalidDefinitionError`.
         """
-        text = self._checked(document)
+        text = self.check(document).text
         now = self._engine.clock.now()
         kept = Kept(
             id=new_id(now) if key is None else str(uuid.uuid5(_NAMESPACE, key)),
@@ -132,7 +141,7 @@ class Definitions:
 
         Raises `MissingError`, `InvalidDefinitionError`.
         """
-        text = self._checked(document)
+        text = self.check(document).text
 
         def updated(kept: Kept, now: float) -> Kept:
             version = Version(number=len(kept.versions) + 1, created_at=now, is_draft=is_draft)
@@ -147,10 +156,8 @@ class Definitions:
     async def set_default(self, id: str, version_id: str) -> Kept:
         """Make new runs start from a version; a draft is one no more. Raises `MissingError`."""
         kept = await self.get(id)
-        number = next((one.number for one in kept.versions if version_id_of(kept, one.number) == version_id), None)
-        if number is None:
-            raise MissingError("version", version_id)
-        described = _described(await self.document(kept, number))
+        number = number_of(kept, version_id)
+        described = _described((await self.version(kept, number)).document)
 
         def chosen(kept: Kept, _now: float) -> Kept:
             published = msgspec.structs.replace(kept.version(number), is_draft=False)
@@ -164,8 +171,7 @@ class Definitions:
     async def save_env(self, id: str, envs: Mapping[str, str | None]) -> Kept:
         """Keep values of declared envs; None goes back to the document's. Raises `InvalidRequestError`."""
         kept = await self.get(id)
-        plan = plan_of(await self.version(kept, kept.shown))
-        known = {env.name for env in plan.env} if plan is not None else set()
+        known = [env.name for env in (await self.version(kept, kept.shown)).plan.env]
         faults = [Fault(path=("envs", name), message="is not declared") for name in envs if name not in known]
         if faults:
             raise InvalidRequestError(faults)
@@ -206,13 +212,8 @@ class Definitions:
 
     async def _make_newest(self, kept: Kept) -> None:
         """What is saved last is what the engine starts when nobody names a version."""
-        definition = await self.version(kept, kept.default)
-        await self._engine.save(kind=KIND, name=kept.id, version=definition.version, text=definition.text)
-
-    def _checked(self, document: Mapping[str, Any]) -> str:
-        text = msgspec.json.encode(document).decode()
-        self._engine.check(kind=KIND, text=text)
-        return text
+        text = (await self.version(kept, kept.default)).text
+        await self._engine.save(kind=KIND, name=kept.id, version=str(kept.default), text=text)
 
     async def _put(self, kept: Kept, *, over: int) -> bool:
         record = Record(
@@ -226,6 +227,14 @@ def version_id_of(kept: Kept, number: int) -> str:
     return str(derived_id(kept.id, f"version/{number}"))
 
 
+def number_of(kept: Kept, version_id: str) -> int:
+    """The number of a version. Raises `MissingError`."""
+    for version in kept.versions:
+        if version_id_of(kept, version.number) == version_id:
+            return version.number
+    raise MissingError("version", version_id)
+
+
 def published(kept: Kept) -> int:
     """The version that runs start from. Raises `ConflictError` when there are drafts only."""
     if not kept.default:
@@ -235,9 +244,14 @@ def published(kept: Kept) -> int:
 
 def _described(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a list shows of a document."""
-    services = dict.fromkeys(document.get("services") or ())
+    steps = (step.get("service") for step in document["steps"])
+    services = dict.fromkeys([*(document.get("services") or ()), *(name for name in steps if name)])
     return {
         "name": str(document["name"]),
         "description": document.get("description"),
         "services": tuple(services),
     }
+
+
+def _stated(text: str) -> Stated:
+    return Stated(text=text, document=msgspec.json.decode(text), plan=plan_of_text(KIND, text))

@@ -45,7 +45,7 @@ _NO_WAIT: Final = "respond-async"
     fails={400: "an input is wrong", 404: "there is no such workflow", 413: "a file or field is too large"},
 )
 async def execute(call: Call) -> Response:
-    """The run exists before the wait begins, and goes on when the client goes away, unless `onDisconnect` is `cancel`.
+    """The run exists before the wait begins, and goes on when the client has gone, unless `onDisconnect` is `cancel`.
 
     That a run failed is told in the body: the call itself has worked.
     """
@@ -65,9 +65,7 @@ async def _wait(call: Call, order: Order, run_id: str) -> None:
     ended = asyncio.ensure_future(call.engine.result(run_id))
     gone = asyncio.ensure_future(disconnected(call.request))
     try:
-        await asyncio.wait(
-            {ended, gone}, timeout=wait_s(call.request, most_s), return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({ended, gone}, timeout=wait_s(call.request, most_s), return_when=asyncio.FIRST_COMPLETED)
         if gone.done() and not ended.done() and order.cancels_on_disconnect:
             await cancel_quietly(call, run_id)
     finally:

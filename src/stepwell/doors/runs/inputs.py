@@ -1,4 +1,4 @@
-"""What a run is started with: inputs checked against what its workflow declares, files bound to them, values of envs."""
+"""What a run is started with: inputs checked against what its workflow declares, files bound to them, envs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

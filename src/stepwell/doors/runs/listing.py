@@ -6,6 +6,7 @@ from typing import Final
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import RunCreated
+from stepwell.core.status import Status
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.doors.runs.api import RUNS, api
 from stepwell.doors.runs.mapping import pagination, run_of, summary_of
@@ -13,7 +14,6 @@ from stepwell.doors.runs.reading import created_of, input_of, plan_by_digest
 from stepwell.doors.runs.statuses import WORDS, run_status, statuses_of
 from stepwell.doors.runs.wire import Counts, Dashboard, ListQuery, RunAnswer, RunList, RunSummary
 from stepwell.doors.runs.workflows import Workflows
-from stepwell.core.status import Status
 from stepwell.programs.plan.model import Plan
 from stepwell.store.port import CountQuery, RunQuery, RunRow
 
@@ -46,9 +46,7 @@ async def list_runs(call: Call, query: ListQuery) -> Reply:
                 limit=query.limit,
             )
         )
-    body = RunList(
-        workflow_runs=await _summaries(call, rows), pagination=pagination(query.page, query.limit, total)
-    )
+    body = RunList(workflow_runs=await _summaries(call, rows), pagination=pagination(query.page, query.limit, total))
     return Reply(body=body)
 
 

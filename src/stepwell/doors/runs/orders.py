@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from stepwell.doors.kit import Call, MediaTypeError, media_type, read_body, read_value
 from stepwell.doors.runs.inputs import run_input
-from stepwell.doors.runs.uploads import Upload, read_upload
 from stepwell.doors.runs.parts import MULTIPART
+from stepwell.doors.runs.uploads import Upload, read_upload
 from stepwell.doors.runs.wire import ExecuteRequest
 from stepwell.doors.runs.workflows import Startable, Workflows
 from stepwell.engine.ids import new_id

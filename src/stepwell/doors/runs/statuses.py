@@ -1,4 +1,4 @@
-"""The status of a run in the words of this API, and back: a filter means all of our statuses that a word stands for."""
+"""The status of a run in the words of this API, and back: a filter means all our statuses that a word stands for."""
 
 from typing import Final, Literal
 

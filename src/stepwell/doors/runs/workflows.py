@@ -4,6 +4,7 @@ A definition (or template) has a record of its kind, whose owner is whose it is.
 runs are all that is left. Flows and Python workflows have no record: they are the operator's, and everybody's to run.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,15 +13,19 @@ import msgspec
 from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.principal import Principal
 from stepwell.doors.kit import MissingError
+from stepwell.doors.runs.errors import ConflictError
 from stepwell.engine import Engine
-from stepwell.engine.ids import workflow_uuid
-from stepwell.programs.plan.definitions import read_definition
+from stepwell.programs.flow.check import Check
+from stepwell.programs.flow.source import Source
+from stepwell.programs.plan import definitions, templates
 from stepwell.programs.plan.model import Plan
-from stepwell.programs.plan.templates import read_template
 from stepwell.store.port import Definition, Record, RunQuery
 
-OWNED: Final = {"definition": read_definition, "template": read_template}
-"""Kinds of workflows that belong to somebody, and what makes a plan of their text."""
+OWNED: Final[Mapping[str, Callable[[Any, Check], Any]]] = {
+    definitions.KIND: definitions.read_definition,
+    templates.KIND: templates.read_template,
+}
+"""Kinds of workflows that belong to somebody, and what makes a plan of their documents."""
 
 
 class Startable(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +54,13 @@ class Workflows:
         record = await self._record(definition)
         if record is None:
             return Startable(workflow=definition.name, version=definition.version, name=definition.name)
-        version = default_version(record)
+        version = _default_version(record)
         if version != definition.version:
             definition = await self._engine.workflows.find(definition.name, version)
         plan = plan_of(definition)
         assert plan is not None
-        env = {str(name): str(value) for name, value in record.data.get("env", {}).items()}
+        saved: Mapping[str, str] = record.data.get("env", {})
+        env = {one.name: saved[one.name] for one in plan.env if one.name in saved}
         return Startable(workflow=definition.name, version=version, name=plan.name, plan=plan, env=env)
 
     async def engine_name(self, id: str) -> str:
@@ -92,20 +98,24 @@ class Workflows:
 
 def plan_of(definition: Definition) -> Plan | None:
     """The plan of a definition or template; None of other kinds."""
-    return _plan(definition.kind, definition.text) if definition.kind in OWNED else None
+    return plan_of_text(definition.kind, definition.text) if definition.kind in OWNED else None
 
 
 @lru_cache(maxsize=512)
-def _plan(kind: str, text: str) -> Plan:
-    return OWNED[kind](text)
+def plan_of_text(kind: str, text: str) -> Plan:
+    """The plan of a document that was checked: here it is only read."""
+    source = Source(msgspec.json.decode(text), {})
+    plan = OWNED[kind](source.value, Check(source))
+    assert isinstance(plan, Plan), "a saved document is a plan"
+    return plan
 
 
-async def workflow_id(name: str) -> str:
-    """The UUID of a workflow by the engine's name."""
-    return workflow_uuid(name)
-
-
-def default_version(record: Record) -> str:
-    """The version that new runs get."""
-    data: dict[str, Any] = record.data
-    return str(data.get("default") or data.get("published"))
+def _default_version(record: Record) -> str:
+    """The version that new runs get. Raises `ConflictError`."""
+    data = record.data
+    if record.kind == templates.KIND and data.get("archived_at") is not None:
+        raise ConflictError(f"the template {record.id} is archived: no more runs start from it")
+    version = data["default"] if record.kind == definitions.KIND else data["published"]
+    if not version:
+        raise ConflictError(f"the workflow {record.id} is a draft: no run starts from it before it is published")
+    return str(version)

@@ -8,6 +8,7 @@ from stepwell.core.history import Listen
 from stepwell.core.program import Timing
 from stepwell.programs.flow.checking import Definition
 from stepwell.programs.flow.expressions import Expression, Variables
+from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.programs.flow.model.tasks import ListenTask
 from stepwell.programs.flow.model.walking import parts_in
 from stepwell.programs.flow.model.workflow import Workflow
@@ -62,7 +63,8 @@ class EventTrigger:
             if not await each.passes(event, self._lookup):
                 return False
             return await each.correlated(event, {}, self._lookup, None) is not None
-        except ProgramError:
+        except ProgramError as error:
+            FILTER_FAULTS.note(error.problem.instance, "", error)
             return False
 
     def _lookup(self, expression: Expression) -> Variables:

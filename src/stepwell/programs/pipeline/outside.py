@@ -1,11 +1,11 @@
 """What pipelines need from outside; handed in when the application is put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from stepwell.brokers.port import Brokers
 
-__all__ = ["Brokers", "Outside", "Records", "Reports"]
+__all__ = ["Brokers", "ItemsOf", "Outside", "Records"]
 
 
 class Records(Protocol):
@@ -17,11 +17,8 @@ class Records(Protocol):
         """The first record that `find` describes; None when there is none. Raises `RecordsError`."""
 
 
-class Reports(Protocol):
-    """What runs have put on their streams."""
-
-    async def of_run(self, run_id: str, key: str) -> Sequence[Any]:
-        """The items that the attempts of one step published, oldest first."""
+ItemsOf = Callable[[str, Collection[str]], Awaitable[Sequence[Any]]]
+"""What the attempts of some steps put on the stream of their run, oldest first: by run id and keys."""
 
 
 class Outside:
@@ -35,10 +32,10 @@ class Outside:
         *,
         brokers: Brokers | None = None,
         records: Records | None = None,
-        reports: Reports | None = None,
+        items_of: ItemsOf | None = None,
         broker_retry_s: float = 60.0,
     ) -> None:
         self.brokers = brokers
         self.records = records
-        self.reports = reports
+        self.items_of = items_of
         self.broker_retry_s = broker_retry_s

@@ -54,14 +54,23 @@ class _Run:
         total = self._executions(input)
         sums = Counts()
         for first, last in ranges(total, self._pipeline.rate):
-            work = self._work(first, last, ctx.now)
-            found = msgspec.convert(await ctx.step(f"{PREFIX}{first}-{last}", work, name=self._pipeline.id), Counts)
-            add_up(sums, found)
+            add_up(sums, await self._range(ctx, first, last))
         outcome = {"requested": total, **{name: getattr(sums, name) for name in ("submitted", "completed", "failed")}}
         if sums.failed:
             text = sums.error or "an execution failed"
             raise ProgramError(problem("pipeline", text, title="Executions failed", data=outcome, retryable=False))
         return outcome
+
+    async def _range(self, ctx: RunContext, first: int, last: int) -> Counts:
+        """A range, until all of it has ended: what a stop left over is run when the run is retried."""
+        keys: list[str] = []
+        started_at = ctx.now
+        while True:
+            keys.append(key_of(first, last, len(keys) + 1))
+            work = self._work(first, last, started_at, tuple(keys))
+            found = msgspec.convert(await ctx.step(keys[-1], work, name=self._pipeline.id), Counts)
+            if found.completed + found.failed == last - first + 1:
+                return found
 
     def _executions(self, input: Any) -> int:
         """How many: what the run was started with, else what the document says."""
@@ -73,13 +82,27 @@ class _Run:
         text = f"executions must be a whole number from 1 to {MAX_EXECUTIONS} (got {shown(given)})"
         raise ProgramError(problem("validation", text, status=400, retryable=False))
 
-    def _work(self, first: int, last: int, started_at: float) -> Callable[[StepContext], Awaitable[Any]]:
+    def _work(
+        self, first: int, last: int, started_at: float, keys: tuple[str, ...]
+    ) -> Callable[[StepContext], Awaitable[Any]]:
         async def work(step: StepContext) -> Any:
             seed = self._pipeline.seed or step.run_id
             run = RangeRun(self._pipeline, self._outside, step, seed=seed, started_at=started_at)
+            if step.attempt > 1 or len(keys) > 1:
+                await run.go_on_from(keys)
             return await run.run(first, last)
 
         return work
+
+
+def key_of(first: int, last: int, attempt: int) -> str:
+    """The key of a range; `~2` where what the first left over is run."""
+    return f"{PREFIX}{first}-{last}" if attempt == 1 else f"{PREFIX}{first}-{last}~{attempt}"
+
+
+def range_of(key: str) -> str:
+    """What all keys of one range have in common."""
+    return key.partition("~")[0]
 
 
 def ranges(total: int, rate: float | None) -> Iterator[tuple[int, int]]:

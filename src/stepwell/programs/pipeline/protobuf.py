@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +40,8 @@ class ProtobufSchema:
         return json_format.MessageToDict(self._class.FromString(body), preserving_proto_field_name=True)
 
 
-@lru_cache(maxsize=256)
-def compile_text(text: str, root: str = "") -> ProtobufSchema:
-    """The message type `root` of `.proto` text, or its first. Raises `RuleError` with what the compiler says."""
+def compile_text(text: str) -> bytes:
+    """The encoded FileDescriptorSet of `.proto` text. Raises `RuleError` with what the compiler says."""
     if len(text) > MAX_CHARACTERS:
         raise RuleError(f"a protobuf schema has at most {MAX_CHARACTERS} characters (got {len(text)})")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +50,7 @@ def compile_text(text: str, root: str = "") -> ProtobufSchema:
         said = _run_compiler(folder, path, result)
         if said:
             raise RuleError(f"protobuf schema does not compile: {said}")
-        return from_descriptors(result.read_bytes(), root)
+        return result.read_bytes()
 
 
 def _run_compiler(folder: str, path: Path, result: Path) -> str:

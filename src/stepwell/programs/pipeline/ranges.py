@@ -9,7 +9,7 @@ they were, with the same ids.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Collection, Iterator
 from typing import Any, Final
 
 from stepwell.brokers.port import Broker, BrokerError, Delivery, Outgoing
@@ -52,11 +52,14 @@ class RangeRun:
         self._report = Report(step, Counts())
         self._broker: Broker | None = None
 
+    async def go_on_from(self, keys: Collection[str]) -> None:
+        """Leave out what steps under these keys are on record with."""
+        if self._outside.items_of is not None:
+            self._progress = Progress(await self._outside.items_of(self._step.run_id, keys))
+            self._report = Report(self._step, self._progress.counts)
+
     async def run(self, first: int, last: int) -> Counts:
         """All executions from `first` to `last`; what became of them."""
-        if self._step.attempt > 1 and self._outside.reports is not None:
-            self._progress = Progress(await self._outside.reports.of_run(self._step.run_id, self._step.key))
-            self._report = Report(self._step, self._progress.counts)
         left = (index for index in range(first, last + 1) if index not in self._progress.ended)
         workers = min(self._pipeline.concurrency, last - first + 1)
         try:

@@ -48,7 +48,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is on the stream. `ended`: (execution, whether it completed); `waits`: (execution, which, until when)."""
 
     kind: str = ITEM
-    counts: Counts = Counts()
+    counts: Counts = msgspec.field(default_factory=Counts)
     messages: list[Sent] = []
     waits: list[tuple[int, int, float]] = []
     ended: list[tuple[int, bool]] = []
@@ -64,6 +64,7 @@ class Report:
         self._waits: list[tuple[int, int, float]] = []
         self._ended: list[tuple[int, bool]] = []
         self._handle: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
 
     def begun(self) -> None:
         self.counts.submitted += 1
@@ -107,13 +108,15 @@ class Report:
 
     def _soon(self) -> None:
         if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(EVERY_S, self.flush)
+            loop = asyncio.get_running_loop()
+            self._handle = loop.call_at(max(loop.time(), self._told_at + EVERY_S), self.flush)
 
     def flush(self) -> None:
         """Put on the stream what was gathered."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self._told_at = asyncio.get_running_loop().time()
         item = Item(counts=self.counts, messages=self._messages, waits=self._waits, ended=self._ended)
         self._messages, self._waits, self._ended = [], [], []
         self._step.publish(item)

@@ -33,7 +33,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str = ""
-    parameters: Any = {"type": "object"}
+    parameters: Any = msgspec.field(default_factory=lambda: {"type": "object"})
 
 
 class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from stepwell.programs.plan.actions.port import Action
 from stepwell.programs.plan.building import Builder
 from stepwell.programs.plan.interpolation import fill
 from stepwell.programs.plan.model import ForEach, Plan, PlanStep, walk
-from stepwell.programs.plan.scope import Facts, Names, Outcome, Place, Services
+from stepwell.programs.plan.scope import SKIPPED, Facts, Names, Outcome, Place, Services
 
 DOCUMENT: Final = "compensation_of"
 _ITEM: Final = re.compile(r"([^/@~^]+)@(\d+)/")
@@ -84,7 +84,8 @@ class Compensation:
         names: dict[str, Any] = facts.names()
         scopes = ["", *_scopes(key)]
         outputs = {one.key: one.output for one in undoing.done}
-        steps = {
+        steps = {own: SKIPPED.shown() for own in self._steps}
+        steps |= {
             own: Outcome(status="completed", output=outputs[scope + own]).shown()
             for scope in scopes
             for own in self._steps

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stepwell.core.errors import Problem
+from stepwell.core.errors import Problem, ProgramError, StepFailure
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
 from stepwell.programs.flow.nodes.hiding import MASK, MIN_CHARACTERS_IN_DATA, Hidden
@@ -53,7 +53,12 @@ NO_VEIL = Veil()
 
 
 def veil_of(plan: Plan, input: Any) -> Veil:
-    """What hides the secrets of one run: its secret inputs, and secret values of the plan itself."""
+    """What hides the secrets of one run."""
+    return Veil(secret_texts(plan, input))
+
+
+def secret_texts(plan: Plan, input: Any) -> Iterator[str]:
+    """All that must not be seen of one run: its secret inputs, and secret values of the plan itself."""
     given = input if isinstance(input, Mapping) else {}
     env = given_env(input)
     hidden = [given.get(name) for name in plan.secret_inputs]
@@ -61,7 +66,7 @@ def veil_of(plan: Plan, input: Any) -> Veil:
         value for variable in plan.env if variable.secret for value in (variable.value, env.get(variable.name))
     ]
     hidden += [variable.default for variable in plan.variables if variable.secret]
-    return Veil(text for value in hidden for text in _texts(value))
+    return (text for value in hidden for text in _texts(value))
 
 
 def shown_input(plan: Plan, input: Any) -> Any:
@@ -93,6 +98,28 @@ def _texts(value: Any) -> Iterator[str]:
             yield str(value)
 
 
+class RunVeil(Veil):
+    """What hides the secrets of one run from who looks at it (`core.program.Hiding`)."""
+
+    def __init__(self, plan: Plan, input: Any) -> None:
+        super().__init__(secret_texts(plan, input))
+        self._plan = plan
+
+    def input(self, value: Any) -> Any:
+        return shown_input(self._plan, value)
+
+
+class UndoingVeil(RunVeil):
+    """The same for the run that undoes one, in whose input that one's input is."""
+
+    def __init__(self, plan: Plan, input: Any) -> None:
+        super().__init__(plan, input.get("input") if isinstance(input, dict) else None)
+
+    def input(self, value: Any) -> Any:
+        shown = {**value, "input": super().input(value.get("input"))} if isinstance(value, dict) else value
+        return self.value(shown)
+
+
 class VeiledStep:
     """A `StepContext` that puts no secrets on the stream."""
 
@@ -122,4 +149,6 @@ class VeiledStep:
         self._step.publish(self._veil.value(item))
 
     def late(self, value: Any = None, error: BaseException | None = None) -> None:
+        if isinstance(error, StepFailure | ProgramError):
+            error = StepFailure(self._veil.problem(error.problem))
         self._step.late(self._veil.value(value), error)

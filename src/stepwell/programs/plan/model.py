@@ -184,12 +184,14 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     compensate: str = "compensate"
     output: str = "output"
     variables: str = "variables"
-    fields: Mapping[str, str] = {
-        "timeout_s": "timeout_seconds",
-        "test": "if",
-        "otherwise": "else",
-        "workflow": "template_id",
-    }
+    fields: Mapping[str, str] = msgspec.field(
+        default_factory=lambda: {
+            "timeout_s": "timeout_seconds",
+            "test": "if",
+            "otherwise": "else",
+            "workflow": "template_id",
+        }
+    )
     """Of an action's fields those that are called otherwise."""
 
     def field(self, name: str) -> str:

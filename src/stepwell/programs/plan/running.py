@@ -162,7 +162,7 @@ async def _failed(node: Node, place: Place, error: ProgramError) -> Outcome:
     """What becomes of an error. Raises `ProgramError` when the list fails for it at once."""
     step, forget = node.step, error.forget
     found = placed(ProgramError(place.veil.problem(error.problem)), place.at).problem
-    if not (node.action.BY_ITSELF and forget == (place.key,)):
+    if not (node.action.FAILS_BY_ITSELF and forget == (place.key,)):
         await place.ctx.record(f"{place.key}/ended", {"status": "failed", "error": msgspec.to_builtins(found)})
         forget = (*_ended_key(place), *forget)
     target = error.target if isinstance(error, GoToError) else step.goto

@@ -197,6 +197,9 @@ class SqliteStore:
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
         found = self._read("find_run", run_id)
+        if found and after < 0:
+            next_item = self._read("last_item", found[0][0])
+            after = max(0, next_item[0][0] - 1 + after) if next_item else 0
         rows = self._read("read_stream", found[0][0], after + 1, limit) if found else []
         return [
             msgspec.structs.replace(item, n=number)

@@ -9,6 +9,7 @@ must not be able to fail those that look at them.
 from typing import Any
 
 from stepwell.programs.flow.expressions.expression import Expression, Variables, constant, evaluate, names_of
+from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.programs.flow.expressions.templates import Compile, escape, expression_text
 from stepwell.programs.flow.expressions.values import ExpressionError, equal
 
@@ -17,7 +18,7 @@ def pattern(value: Any, at: str, compile_text: Compile) -> Expression:
     """One expression that is true for the values that fit; `at` is its pointer."""
     match value:
         case str() if (inside := expression_text(value)) is not None:
-            return _asked(compile_text(inside, at))
+            return _asked(compile_text(inside, at), at)
         case dict():
             named = {name: pattern(item, f"{at}/{escape(name)}", compile_text) for name, item in value.items()}
             return _all_fit(list(named), list(named.values()), dict)
@@ -27,20 +28,22 @@ def pattern(value: Any, at: str, compile_text: Compile) -> Expression:
     return Expression(text="", run=lambda found, _variables: equal(value, found))
 
 
-def _asked(expression: Expression) -> Expression:
+def _asked(expression: Expression, at: str) -> Expression:
     if expression.constant:  # what stands for an expression at fault
         return constant(False)
 
     async def run_remote(found: Any, variables: Variables) -> bool:
         try:
             return _answers(await expression.run(found, variables), found)
-        except ExpressionError:
+        except ExpressionError as error:
+            FILTER_FAULTS.note(at, expression.text, error)
             return False
 
     def run(found: Any, variables: Variables) -> bool:
         try:
             return _answers(expression.run(found, variables), found)
-        except ExpressionError:
+        except ExpressionError as error:
+            FILTER_FAULTS.note(at, expression.text, error)
             return False
 
     return Expression(

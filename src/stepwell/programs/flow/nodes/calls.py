@@ -51,16 +51,18 @@ class FunctionNode:
         self._name = name
         self._at = at
         self._work = function.work() if arguments is None else None
-        self._options: dict[str, Any] = {
-            "retry": function.retry,
-            "timeout_s": function.timeout_s,
-            "heartbeat_timeout_s": function.heartbeat_timeout_s,
-        }
 
     async def perform(self, scope: Scope, key: str, value: Any) -> Any:
         work = self._work or self._function.work(await evaluate_arguments(self._arguments, scope, value, self._at))
         try:
-            return await scope.strand.ctx.step(key, work, name=self._name, **self._options)
+            return await scope.strand.ctx.step(
+                key,
+                work,
+                name=self._name,
+                retry=self._function.retry,
+                timeout_s=self._function.timeout_s,
+                heartbeat_timeout_s=self._function.heartbeat_timeout_s,
+            )
         except ProgramError as error:
             raise placed(error, self._at) from None
 

@@ -8,6 +8,7 @@ import msgspec
 
 from stepwell.core.history import Listen
 from stepwell.programs.flow.expressions import Expression, ExpressionError, Variables, evaluate
+from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.programs.flow.expressions.values import equal
 from stepwell.programs.flow.model.events import EventFilter, EventStrategy, attribute_text
 from stepwell.programs.flow.nodes.cloud_events import CloudEvent
@@ -50,7 +51,8 @@ class Filter(msgspec.Struct, frozen=True):
         for name, correlation in self.model.correlate.items():
             try:
                 key = await evaluate(correlation.from_, event, lookup(correlation.from_))
-            except ExpressionError:
+            except ExpressionError as error:
+                FILTER_FAULTS.note(f"{correlation.at}/from", correlation.from_.text, error)
                 return None
             if key is None or (name in keys and not equal(keys[name], key)):
                 return None

@@ -25,7 +25,7 @@ from stepwell.programs.plan.tools import tool_of
 class AgentAction:
     """`check` is the compiled schema of the last text."""
 
-    BY_ITSELF = KEEPS_TIME = False
+    BY_ITSELF = FAILS_BY_ITSELF = KEEPS_TIME = False
     REPEATS = True
 
     def __init__(self, agent: Agent, check: DataCheck | None) -> None:

@@ -13,6 +13,7 @@ from stepwell.programs.plan.scope import Place
 
 class ApprovalAction:
     BY_ITSELF = KEEPS_TIME = REPEATS = True
+    FAILS_BY_ITSELF = False
 
     def __init__(self, approval: Approval) -> None:
         self._approval = approval

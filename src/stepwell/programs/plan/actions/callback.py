@@ -9,7 +9,7 @@ from stepwell.programs.plan.scope import Place
 
 
 class CallbackAction:
-    BY_ITSELF = REPEATS = False
+    BY_ITSELF = FAILS_BY_ITSELF = REPEATS = False
     KEEPS_TIME = True
 
     def __init__(self, callback: CallbackModel) -> None:

@@ -7,7 +7,7 @@ from stepwell.programs.plan.scope import Place, holds
 
 
 class ConditionAction:
-    BY_ITSELF = KEEPS_TIME = False
+    BY_ITSELF = FAILS_BY_ITSELF = KEEPS_TIME = False
     REPEATS = True
 
     def __init__(self, test: Expression) -> None:

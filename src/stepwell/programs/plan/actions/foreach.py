@@ -20,7 +20,7 @@ class Body(Protocol):
 
 
 class ForEachAction:
-    BY_ITSELF = KEEPS_TIME = False
+    BY_ITSELF = FAILS_BY_ITSELF = KEEPS_TIME = False
     REPEATS = True
 
     def __init__(self, model: ForEach, body: Body) -> None:

@@ -13,7 +13,7 @@ from stepwell.programs.plan.scope import Place
 class FunctionAction:
     """The step's own retry and time limits win over the function's."""
 
-    BY_ITSELF = KEEPS_TIME = REPEATS = True
+    BY_ITSELF = FAILS_BY_ITSELF = KEEPS_TIME = REPEATS = True
 
     def __init__(self, task: FunctionTask, working: Working) -> None:
         self._task = task

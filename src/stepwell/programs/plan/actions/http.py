@@ -19,7 +19,7 @@ from stepwell.programs.plan.scope import Place
 
 
 class HttpAction:
-    BY_ITSELF = KEEPS_TIME = REPEATS = True
+    BY_ITSELF = FAILS_BY_ITSELF = KEEPS_TIME = REPEATS = True
 
     def __init__(self, task: HttpTask, working: Working) -> None:
         self._task = task

@@ -12,7 +12,9 @@ class Action(Protocol):
     """A compiled action."""
 
     BY_ITSELF: bool
-    """Whether the step under its key in the history says all about its end; else the runner records it."""
+    """Whether the step under its key in the history says what the output is; else the runner records it."""
+    FAILS_BY_ITSELF: bool
+    """The same for its error."""
     KEEPS_TIME: bool
     """Whether it sees to the step's `timeout_s` itself."""
     REPEATS: bool

@@ -11,7 +11,7 @@ from stepwell.programs.plan.scope import Place
 
 class SubWorkflowAction:
     BY_ITSELF = True
-    KEEPS_TIME = REPEATS = False
+    FAILS_BY_ITSELF = KEEPS_TIME = REPEATS = False
 
     def __init__(self, model: SubWorkflow) -> None:
         self._model = model

@@ -11,7 +11,7 @@ from stepwell.programs.plan.scope import Place
 
 class WaitAction:
     BY_ITSELF = REPEATS = True
-    KEEPS_TIME = False
+    FAILS_BY_ITSELF = KEEPS_TIME = False
 
     def __init__(self, wait: Wait, *, began: bool) -> None:
         """`began`: the step may have stood in line before, so when it began goes on record."""

@@ -46,7 +46,7 @@ class Working:
 
     @staticmethod
     def _judged(place: Place, found: Problem) -> Problem:
-        found = place.veil.problem(found)
+        found = msgspec.structs.replace(place.veil.problem(found), instance=found.instance or place.at)
         if found.retryable and not worth_it(place.step, code_of(found), found.status):
             return msgspec.structs.replace(found, retryable=False)
         return found

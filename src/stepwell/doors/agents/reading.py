@@ -1,0 +1,95 @@
+"""Runs and approvals as one caller sees them: those of others are not there."""
+
+from datetime import datetime
+from typing import Final
+
+from stepwell.core.approvals import OWNER_ROLE, ROLE
+from stepwell.core.errors import StepwellError
+from stepwell.core.history import RunCreated
+from stepwell.core.principal import Principal
+from stepwell.doors.agents import mapping, wire
+from stepwell.doors.agents.audit import EventLog
+from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
+from stepwell.engine import Engine
+from stepwell.store.port import ApprovalQuery, ApprovalRow
+
+EVENTS_SHOWN: Final = 500
+"""Events of a run that is read as a whole."""
+
+
+async def visible_run(call: Call) -> RunCreated:
+    """How the run of the path began. Raises `MissingError` when there is none that the caller may see."""
+    id = call.id("id", "run")
+    first = await call.engine.store.events(id, 0, 1)
+    created = first[0] if first else None
+    if not isinstance(created, RunCreated) or not call.principal.may_see(created.owner):
+        raise MissingError("run", id)
+    return created
+
+
+async def event_log(engine: Engine, run_id: str) -> EventLog:
+    """What makes entries of a run's events."""
+    state = await engine.state(run_id)
+    try:
+        outlined = bool((await engine.workflows.compiled(state.definition)).outline)
+    except StepwellError:  # a Python workflow of another process
+        outlined = False
+    return EventLog(run_id, state, outlined=outlined)
+
+
+async def shown_run(engine: Engine, run_id: str) -> wire.Run:
+    """A run as it stands."""
+    return mapping.run(await engine.view(run_id))
+
+
+async def full_run(engine: Engine, run_id: str) -> wire.FullRun:
+    """A run with all that belongs to it."""
+    view = await engine.view(run_id)
+    log = await event_log(engine, run_id)
+    events = await engine.history(run_id, limit=EVENTS_SHOWN)
+    return wire.FullRun(
+        **mapping.run_fields(view),
+        steps=[mapping.step(step, run_id) for step in view.steps],
+        approvals=[mapping.approval(approval, run_id) for approval in view.approvals],
+        events=[log.entry(seq, event) for seq, event in enumerate(events[:EVENTS_SHOWN], 1)],
+        events_truncated=view.row.seq > EVENTS_SHOWN,
+    )
+
+
+# --- approvals ------------------------------------------------------------------------------------------------------
+
+
+def deciders_of(principal: Principal) -> tuple[str, ...]:
+    """The names under which somebody may be asked to decide."""
+    roles = (f"{ROLE}{role}" for role in principal.roles)
+    return tuple(dict.fromkeys((principal.id, principal.owner, *(role for role in roles if role != OWNER_ROLE))))
+
+
+async def visible_approval(call: Call, name: str) -> ApprovalRow:
+    """The approval of the path, for who may see its run and who is asked. Raises `MissingError`."""
+    id = call.id(name, "approval")
+    found = await call.engine.approvals(ApprovalQuery(approval_id=id, status=None, limit=1))
+    if not found or not _may_see(call.principal, found[0]):
+        raise MissingError("approval", id)
+    return found[0]
+
+
+def _may_see(principal: Principal, row: ApprovalRow) -> bool:
+    return principal.may_see(row.owner) or bool(set(row.deciders) & set(deciders_of(principal)))
+
+
+# --- what requests say ----------------------------------------------------------------------------------------------
+
+
+def read_instant(text: str | None, field: str) -> float | None:
+    """RFC 3339 text as seconds since the epoch. Raises `InvalidRequestError`."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError
+        return found.timestamp()
+    except (ValueError, OverflowError):
+        message = f"expected a time with its offset like 2026-04-07T12:00:00Z, found {text[:60]!r}"
+        raise InvalidRequestError([Fault(path=(field,), message=message)]) from None

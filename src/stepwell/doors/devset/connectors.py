@@ -1,0 +1,203 @@
+"""Connections to brokers and data sources: durable, shown without their passwords.
+
+A connection leads wherever its maker says, into the server's own network too: only who may administer the server
+makes and removes them (with nobody configured, whoever sits at the machine).
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.brokers.options import BROKER, BrokerOptions, KafkaOptions, RabbitOptions, read_options
+from stepwell.doors.devset.api import CONNECTORS, SOURCES, api
+from stepwell.doors.devset.counting import ACTIVE
+from stepwell.doors.devset.errors import NameMissingError
+from stepwell.doors.devset.wire import Connector, NewConnector, NewSource, Source
+from stepwell.doors.kit import Answer, Call, Reply
+from stepwell.programs.pipeline.faults import RuleError
+from stepwell.security.refusals import AccessError, Reason
+from stepwell.store.port import Record, RunQuery
+
+SOURCE: Final = "data_source"
+_SHOWN: Final = {
+    "kafka": "Kafka",
+    "rabbit": "RabbitMQ",
+    "mongodb": "MongoDB",
+    "csv": "CSV",
+    "jsonl": "JSONL",
+    "sql": "SQL",
+}
+
+for path in CONNECTORS:
+
+    @api.get(
+        path, summary="List connectors", answers={200: Answer(type=list[Connector], meaning="by name, no passwords")}
+    )
+    async def list_connectors(call: Call) -> Reply:
+        records = await call.engine.store.get_records(BROKER, limit=10_000)
+        found = [_connector(call, record) for record in records]
+        return Reply(body=sorted(found, key=lambda connector: connector.name))
+
+    @api.post(
+        path,
+        summary="Configure a connector",
+        answers={200: Answer(meaning="it is kept; one of the same name is replaced")},
+        fails={400: "it is wrong, or in use"},
+    )
+    async def put_connector(call: Call, body: NewConnector) -> Reply:
+        """Nothing is connected before the first message."""
+        _check_admin(call)
+        type, name = _named(body.type, body.name, ("kafka", "rabbit"))
+        data = {"options": msgspec.to_builtins(_options(type, body))}
+        await _replace(call, BROKER, type, name, data)
+        return Reply(body=None)
+
+    @api.delete(
+        f"{path}/{{type}}/{{name}}",
+        summary="Remove a connector",
+        answers={200: Answer(meaning="it is gone")},
+        fails={400: "active runs use it", 404: "there is none"},
+    )
+    async def delete_connector(call: Call) -> Reply:
+        _check_admin(call)
+        await _remove(call, BROKER)
+        return Reply(body=None)
+
+
+@api.get(SOURCES, summary="List data sources", answers={200: Answer(type=list[Source], meaning="by name")})
+async def list_sources(call: Call) -> Reply:
+    records = await call.engine.store.get_records(SOURCE, limit=10_000)
+    return Reply(body=sorted((_source(record) for record in records), key=lambda source: source.name))
+
+
+@api.post(
+    SOURCES,
+    summary="Configure a data source",
+    answers={200: Answer(meaning="it is kept; one of the same name is replaced")},
+    fails={400: "it is wrong"},
+)
+async def put_source(call: Call, body: NewSource) -> Reply:
+    _check_admin(call)
+    type, name = _named(body.type, body.name, ("mongodb", "csv", "jsonl", "sql"))
+    if type in ("csv", "jsonl") and not body.path:
+        raise RuleError("path must not be blank")
+    if type in ("mongodb", "sql") and not body.connection_string:
+        raise RuleError("connectionString must not be blank")
+    if type == "mongodb" and not body.database:
+        raise RuleError("database must not be blank")
+    await _replace(call, SOURCE, type, name, {"options": msgspec.to_builtins(body)})
+    return Reply(body=None)
+
+
+@api.delete(
+    f"{SOURCES}/{{type}}/{{name}}",
+    summary="Remove a data source",
+    answers={200: Answer(meaning="it is gone")},
+    fails={404: "there is none"},
+)
+async def delete_source(call: Call) -> Reply:
+    _check_admin(call)
+    await _remove(call, SOURCE)
+    return Reply(body=None)
+
+
+def _check_admin(call: Call) -> None:
+    if not call.principal.may("admin"):
+        raise AccessError(Reason.INSUFFICIENT_SCOPE, "connections are made and removed with the scope admin")
+
+
+def _named(type: str, name: str, types: tuple[str, ...]) -> tuple[str, str]:
+    kind = type.strip().lower()
+    if not kind:
+        raise RuleError("Connection type must not be blank")
+    if kind not in types:
+        raise RuleError(f"Unsupported connection type: {type} (it must be {', '.join(types)})")
+    if not name.strip():
+        raise RuleError("Connection name must not be blank")
+    return kind, name.strip()
+
+
+def _options(type: str, body: NewConnector) -> BrokerOptions:
+    shared: dict[str, Any] = {
+        "username": body.username,
+        "password": body.password,
+        "ca_file": body.ca_file,
+        "certificate_file": body.certificate_file,
+        "key_file": body.key_file,
+    }
+    if type == "kafka":
+        if not (body.bootstrap_servers or "").strip():
+            raise RuleError("Kafka bootstrapServers must not be blank")
+        servers = (body.bootstrap_servers or "").strip()
+        return KafkaOptions(bootstrap_servers=servers, mechanism=body.mechanism, tls=body.tls, **shared)
+    if not (body.host or "").strip():
+        raise RuleError("RabbitMQ host must not be blank")
+    if not 0 < body.port < 65_536:
+        raise RuleError("RabbitMQ port must be > 0")
+    host = (body.host or "").strip()
+    return RabbitOptions(
+        host=host, port=body.port, virtual_host=body.virtual_host or "/", tls=bool(body.tls), **shared
+    )
+
+
+async def _replace(call: Call, kind: str, type: str, name: str, data: dict[str, Any]) -> None:
+    """Keep it; the same again changes nothing. Raises `RuleError` when active runs use what it would replace."""
+    id = f"{type}/{name}"
+    known = await call.engine.store.get_records(kind, id=id)
+    if known and known[0].data == data:
+        return
+    if known and kind == BROKER:
+        await _check_unused(call, type, name, "overwrite")
+    await call.engine.store.put_record(Record(kind=kind, id=id, data=data))
+
+
+async def _remove(call: Call, kind: str) -> None:
+    type, name = call.path("type").lower(), call.path("name")
+    if not await call.engine.store.get_records(kind, id=f"{type}/{name}"):
+        raise NameMissingError(f"{_SHOWN.get(type, type)} connector not found: {name}")
+    if kind == BROKER:
+        await _check_unused(call, type, name, "remove")
+    await call.engine.store.drop_record(kind, f"{type}/{name}")
+
+
+async def _check_unused(call: Call, type: str, name: str, action: str) -> None:
+    """Raises `RuleError` when a run that has not ended sends through it."""
+    rows = await call.engine.list_runs(RunQuery(door="devset", statuses=ACTIVE, limit=1000))
+    for row in rows:
+        definition = await call.engine.store.find_definition(name=row.workflow, version=row.version)
+        document = msgspec.json.decode(definition.text) if definition is not None else {}
+        used_type = str(document.get("messageType") or "kafka").lower()
+        if used_type == type and str(document.get("producerName", "")).strip() == name:
+            raise RuleError(f"Cannot {action} {_SHOWN[type]} connector while active runs use it: {name}")
+
+
+def _connector(call: Call, record: Record) -> Connector:
+    type, _, name = record.id.partition("/")
+    options = read_options(record.id, record.data)
+    if isinstance(options, KafkaOptions):
+        endpoint = options.bootstrap_servers
+    else:
+        endpoint = f"{options.host}:{options.port}{options.virtual_host}"
+    return Connector(
+        type=type,
+        name=name,
+        endpoint=endpoint,
+        producer_connected=call.request.app.state.brokers.connected(type, name),
+        consumer_connected=False,
+        authenticated=options.username is not None,
+    )
+
+
+def _source(record: Record) -> Source:
+    type, _, name = record.id.partition("/")
+    options = record.data["options"]
+    place = options.get("path") or options.get("connectionString") or ""
+    scheme, at, rest = place.rpartition("@")
+    shown = f"{scheme.partition('://')[0]}://{rest}" if at else place
+    return Source(
+        type=type,
+        name=name,
+        endpoint=shown,
+        database=options.get("database"),
+        authenticated=bool(options.get("username")) or bool(at),
+    )

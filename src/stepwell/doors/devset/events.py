@@ -1,0 +1,116 @@
+"""The messages of a run: all of them, by page, or as they are acknowledged."""
+
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from stepwell.doors.devset.api import ENGINE, api
+from stepwell.doors.devset.counting import run_of
+from stepwell.doors.devset.runs import known_run
+from stepwell.doors.devset.wire import Event, Events, EventsQuery, Group
+from stepwell.doors.kit import Answer, Call, EventStream, Message, Reply, last_position, position_of
+from stepwell.doors.kit.streams import MEDIA_TYPE
+from stepwell.programs.pipeline.execution import iso
+from stepwell.programs.pipeline.reporting import ITEM, Item, Sent
+from stepwell.store.port import StreamItem
+
+PAGE = 500
+DEFAULT_LIMIT = 10_000
+
+for prefix in ENGINE:
+
+    @api.get(
+        f"{prefix}/runs/{{run_id}}/events",
+        summary="List the messages of a run",
+        answers={200: Answer(type=Events, meaning="by execution")},
+        fails={404: "there is no such run"},
+    )
+    async def list_events(call: Call, query: EventsQuery) -> Reply | Response:
+        """Messages that the broker acknowledged. `Accept: text/event-stream` sends them as they are."""
+        run_id = await known_run(call)
+        if MEDIA_TYPE in call.request.headers.get("accept", ""):
+            return EventStream(_messages(call, run_id))
+        return Reply(body=await _page(call, run_id, query))
+
+
+async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
+    run = await run_of(call.engine, run_id)
+    limit = query.limit or DEFAULT_LIMIT
+    groups: dict[int, list[Event]] = {}
+    seen = 0
+    more = False
+    async for sent in _sent(call, run_id):
+        seen += 1
+        if seen <= query.since:
+            continue
+        if seen > query.since + limit:
+            more = True
+            break
+        groups.setdefault(sent.execution, []).append(event_of(run_id, sent, details=query.details))
+    if not query.since and not more:  # every execution has its group, those without messages too
+        for index in range(1, run.submitted_executions + 1):
+            groups.setdefault(index, [])
+    return Events(
+        run_id=run_id,
+        status=run.status,
+        execution_count=run.submitted_executions,
+        executions=[
+            Group(execution_index=index, event_count=len(events), events=events)
+            for index, events in sorted(groups.items())
+        ],
+        next=query.since + limit if more else None,
+    )
+
+
+async def _sent(call: Call, run_id: str) -> AsyncGenerator[Sent, None]:
+    """Every message once, in the order of the acknowledgements."""
+    after = 0
+    while items := await call.engine.stream(run_id, after=after, limit=PAGE):
+        for item in items:
+            for sent in messages_in(item):
+                yield sent
+        after = items[-1].n
+
+
+def messages_in(item: StreamItem) -> Iterator[Sent]:
+    """The messages that an item of the stream tells of."""
+    if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
+        yield from msgspec.convert(_with_raw(item.data), Item).messages
+
+
+def _with_raw(data: dict[str, Any]) -> dict[str, Any]:
+    """Payloads stay JSON text."""
+    messages = [
+        {**one, "payload": msgspec.Raw(msgspec.json.encode(one["payload"]))} for one in data.get("messages", ())
+    ]
+    return {**data, "messages": messages}
+
+
+def event_of(run_id: str, sent: Sent, *, details: bool) -> Event:
+    if not details:
+        return Event(stage_name=sent.stage, header=sent.headers, payload=sent.payload)
+    return Event(
+        stage_name=sent.stage,
+        header=sent.headers,
+        payload=sent.payload,
+        n=sent.n,
+        key=sent.key,
+        message_id=f"{run_id}/{sent.execution}/{sent.n}",
+        delivery=None if sent.delivery is None else msgspec.to_builtins(sent.delivery),
+        sent_at=iso(sent.at),
+    )
+
+
+async def _messages(call: Call, run_id: str) -> AsyncGenerator[Message, None]:
+    """Events of the kind `message`, then one `run` with how the run ended."""
+    start = last_position(call.request)
+    async for seen in call.engine.watch(run_id, after_seq=start.seq, after_item=start.item):
+        if seen.item is None:
+            continue
+        found = list(messages_in(seen.item))
+        for sent in found:
+            data = {"executionIndex": sent.execution, **msgspec.to_builtins(event_of(run_id, sent, details=True))}
+            yield Message(event="message", data=data, id=position_of(seen) if sent is found[-1] else None)
+    yield Message(event="run", data=await run_of(call.engine, run_id))

@@ -1,0 +1,81 @@
+"""Executing and simulating pipelines."""
+
+import uuid
+
+from starlette.responses import Response
+
+from stepwell.doors.devset.api import ENGINE, api
+from stepwell.doors.devset.pipelines import save, take
+from stepwell.doors.devset.wire import Event, Events, Group, SimulateQuery, Submitted
+from stepwell.doors.kit import Answer, Call, Reply, json_response
+from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.simulating import simulate as simulate_pipeline
+
+SIMULATION = "SIMULATION"
+
+for prefix in ENGINE:
+
+    @api.post(
+        f"{prefix}/execute",
+        summary="Execute a pipeline",
+        bodies={"application/json": dict},
+        answers={202: Answer(type=Submitted, meaning="the run is on disk and begins")},
+        fails={400: "the document is wrong"},
+        keyed=False,
+    )
+    async def execute(call: Call) -> Response:
+        """All of the document is checked before anything runs."""
+
+        async def work() -> Response:
+            return json_response(await _execute(call))
+
+        return await call.once(await call.request.body(), work)
+
+    @api.post(
+        f"{prefix}/simulate",
+        summary="Simulate a pipeline",
+        bodies={"application/json": dict},
+        answers={200: Answer(type=Events, meaning="what would be sent")},
+        fails={400: "the document is wrong, or an execution went wrong"},
+        keyed=False,
+    )
+    async def simulate(call: Call, query: SimulateQuery) -> Reply:
+        """Nothing is sent, waited for or looked up."""
+        pipeline = (await take(call)).pipeline
+        seed = pipeline.seed or str(uuid.uuid4())
+        found = await simulate_pipeline(pipeline, seed=seed, started_at=call.now, executions=query.executions)
+        groups = [
+            Group(
+                execution_index=index,
+                event_count=len(messages),
+                events=[
+                    Event(stage_name=message.stage, header=message.headers, payload=message.payload)
+                    for message in messages
+                ],
+            )
+            for index, messages in enumerate(found, 1)
+        ]
+        body = Events(run_id=SIMULATION, status="COMPLETED", execution_count=len(groups), executions=groups)
+        return Reply(body=body)
+
+
+async def _execute(call: Call) -> Reply:
+    taken = await take(call)
+    pipeline = taken.pipeline
+    most = call.request.app.state.max_executions
+    if pipeline.executions > most:
+        raise RuleError(f"executions must be <= {most}")
+    pipeline.destination.check()
+    name, version = await save(call, taken)
+    started = await call.engine.start(
+        name,
+        {"executions": pipeline.executions},
+        version=version,
+        start_key=call.start_key,
+        owner=call.principal.owner,
+        door="devset",
+        labels={"workflow_name": pipeline.id},
+        actor=call.actor,
+    )
+    body = Submitted(run_id=started.run_id, status="PENDING", executions=pipeline.executions)
+    return Reply(body=body, status=202, headers={"Location": f"/engine/runs/{started.run_id}"})

@@ -1,0 +1,138 @@
+"""Forms of human review: what waiting runs ask of people. A form is there as long as its run waits for it.
+
+Submitting one decides the approval behind it, by the same rules as every other way to decide.
+"""
+
+import html
+from typing import Any, Final
+
+from stepwell.core.approvals import OWNER_ROLE, ROLE
+from stepwell.core.errors import ProgramError
+from stepwell.core.principal import Principal
+from stepwell.core.state import StepKind
+from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply, instant
+from stepwell.doors.runs.api import FORMS, api
+from stepwell.doors.runs.mapping import activity_id, pagination, run_of
+from stepwell.doors.runs.reading import created_of, plan_by_digest
+from stepwell.doors.runs.wire import FormAnswer, FormList, FormQuery, RunAnswer, SubmitRequest, UserForm
+from stepwell.programs.flow.nodes.validation import DataCheck
+from stepwell.store.port import ApprovalQuery, ApprovalRow
+
+ACTIONS: Final = ["approve", "reject", "modify"]
+CHANNEL: Final = "form"
+
+
+@api.get(
+    FORMS,
+    summary="List forms",
+    answers={200: Answer(type=FormList, meaning="a page of forms, newest first")},
+    fails={400: "a parameter is wrong"},
+)
+async def list_forms(call: Call, query: FormQuery) -> Reply:
+    """What the caller may decide now: for its own runs, and where it is named, by itself or by a role."""
+    run_id = None if query.workflow_run_id is None else query.workflow_run_id.lower()
+    deciders = () if call.principal.sees is None else deciders_of(call.principal)
+    wanted = ApprovalQuery(deciders=deciders, run_id=run_id, offset=query.offset, limit=query.limit)
+    rows = await call.engine.approvals(wanted)
+    total = await call.engine.store.count_approvals(wanted)
+    forms = [await _form(call, row) for row in rows]
+    return Reply(body=FormList(user_forms=forms, pagination=pagination(query.page, query.limit, total)))
+
+
+@api.get(
+    f"{FORMS}/{{form_id}}",
+    summary="Get a form",
+    answers={200: Answer(type=FormAnswer)},
+    fails={404: "there is no such form, or no longer"},
+)
+async def get_form(call: Call) -> Reply:
+    """For who may decide it, and the owner of the run."""
+    return Reply(body=FormAnswer(user_form=await _form(call, await _pending(call))))
+
+
+@api.post(
+    f"{FORMS}/{{form_id}}/submit",
+    summary="Submit a form",
+    answers={200: Answer(type=RunAnswer, meaning="the run, which goes on")},
+    fails={
+        400: "the data is not of the form's schema",
+        403: "the caller may not decide this",
+        404: "there is no such form, or no longer",
+        409: "it was decided otherwise meanwhile",
+    },
+)
+async def submit_form(call: Call, body: SubmitRequest) -> Reply:
+    """`approve` and `modify` let the run go on, `modify` with `data` in place of what was shown; `reject` ends it."""
+    row = await _pending(call)
+    await _check_data(call, row, body)
+    await call.engine.decide_approval(
+        row.run_id,
+        row.approval_id,
+        approved=body.action != "reject",
+        comment=body.comment,
+        data=body.data,
+        via=CHANNEL,
+        actor=call.actor,
+    )
+    created = await call.engine.history(row.run_id, limit=1)
+    view = await call.engine.view(row.run_id)
+    plan = await plan_by_digest(call.engine, created[0].definition)
+    return Reply(body=RunAnswer(workflow_run=run_of(view, plan)))
+
+
+async def _check_data(call: Call, row: ApprovalRow, body: SubmitRequest) -> None:
+    """Raises `InvalidRequestError`."""
+    if body.action == "modify" and body.data is None:
+        raise InvalidRequestError([Fault(path=("data",), message="expected what to go on with, found nothing")])
+    if row.schema is None or body.data is None or body.action == "reject":
+        return
+    try:
+        await DataCheck(row.schema, "data", call.request.app.state.expressions).check(body.data, "")
+    except ProgramError as error:
+        errors = error.problem.data["errors"] if error.problem.data else []
+        faults = [Fault.at(f"/data{one['pointer']}", one["message"]) for one in errors]
+        raise InvalidRequestError(faults or [Fault(path=("data",), message=error.problem.detail)]) from None
+
+
+async def _pending(call: Call) -> ApprovalRow:
+    """The approval behind the form of the path. Raises `MissingError`."""
+    id = call.id("form_id", "form")
+    found = await call.engine.approvals(ApprovalQuery(approval_id=id, limit=1))
+    if not found or not _may_see(call.principal, found[0]):
+        raise MissingError("form", id)
+    return found[0]
+
+
+def _may_see(principal: Principal, row: ApprovalRow) -> bool:
+    return principal.may_see(row.owner) or bool(set(row.deciders) & set(deciders_of(principal)))
+
+
+def deciders_of(principal: Principal) -> tuple[str, ...]:
+    """The names under which somebody may be asked to decide."""
+    roles = (f"{ROLE}{role}" for role in principal.roles)
+    return tuple(dict.fromkeys((principal.id, principal.owner, *(role for role in roles if role != OWNER_ROLE))))
+
+
+async def _form(call: Call, row: ApprovalRow) -> UserForm:
+    state = await call.engine.state(row.run_id)
+    step = state.steps.get(row.key)
+    attempt = step.attempt if step is not None and step.kind is StepKind.APPROVAL else 1
+    return UserForm(
+        id=row.approval_id,
+        workflow_run_id=row.run_id,
+        activity_run_id=activity_id(row.run_id, row.key, attempt),
+        step_id=row.key,
+        title=row.title or row.prompt,
+        html=_html(row.title, row.prompt),
+        schema=row.schema,
+        actions=ACTIONS,
+        created_at=instant(row.requested_at),
+        expires_at=instant(row.due_at),
+    )
+
+
+def _html(title: str, prompt: str) -> str:
+    """The texts as HTML, with nothing in them that is more than text."""
+    heading = f"<h1>{html.escape(title)}</h1>" if title else ""
+    lines = "<br>".join(html.escape(line) for line in prompt.splitlines())
+    return f"{heading}<p>{lines}</p>" if lines else heading

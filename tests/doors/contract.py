@@ -1,0 +1,95 @@
+"""Whether a door keeps to its own OpenAPI document, tried with requests made up from that document.
+
+Good requests and bad ones, half of them about things that exist. No answer may be a fault of the server, of another
+status or media type than documented, or out of its schema.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+import stepwell
+
+from .served import served
+
+SOAK: Final = "STEPWELL_SOAK" in os.environ
+CASES: Final = 5_000 if SOAK else 200
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+Known = Mapping[str, Sequence[str]]
+"""Name of a path parameter to ids of things that exist."""
+
+
+@contextmanager
+def served_in_thread(app: stepwell.App) -> Iterator[str]:
+    """The URL of an app's server in a loop and a thread of its own, so that tests may block."""
+    begun, stop = threading.Event(), threading.Event()
+    url: list[str] = []
+
+    async def serve() -> None:
+        async with served(app.asgi()) as found:
+            url.append(found)
+            begun.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert begun.wait(20), "the server has not started"
+        yield url[0]
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def check_contract(url: str, document: str, *, known: Known, leave_out: str = "") -> int:
+    """Try `CASES` requests on the server at `url`; how many operations were asked.
+
+    `document` is the path of its OpenAPI document; paths that match `leave_out` are not tried.
+    """
+    schema = schemathesis.openapi.from_dict(httpx.get(url + document).json(), config=SchemathesisConfig())
+    chosen = schema.exclude(path_regex=leave_out) if leave_out else schema
+    modes = [chosen.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+    asked: set[str] = set()
+    session = requests.Session()
+
+    @settings(
+        max_examples=CASES,
+        deadline=None,
+        derandomize=not SOAK,
+        database=None,
+        phases=(Phase.generate,),  # a case that fails is printed as it is: shrinking it would ask the server anew
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=st.one_of(*modes), data=st.data())
+    def try_one(case: Case, data: Any) -> None:
+        for name in case.path_parameters or {}:
+            if name in known and data.draw(st.booleans()):
+                case.path_parameters[name] = data.draw(st.sampled_from(known[name]))
+        asked.add(case.operation.label)
+        case.validate_response(case.call(base_url=url, session=session), checks=CHECKS)
+
+    try_one()
+    return len(asked)

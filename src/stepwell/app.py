@@ -37,6 +37,8 @@ from stepwell.programs.jq import JqWorkers
 from stepwell.programs.native import NativePrograms
 from stepwell.programs.pipeline.outside import Outside
 from stepwell.programs.pipeline.programs import PipelinePrograms
+from stepwell.programs.plan.definitions import KIND as DEFINITION
+from stepwell.programs.plan.definitions import read_definition
 from stepwell.programs.plan.programs import PlanPrograms
 from stepwell.programs.plan.scope import Services
 from stepwell.programs.plan.templates import KIND as TEMPLATE
@@ -132,7 +134,10 @@ class App:
             expressions=self._jq,
             callbacks=SecretTokens(lambda: self._token_key, base_url=self.base_url),
         )
-        return [PlanPrograms(TEMPLATE, read_template, services)]
+        return [
+            PlanPrograms(TEMPLATE, read_template, services),
+            PlanPrograms(DEFINITION, read_definition, services),
+        ]
 
     @cached_property
     def egress(self) -> EgressRules:
@@ -287,13 +292,13 @@ class App:
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
         # Here, since a program of its own needs no server (0.2 s).
-        from stepwell.doors import agents, devset, events, operations
+        from stepwell.doors import agents, devset, events, operations, runs
         from stepwell.doors.guards import guards
         from stepwell.doors.server import build
 
         settings = self.settings
         self._new_authenticator = partial(Authenticator, access_rules(settings), tokens=token_verifier(settings))
-        doors: list[Api] = [agents.api, devset.api, events.api, operations.api]
+        doors: list[Api] = [agents.api, runs.api, devset.api, events.api, operations.api]
         middleware = guards(
             settings,
             doors=[door.door for door in doors],
@@ -303,6 +308,9 @@ class App:
         mask_access_log()
         server = build(opening=self._opened, middleware=middleware, doors=doors)
         server.state.database = masked(settings.db)
+        server.state.files = self.files
+        server.state.expressions = self._jq
+        server.state.execute_wait_s = settings.execute_wait_s
         server.state.max_executions = settings.max_executions_per_run
         server.state.brokers = self.brokers
         return server

@@ -82,7 +82,7 @@ class KafkaBroker:
             return self._producer
 
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
-        consumer = AIOKafkaConsumer(source, **_client(self._options), group_id=None)
+        consumer = AIOKafkaConsumer(source, **_client(self._options), group_id=None, auto_offset_reset="latest")
         try:
             async with asyncio.timeout(within_s):
                 await consumer.start()
@@ -106,7 +106,7 @@ class KafkaBroker:
 
 
 async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
-    """To the first message of every partition that is not older than `since`."""
+    """In every partition to the first message that is not older than `since`, else to its end as it is now."""
     partitions = consumer.assignment()
     found = await consumer.offsets_for_times(dict.fromkeys(partitions, round(since * 1000)))
     for partition in partitions:
@@ -114,7 +114,7 @@ async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
         if offset is not None:
             consumer.seek(partition, offset.offset)
         else:
-            await consumer.seek_to_end(partition)
+            await consumer.position(partition)
 
 
 async def _acknowledged(future: "asyncio.Future[Any]", topic: str) -> Delivery:

@@ -7,15 +7,17 @@ from typing import Any, Final
 
 import aio_pika
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
-from aiormq.exceptions import AMQPConnectionError, ChannelNotFoundEntity
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from stepwell.brokers.options import RabbitOptions
 from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
 from stepwell.brokers.tls import tls_context
 
 MAX_UNCONFIRMED: Final = 1_000
+UNREACHABLE: Final = (AMQPError, ConnectionError, TimeoutError, OSError, RuntimeError)
+"""What the library raises for a connection that is gone, or never was (`RuntimeError` for one that it closed)."""
 
 
 class RabbitBroker:
@@ -23,9 +25,10 @@ class RabbitBroker:
 
     def __init__(self, options: RabbitOptions) -> None:
         self._options = options
-        self._connection: AbstractRobustConnection | None = None
+        self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, Any] = {}
+        self._lost = False
         self._opening = asyncio.Lock()
         self._room = asyncio.Semaphore(MAX_UNCONFIRMED)
 
@@ -59,8 +62,8 @@ class RabbitBroker:
             raise BrokerError(f"RabbitMQ has no queue for a message to {place}", retryable=False) from None
         except DeliveryError:
             raise BrokerError(f"RabbitMQ did not take a message to {place}") from None
-        except (AMQPError, ConnectionError, TimeoutError, RuntimeError) as fault:
-            self._forget()
+        except UNREACHABLE as fault:
+            self._forget(lost=True)
             raise BrokerError(f"RabbitMQ did not confirm a message to {place}: {_said(fault)}") from None
         return Delivery(exchange=message.exchange, routing_key=message.routing_key)
 
@@ -75,8 +78,8 @@ class RabbitBroker:
                 except ChannelNotFoundEntity:
                     self._forget()
                     raise BrokerError(f"RabbitMQ has no exchange {name!r}", retryable=False) from None
-                except (AMQPError, ConnectionError, TimeoutError) as fault:
-                    self._forget()
+                except UNREACHABLE as fault:
+                    self._forget(lost=True)
                     raise BrokerError(f"RabbitMQ did not answer for exchange {name!r}: {_said(fault)}") from None
             return self._exchanges[name]
 
@@ -84,10 +87,12 @@ class RabbitBroker:
         if self._channel is not None and not self._channel.is_closed:
             return self._channel
         try:
+            if self._lost:  # it may not know yet that it is closed
+                await self._close_connection()
             if self._connection is None or self._connection.is_closed:
                 self._connection = await self._connect()
-            self._channel = await self._connection.channel(publisher_confirms=True)
-        except (AMQPError, ConnectionError, TimeoutError, OSError) as fault:
+            self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        except UNREACHABLE as fault:
             await self._close_connection()
             where = f"{self._options.host}:{self._options.port}"
             raise BrokerError(f"RabbitMQ at {where} cannot be reached: {_said(fault)}") from None
@@ -108,10 +113,11 @@ class RabbitBroker:
             timeout=options.timeout_s,
         )
 
-    def _forget(self) -> None:
-        """The next message opens a channel anew: one that had a fault is closed by the broker."""
+    def _forget(self, *, lost: bool = False) -> None:
+        """The next message opens a channel anew, since one that had a fault is closed. `lost`: the connection too."""
         self._channel = None
         self._exchanges = {}
+        self._lost = self._lost or lost
 
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:  # noqa: ARG002
         async with self._opening:
@@ -131,10 +137,10 @@ class RabbitBroker:
             return None
         except ChannelNotFoundEntity:
             raise BrokerError(f"RabbitMQ has no queue {source!r}", retryable=False) from None
-        except (AMQPError, ConnectionError) as fault:
+        except UNREACHABLE as fault:
             raise BrokerError(f"RabbitMQ stopped delivering from {source!r}: {_said(fault)}") from None
         finally:
-            with suppress(AMQPError, ConnectionError):
+            with suppress(*UNREACHABLE):
                 await channel.close()
 
     async def aclose(self) -> None:
@@ -142,9 +148,9 @@ class RabbitBroker:
         await self._close_connection()
 
     async def _close_connection(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._lost = self._connection, None, False
         if connection is not None:
-            with suppress(AMQPConnectionError, ConnectionError, RuntimeError):
+            with suppress(*UNREACHABLE):
                 await connection.close()
 
 

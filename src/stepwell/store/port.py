@@ -417,7 +417,9 @@ class Deliveries(Protocol):
         """How many there are, counted up to `at_most`; the query's place and limit do not matter."""
 
     async def prune_deliveries(self, created_before: float, keep: int, limit: int) -> int:
-        """Delete up to `limit` ended deliveries per endpoint: older ones, and all but the newest `keep`; how many."""
+        """Delete up to `limit` ended deliveries: old ones, and all but the newest `keep` of an endpoint and status;
+        how many.
+        """
 
     async def drop_deliveries(self, endpoint: str, limit: int) -> int:
         """Delete up to `limit` deliveries of an endpoint, whatever their status; how many."""

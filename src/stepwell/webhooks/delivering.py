@@ -35,7 +35,8 @@ LONGEST_REST_S: Final = 60.0
 IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.02
 PRUNE_EVERY_S: Final = 60.0
-PRUNE_PAGE: Final = 1_000
+PRUNE_MORE_S: Final = 0.1
+PRUNE_PAGE: Final = 500
 GIVE_UP_PAGE: Final = 1_000
 KEPT_ATTEMPTS: Final = 20
 
@@ -91,12 +92,14 @@ class DeliverWebhooks:
         await self._settle()
         if now >= self._prune_at:
             pruned = await self._store.prune_deliveries(now - self._keep_s, self._keep, PRUNE_PAGE)
-            self._prune_at = now + (IDLE_S if pruned else PRUNE_EVERY_S)
-        next_at = now + IDLE_S
+            self._prune_at = now + (PRUNE_MORE_S if pruned == PRUNE_PAGE else PRUNE_EVERY_S)
+        next_at = min(now + IDLE_S, self._prune_at)
         waiting = await self._store.waiting_endpoints()
         for name, due_at in sorted(waiting, key=lambda one: (self._flights[one[0]], one[1])):  # a share for each
             due_at = max(due_at, self._resting.get(name, 0.0))
-            if due_at <= now:
+            if not is_callbacks(name) and not await self._is_on(name):
+                next_at = now
+            elif due_at <= now:
                 await self._begin(name, now)
             else:
                 next_at = min(next_at, due_at)
@@ -116,6 +119,17 @@ class DeliverWebhooks:
 
     # --- what is due ------------------------------------------------------------------------------------------------
 
+    async def _is_on(self, name: str) -> bool:
+        """Whether an endpoint wants its deliveries. One that is switched off gives them up, one that is gone drops
+        them, page by page.
+        """
+        endpoint = await self._directory.find(name)
+        if endpoint is None:
+            await self._store.drop_deliveries(name, GIVE_UP_PAGE)
+        elif not endpoint.enabled:
+            await self._store.fail_deliveries(name, GIVE_UP_PAGE)
+        return endpoint is not None and endpoint.enabled
+
     async def _begin(self, name: str, now: float) -> None:
         """Begin as many of an endpoint's due deliveries as may be in flight."""
         most = CALLBACKS_AT_ONCE if is_callbacks(name) else PER_ENDPOINT
@@ -126,10 +140,6 @@ class DeliverWebhooks:
             return
         endpoint = await self._directory.find(name)
         if endpoint is None:
-            await self._store.drop_deliveries(name, GIVE_UP_PAGE)
-            return
-        if not endpoint.enabled:
-            await self._store.fail_deliveries(name, GIVE_UP_PAGE)
             return
         due = await self._store.due_deliveries(name, now, free + self._flights[name])
         for delivery in [one for one in due if one.id not in self._flying][:free]:
@@ -202,8 +212,6 @@ class DeliverWebhooks:
                 return
         log.warning("webhook.endpoint_disabled", endpoint=endpoint.id, reason=reason)
         await self._directory.disable(endpoint, reason)
-        while await self._store.fail_deliveries(endpoint.id, GIVE_UP_PAGE) == GIVE_UP_PAGE:
-            pass
 
     async def _settle(self) -> None:
         """Write what became of deliveries, all at once; only then may they be in flight again."""

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import stepwell
-from stepwell.core.principal import Scope
 from stepwell.doors.agents.webhook_wire import EventPattern
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.store.port import Record
@@ -319,16 +318,9 @@ async def test_endpoints_come_in_pages(door: Door, box: Mailbox) -> None:
 # --- whose they are -------------------------------------------------------------------------------------------------
 
 
-async def key_of(app: stepwell.App, owner: str, *scopes: Scope) -> str:
-    key, text = new_key(owner, now=app.engine.clock.now(), scopes=scopes or ("read", "write"))
-    await ApiKeys(app.engine.store, row=Record).create(key)
-    return text
-
-
 async def test_everything_of_an_endpoint_is_its_owners_alone(app: stepwell.App, box: Mailbox) -> None:
     async with open_door(app) as door:
-        anna = door.acting(**{"x-api-key": await key_of(app, "anna")})
-        bert = door.acting(**{"x-api-key": await key_of(app, "bert")})
+        anna, bert = await door.of("anna"), await door.of("bert")
         hook = await added(anna, box, "workflow.run.completed")
         await bert.ended(await bert.start(NOW))
         mine = await anna.start(NOW)
@@ -356,7 +348,9 @@ async def test_everything_of_an_endpoint_is_its_owners_alone(app: stepwell.App, 
 
 async def test_reading_needs_read_and_changing_needs_write(app: stepwell.App, box: Mailbox) -> None:
     async with open_door(app) as door:
-        reader = door.acting(**{"x-api-key": await key_of(app, "anna", "read")})
+        key, text = new_key("reader", now=app.engine.clock.now(), scopes=("read",))
+        await ApiKeys(app.engine.store, row=Record).create(key)
+        reader = Door(app, door.client, **{"x-api-key": text})
         assert (await reader.get(HOOKS))["data"] == []
         answer = await reader.send("POST", HOOKS, {"url": box.url, "events": ["*"]})
         assert answer.status_code == 403

@@ -1,5 +1,5 @@
-"""Plans in a real engine on virtual time: functions for them to call, an endpoint elsewhere, a model that says what it
-is told, and templates written in a few words.
+"""Plans in a real engine on virtual time: functions for them to call, an endpoint elsewhere, a model that says what
+it is told, and templates written in a few words.
 """
 
 import asyncio
@@ -124,15 +124,15 @@ class Calls:
         return {"it": secret, "long": f"<{secret}>"}
 
 
-def function(key: str, name: str = "echo", **rest: Any) -> dict[str, Any]:
+def function(key: str, call: str = "echo", /, **rest: Any) -> dict[str, Any]:
     """A step that calls a function; what is no key of a step is an argument."""
     keys = ("depends_on", "retry", "timeout_seconds", "heartbeat_timeout_seconds", "on_error", "when")
-    keys += ("output_schema", "compensate", "name")
+    keys += ("output_schema", "compensate")
     step = {one: rest.pop(one) for one in keys if one in rest}
-    return {"key": key, "type": "task", "config": {"action": "function", "function": name, "args": rest}, **step}
+    return {"key": key, "type": "task", "config": {"action": "function", "function": call, "args": rest}, **step}
 
 
-def work(key: str, **rest: Any) -> dict[str, Any]:
+def work(key: str, /, **rest: Any) -> dict[str, Any]:
     """A step that works under its own name."""
     step = function(key, "work", **rest)
     step["config"]["args"].setdefault("name", key)

@@ -108,16 +108,16 @@ class Definition(DefinitionSummary, frozen=True, kw_only=True):
 class DefinitionAnswer(Shape, frozen=True, kw_only=True):
     """One definition."""
 
-    workflow: Definition
     success: Literal[True] = True
+    workflow: Definition
 
 
 class DefinitionList(Shape, frozen=True, kw_only=True):
     """A page of definitions, newest first."""
 
+    success: Literal[True] = True
     workflows: list[DefinitionSummary]
     pagination: Pagination
-    success: Literal[True] = True
 
 
 class VersionShown(Shape, frozen=True, kw_only=True):
@@ -133,15 +133,15 @@ class VersionShown(Shape, frozen=True, kw_only=True):
 class VersionList(Shape, frozen=True, kw_only=True):
     """All versions, newest first."""
 
-    versions: list[VersionShown]
     success: Literal[True] = True
+    versions: list[VersionShown]
 
 
 class ScheduleAnswer(Shape, frozen=True, kw_only=True):
     """A schedule, or none."""
 
-    schedule: ScheduleShown | None
     success: Literal[True] = True
+    schedule: ScheduleShown | None
 
 
 class UpcomingRun(Shape, frozen=True, kw_only=True):
@@ -153,9 +153,9 @@ class UpcomingRun(Shape, frozen=True, kw_only=True):
 class UpcomingRuns(Shape, frozen=True, kw_only=True):
     """The next firings; none while the schedule is paused."""
 
+    success: Literal[True] = True
     upcoming_runs: list[UpcomingRun]
     timezone: str | None
-    success: Literal[True] = True
 
 
 class Deleted(Shape, frozen=True, kw_only=True):

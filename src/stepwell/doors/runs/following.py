@@ -22,10 +22,10 @@ ActivityStatus = Literal["running", "waiting", "completed", "failed", "cancelled
 
 _HEAD: Final = re.compile(r"[^/@~^]+")
 _ITEM: Final = re.compile(r"@(\d+)/(.+)", re.DOTALL)
+_ITEMS: Final = re.compile(r"@\d+/")
 _FRAME: Final = re.compile(r"~(\d+)")
 _ASIDE: Final = ("/delay", "/timeout/after")
 _ONE_STEP: Final = ("task", "wait", "approval")
-_OPENINGS: Final = (h.TimerSet, h.SignalAwaited, h.ApprovalRequested, h.ChildStarted)
 _CLOSINGS: Final = (
     h.StepCompleted, h.StepFailed, h.TimerFired, h.WaitExpired, h.ChildEnded, h.ApprovalDecided,
     h.SignalAwaited, h.SignalReceived, h.ChildStarted,
@@ -56,6 +56,18 @@ class _Now(msgspec.Struct, kw_only=True):
         return self.status in ("running", "waiting")
 
 
+class _Outlined(msgspec.Struct, frozen=True):
+    """A step of an outline, with those inside it by key."""
+
+    name: str
+    type: str
+    steps: dict[str, "_Outlined"]
+
+
+def _indexed(outline: Sequence[StepOutline]) -> dict[str, _Outlined]:
+    return {step.key: _Outlined(step.name, step.type, _indexed(step.steps)) for step in outline}
+
+
 class _Place(msgspec.Struct, frozen=True):
     """The step that a key of the history belongs to; `type` is "" without an outline."""
 
@@ -73,7 +85,7 @@ class Follower:
 
     def __init__(self, outline: Sequence[StepOutline] = (), hiding: Hiding | None = None) -> None:
         self.state = State()
-        self.outline = outline
+        self.outline = _indexed(outline)
         self._hiding = hiding
         self._steps: dict[str, _Now] = {}
         self._open: dict[str, None] = {}
@@ -98,8 +110,12 @@ class Follower:
             case _:
                 found = []
         if isinstance(event, _CLOSINGS):
-            found += self._closed()
+            found += self._closed(list(self._open) if isinstance(event, h.SignalReceived) else [event.key])
         return found
+
+    def change_outline(self, outline: Sequence[StepOutline]) -> None:
+        """A retry put another version of the definition in place."""
+        self.outline = _indexed(outline)
 
     def attempt_of(self, key: str, attempt: int) -> tuple[str, int]:
         """The step, and the number of its attempt, that an attempt of the history belongs to."""
@@ -109,6 +125,10 @@ class Follower:
         now = self._steps.get(place.key)
         return place.key, attempt if place.is_one or now is None else now.attempt
 
+    def shown(self, error: Problem) -> Problem:
+        """A failure without secrets."""
+        return error if self._hiding is None else self._hiding.problem(error)
+
     # --- places -----------------------------------------------------------------------------------------------------
 
     def _place(self, key: str) -> _Place | None:
@@ -117,15 +137,12 @@ class Follower:
             step = self.state.steps.get(key)
             return _Place(key, step.name if step is not None else "", "")
         prefix, rest, steps = "", key, self.outline
-        while True:
-            head = _HEAD.match(rest)
-            found = next((step for step in steps if head is not None and step.key == head[0]), None)
-            if head is None or found is None:
-                return None
+        while (head := _HEAD.match(rest)) is not None and (found := steps.get(head[0])) is not None:
             inner = _ITEM.fullmatch(rest, head.end())
             if inner is None or not found.steps:
-                return _Place(prefix + found.key, found.name, found.type)
-            prefix, rest, steps = f"{prefix}{found.key}@{inner[1]}/", inner[2], found.steps
+                return _Place(prefix + head[0], found.name, found.type)
+            prefix, rest, steps = f"{prefix}{head[0]}@{inner[1]}/", inner[2], found.steps
+        return None
 
     def _now(self, place: _Place) -> _Now:
         return self._steps.setdefault(place.key, _Now(name=place.name))
@@ -134,21 +151,15 @@ class Follower:
 
     def _begun(self, key: str, status: ActivityStatus) -> list[Change]:
         self._open[key] = None
-        return [change for place, is_inner in self._around(key) for change in self._begun_at(place, key, status, is_inner)]
-
-    def _around(self, key: str) -> list[tuple[_Place, bool]]:
-        """The step of a key, and the `foreach` steps around it (for which it is something inside)."""
         place = self._place(key)
         if place is None:
             return []
-        outer = []
-        for found in re.finditer(r"@\d+/", place.key):
-            around = self._place(place.key[: found.start()])
-            if around is not None:
-                outer.append((around, True))
-        return [*outer, (place, False)]
+        outer = (self._place(place.key[: item.start()]) for item in _ITEMS.finditer(place.key))
+        around = [change for one in outer if one is not None for change in self._begun_at(one, key, "running")]
+        return [*around, *self._begun_at(place, key, status)]
 
-    def _begun_at(self, place: _Place, key: str, status: ActivityStatus, is_inner: bool) -> list[Change]:
+    def _begun_at(self, place: _Place, key: str, status: ActivityStatus) -> list[Change]:
+        """`place` is the step itself, or a `foreach` around it, which begins with the first thing inside."""
         now = self._now(place)
         if place.is_one:
             if key != place.key:
@@ -159,8 +170,8 @@ class Follower:
         if key.endswith(_ASIDE):
             return []
         number = _FRAME.match(key, len(place.key))
-        frame = (self.state.generation, int(number[1]) if number is not None and not is_inner else 1)
-        if now.is_open and (is_inner or now.frame == frame):
+        frame = (self.state.generation, int(number[1]) if number is not None else 1)
+        if now.is_open and now.frame == frame:
             return []
         now.frame = frame
         now.attempt += 1
@@ -172,12 +183,14 @@ class Follower:
             return []
         return [self._to(place, self._now(place), "failed", error)]
 
-    def _closed(self) -> list[Change]:
-        """The steps of the history that are closed since the last event."""
+    def _closed(self, keys: Sequence[str]) -> list[Change]:
+        """Of these steps of the history, those that the last event has closed."""
         found: list[Change] = []
-        for key in [key for key in self._open if self.state.steps[key].closed_seq == self.state.seq]:
-            del self._open[key]
+        for key in keys:
             step, place = self.state.steps[key], self._place(key)
+            if step.closed_seq != self.state.seq:
+                continue
+            self._open.pop(key, None)
             if place is None or step.status is StepStatus.CANCELLED:
                 continue
             own = key == place.key if place.is_one else place.type == "subworkflow" and self._is_main(place, key)
@@ -230,5 +243,5 @@ class Follower:
 
     def _to(self, place: _Place, now: _Now, status: ActivityStatus, error: Problem | None = None) -> Change:
         now.status = status
-        shown = error if error is None or self._hiding is None else self._hiding.problem(error)
+        shown = None if error is None else self.shown(error)
         return Change(key=place.key, name=now.name, attempt=now.attempt, status=status, error=shown)

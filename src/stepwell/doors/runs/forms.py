@@ -4,7 +4,7 @@ Submitting one decides the approval behind it, by the same rules as every other 
 """
 
 import html
-from typing import Any, Final
+from typing import Final
 
 from stepwell.core.approvals import OWNER_ROLE, ROLE
 from stepwell.core.errors import ProgramError
@@ -13,7 +13,7 @@ from stepwell.core.state import StepKind
 from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply, instant
 from stepwell.doors.runs.api import FORMS, api
 from stepwell.doors.runs.mapping import activity_id, pagination, run_of
-from stepwell.doors.runs.reading import created_of, plan_by_digest
+from stepwell.doors.runs.reading import plan_by_digest
 from stepwell.doors.runs.wire import FormAnswer, FormList, FormQuery, RunAnswer, SubmitRequest, UserForm
 from stepwell.programs.flow.nodes.validation import DataCheck
 from stepwell.store.port import ApprovalQuery, ApprovalRow

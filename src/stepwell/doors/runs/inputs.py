@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from stepwell.doors.kit import Fault, InvalidRequestError
 from stepwell.doors.runs.wire import MASK, InputValue
 from stepwell.files import FileReference
@@ -42,15 +44,17 @@ def run_input(
 
 
 def shown_inputs(plan: Plan | None, input: Any) -> list[InputValue]:
-    """The inputs of a run as a list, secrets masked: those declared first, in their order."""
+    """The inputs that a run uses as a list, secrets masked: those declared first, in their order."""
     if input is None:
         return []
     if not isinstance(input, Mapping):
         return [InputValue(name="input", type=_type_of(input), value=input)]
     declared = {variable.name: variable for variable in plan.variables} if plan is not None else {}
-    names = [name for name in declared if name in input]
-    names += [name for name in input if name not in declared and name != ENV_INPUT]
-    return [_shown(name, declared.get(name), input[name]) for name in names]
+    used = {name: variable.default for name, variable in declared.items() if variable.default is not UNSET}
+    given = {name: value for name, value in input.items() if name != ENV_INPUT}
+    used |= {name: value for name, value in given.items() if value is not None or name not in used}
+    names = [name for name in declared if name in used] + [name for name in used if name not in declared]
+    return [_shown(name, declared.get(name), used[name]) for name in names]
 
 
 def _shown(name: str, variable: Variable | None, value: Any) -> InputValue:

@@ -73,7 +73,7 @@ def _reason(view: RunView) -> str | None:
 
 def text_of(error: Problem | None) -> str | None:
     """What people read of a failure."""
-    return None if error is None else str(error)
+    return None if error is None else error.detail or error.title or error.type
 
 
 # --- activity runs --------------------------------------------------------------------------------------------------

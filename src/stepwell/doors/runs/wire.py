@@ -42,9 +42,9 @@ class Detail(Shape, frozen=True, kw_only=True):
 class Failure(Shape, frozen=True, kw_only=True):
     """The body of every refusal. `details` has one entry for each thing that is wrong with a request."""
 
+    success: Literal[False] = False
     error: str
     details: list[Detail] | str
-    success: Literal[False] = False
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -107,8 +107,8 @@ class Run(RunSummary, frozen=True, kw_only=True):
 class RunAnswer(Shape, frozen=True, kw_only=True):
     """One run."""
 
-    workflow_run: Run
     success: Literal[True] = True
+    workflow_run: Run
 
 
 class Executed(Shape, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,9 +140,9 @@ class Pagination(Shape, frozen=True, kw_only=True):
 class RunList(Shape, frozen=True, kw_only=True):
     """A page of runs, newest first."""
 
+    success: Literal[True] = True
     workflow_runs: list[RunSummary]
     pagination: Pagination
-    success: Literal[True] = True
 
 
 class Counts(Shape, frozen=True, kw_only=True):
@@ -159,10 +159,10 @@ class Counts(Shape, frozen=True, kw_only=True):
 class Dashboard(Shape, frozen=True, kw_only=True):
     """How many runs of a workflow there are."""
 
+    success: Literal[True] = True
     workflow_id: Id
     total: int
     counts: Counts
-    success: Literal[True] = True
 
 
 class CancelRequest(Request, frozen=True, kw_only=True):
@@ -195,9 +195,9 @@ class CancelSummary(msgspec.Struct, frozen=True, kw_only=True):
 class CancelAnswer(Shape, frozen=True, kw_only=True):
     """One outcome per run, in the order in which they were named."""
 
+    success: Literal[True] = True
     results: list[CancelOutcome]
     summary: CancelSummary
-    success: Literal[True] = True
 
 
 # --- human review ---------------------------------------------------------------------------------------------------
@@ -227,16 +227,16 @@ class UserForm(Shape, frozen=True, kw_only=True):
 class FormList(Shape, frozen=True, kw_only=True):
     """A page of forms, newest first."""
 
+    success: Literal[True] = True
     user_forms: list[UserForm]
     pagination: Pagination
-    success: Literal[True] = True
 
 
 class FormAnswer(Shape, frozen=True, kw_only=True):
     """One form."""
 
-    user_form: UserForm
     success: Literal[True] = True
+    user_form: UserForm
 
 
 class SubmitRequest(Request, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ class _Checker:
         """Whether all the steps that one waits for, or chooses, are in its list."""
         found = [
             self._names_step(name, f"{step.at}/{self._words.depends_on}/{place}", step, steps)
-            for place, name in enumerate(step.depends_on)
+            for place, name in enumerate(step.depends_on or ())
         ]
         if isinstance(step.action, m.Condition):
             config = f"{step.at}/{self._words.config}"

@@ -1,8 +1,8 @@
 """The order of the steps of one list: what each waits for, and what an error or a condition leaves out. Pure.
 
-Without any `depends_on` each step waits for the one before it. A step that a condition names waits for that condition
-too. A goto skips what lies between its step and its target: all that waits for the step, but for the target and what
-waits for that.
+When no step says what it depends on each waits for the one before it. A step that a condition names waits for that
+condition too. A goto skips what lies between its step and its target: all that waits for the step, but for the target
+and what waits for that.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def gotos(step: PlanStep) -> Iterator[str]:
 
 
 def in_list_order(steps: Sequence[PlanStep]) -> bool:
-    return not any(step.depends_on for step in steps)
+    return all(step.depends_on is None for step in steps)
 
 
 def _governing(steps: Sequence[PlanStep]) -> Mapping[str, list[tuple[str, bool]]]:
@@ -67,7 +67,7 @@ def _after(
         return {step.key: chain.get(step.key, ()) for step in steps}
     return {
         step.key: tuple(
-            dict.fromkeys((*step.depends_on, *(condition for condition, _ in governing.get(step.key, ()))))
+            dict.fromkeys((*(step.depends_on or ()), *(condition for condition, _ in governing.get(step.key, ()))))
         )
         for step in steps
     }

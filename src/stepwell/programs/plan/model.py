@@ -213,7 +213,8 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     at: str
     action: Action
-    depends_on: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] | None = None
+    """None: the document does not say. An empty list says that it waits for nothing."""
     retry: RetryPolicy | None = None
     """None: a function's own policy, else one attempt."""
     retry_on: tuple[str, ...] | None = None
@@ -233,7 +234,7 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole plan. Without any `depends_on` the steps run in the order of the list.
+    """A whole plan. When no step says what it depends on they run in the order of the list.
 
     `output` UNSET: the output of the last step in the list that completed.
     """

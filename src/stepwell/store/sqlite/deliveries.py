@@ -38,7 +38,7 @@ def list_deliveries(connection: apsw.Connection, query: DeliveryQuery) -> list[D
     ranges, values = _ranges(query)
     rows = connection.execute(
         "SELECT id, status, due_at, shown FROM delivery WHERE id IN "
-        f"(SELECT id FROM ({ranges}) ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY id DESC",
+        f"(SELECT id FROM ({ranges} ORDER BY id DESC) LIMIT ? OFFSET ?) ORDER BY id DESC",
         (*values, query.limit, query.offset),
     )
     return [from_row(*row) for row in rows]
@@ -59,10 +59,13 @@ def _ranges(query: DeliveryQuery) -> tuple[str, list[Any]]:
     return " UNION ALL ".join([one] * len(statuses)), [v for s in statuses for v in (query.endpoint, s, below)]
 
 
-def prune(connection: apsw.Connection, created_before: float, keep: int, limit: int) -> int:
-    """Delete ended deliveries that are old, or too many of one endpoint and status; how many."""
+def superfluous(connection: apsw.Connection, created_before: float, keep: int, limit: int) -> list[int]:
+    """Numbers of ended deliveries that are old, or too many of one endpoint and status."""
     sql = statements("sqlite")
-    before = connection.total_changes()
+    found: list[int] = []
     for endpoint, status in list(connection.execute(sql["ended_endpoints"])):
-        connection.execute(sql["prune_deliveries"], (endpoint, status, created_before, keep, limit))
-    return connection.total_changes() - before
+        values = (endpoint, status, created_before, keep, limit - len(found))
+        found += [number for (number,) in connection.execute(sql["superfluous_deliveries"], values)]
+        if len(found) >= limit:
+            break
+    return found

@@ -330,9 +330,9 @@ class SqliteStore:
         return await self._query(lambda connection: deliveries.count_deliveries(connection, query, at_most))
 
     async def prune_deliveries(self, created_before: float, keep: int, limit: int) -> int:
-        return await self._on_writer(
-            self._in_transaction, lambda connection: deliveries.prune(connection, created_before, keep, limit)
-        )
+        # Found by a reader: counting what is to be kept must not hold up commits.
+        found = await self._query(lambda c: deliveries.superfluous(c, created_before, keep, limit))
+        return await self._write("drop_delivery", [(number,) for number in found]) if found else 0
 
     async def drop_deliveries(self, endpoint: str, limit: int) -> int:
         return await self._write("drop_deliveries", [(endpoint, limit)])

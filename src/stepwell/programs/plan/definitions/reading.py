@@ -138,13 +138,14 @@ def _stand_in(value: Any, at: str) -> m.PlanStep | None:
     """A step that is not right, as far as others depend on it."""
     if not isinstance(value, dict):
         return None
-    id, name, depends_on = value.get("id"), value.get("name"), value.get("dependsOn") or []
+    id, name, depends_on = value.get("id"), value.get("name"), value.get("dependsOn")
     key = slug(name) if id is None and isinstance(name, str) else id
-    if not isinstance(key, str) or not key or not isinstance(depends_on, list):
+    if not isinstance(key, str) or not key or not isinstance(depends_on, list | None):
         return None
-    if not all(isinstance(one, str) for one in depends_on):
+    if not all(isinstance(one, str) for one in depends_on or ()):
         return None
-    return m.PlanStep(key=key, name=key, at=at, action=m.Wait(seconds=0), depends_on=tuple(depends_on))
+    waits_for = None if depends_on is None else tuple(depends_on)
+    return m.PlanStep(key=key, name=key, at=at, action=m.Wait(seconds=0), depends_on=waits_for)
 
 
 def _policy(retry: wire.Retry) -> RetryPolicy:

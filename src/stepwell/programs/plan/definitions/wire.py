@@ -66,7 +66,7 @@ class Step(Part, frozen=True, kw_only=True):
     name: str | None = None
     service: str | None = None
     action: str | None = None
-    depends_on: Texts = field(name="dependsOn", default=())
+    depends_on: Texts | None = field(name="dependsOn", default=None)
     inputs: Any = field(default_factory=dict)
     condition: str | None = None
     retry: Annotated[Retry, part(Retry)] | None = None

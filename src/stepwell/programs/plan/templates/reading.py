@@ -123,13 +123,14 @@ def _stand_in(value: Any, at: str) -> m.PlanStep | None:
     """A step that is not right, as far as others depend on it."""
     if not isinstance(value, dict):
         return None
-    key, name, depends_on = value.get("key"), value.get("name"), value.get("depends_on") or []
+    key, name, depends_on = value.get("key"), value.get("name"), value.get("depends_on")
     key = slug(name) if key is None and isinstance(name, str) else key
-    if not isinstance(key, str) or not key or not isinstance(depends_on, list):
+    if not isinstance(key, str) or not key or not isinstance(depends_on, list | None):
         return None
-    if not all(isinstance(one, str) for one in depends_on):
+    if not all(isinstance(one, str) for one in depends_on or ()):
         return None
-    return m.PlanStep(key=key, name=key, at=at, action=m.Wait(seconds=0), depends_on=tuple(depends_on))
+    waits_for = None if depends_on is None else tuple(depends_on)
+    return m.PlanStep(key=key, name=key, at=at, action=m.Wait(seconds=0), depends_on=waits_for)
 
 
 def slug(name: str) -> str:

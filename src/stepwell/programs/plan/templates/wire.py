@@ -91,7 +91,7 @@ class Step(Part, frozen=True, kw_only=True):
     type: Literal["task", "wait", "approval", "callback", "condition", "foreach", "subworkflow", "agent"]
     key: str | None = None
     name: str | None = None
-    depends_on: Texts = ()
+    depends_on: Texts | None = None
     config: Any = None
     retry: Annotated[Retry, part(Retry)] | None = None
     timeout_seconds: Seconds | None = None

@@ -1,0 +1,278 @@
+"""Whatever belongs to ada does not exist for eve: every route that the server documents, every kind of id.
+
+The routes are read from the generated OpenAPI document: a new one fails here until it says whose ids it takes.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import pytest_asyncio
+
+import stepwell
+from stepwell.core.principal import Scope
+from stepwell.engine.ids import workflow_uuid
+from stepwell.security.keys import ApiKeys, new_key
+from stepwell.settings import Settings
+from stepwell.store.port import Record
+
+from .served import served
+
+Json = dict[str, Any]
+Route = tuple[str, str]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MARK = "only-ada-knows"
+"""Stands in everything that ada makes."""
+DAILY: Json = {"type": "recurring", "cron": "0 3 * * *"}
+ASK: Json = {"key": "review", "type": "approval", "config": {"prompt": MARK}}
+TEMPLATE: Json = {"name": f"{MARK} template", "steps": [ASK], "additional_variables": True}
+DEFINITION: Json = {
+    "name": f"{MARK} definition",
+    "inputs": [{"name": "paper", "type": "file", "required": False}],
+    "steps": [{"key": "review", "type": "human_review", "inputs": {"prompt": MARK}}],
+}
+PIPELINE: Json = {
+    "id": f"{MARK}-wf",
+    "messageType": "kafka",
+    "producerName": "none",
+    "topic": "t",
+    "pipeline": [{"stage": "a", "source": "none", "emit": True, "set": {"x": MARK}}],
+}
+SCHEMA: Json = {"id": f"{MARK}-schema", "type": "json", "schema": '{"type": "object"}'}
+CONNECTOR: Json = {"type": "kafka", "name": f"{MARK}-broker", "bootstrapServers": "127.0.0.1:1"}
+
+PUBLIC = {
+    *("/health", "/llama/health", "/openapi.json", "/openapi/{door}.json", "/docs"),  # the same for everybody
+    *("/ready", "/metrics"),  # totals of one's own runs: tests/security/test_served.py
+    *("/api/v1/workflow-callbacks", "/api/v1/workflow-callbacks/{token}"),  # the token is the credential
+}
+IDS = {
+    "/api/v1/workflows/{id}": "run",
+    "/api/v1/workflows/{id}/approvals/{approval_id}": "approval",
+    "/api/v1/approvals/{id}": "approval",
+    "/api/v1/workflow-templates/{id}": "template",
+    "/api/v1/workflow-templates/{id}/versions/{version}": "template_version",
+    "/api/v1/webhooks/{id}": "webhook",
+    "/api/v1/webhooks/{id}/deliveries/{delivery_id}": "delivery",
+    "/api/v1/workflow-definitions/{id}": "definition",
+    "/api/v1/workflow-definitions/{id}/versions/{version_id}": "definition_version",
+    "/api/v1/workflow-runs/{run_id}": "execution",
+    "/api/v1/workflow-runs/{run_id}/files/{object_id}": "file",
+    "/api/v1/workflow-runs/dashboard/{workflow_id}": "definition",
+    "/api/v1/user-forms/{form_id}": "form",
+    "/api/v1/cloudevents/{run_id}": "run",
+    "/api/schemas/{id}": "schema",
+    "/api/workflows/{id}": "pipeline",
+    **{
+        f"{prefix}/connectors/configurations/{part}": kind
+        for prefix in ("", "/api", "/api/db")
+        for part, kind in (
+            ("{type}", "source_type" if prefix == "/api/db" else "connector_type"),
+            ("{type}/{name}", "source" if prefix == "/api/db" else "connector"),
+        )
+    },
+    **{f"{prefix}/engine/runs/{{run_id}}": "pipeline_run" for prefix in ("", "/api")},
+}
+"""Path up to a parameter to the kind of id it takes."""
+
+
+class World:
+    """A server, two people, and the ids of all that ada has."""
+
+    def __init__(self, app: stepwell.App, client: httpx.AsyncClient) -> None:
+        self.app = app
+        self.client = client
+        self.keys: dict[str, str] = {}
+        self.ids: dict[str, str] = {"template_version": "1"}
+        self.before: dict[str, str] = {}
+
+    async def person(self, name: str, *scopes: Scope) -> None:
+        key, text = new_key(name, now=self.app.engine.clock.now(), scopes=scopes or ("read", "write"))
+        await ApiKeys(self.app.engine.store, row=Record).create(key)
+        self.keys[name] = text
+
+    async def ask(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer; of a stream its beginning only."""
+        headers = {"X-API-Key": self.keys[who], **options.pop("headers", {})}
+        async with self.client.stream(method, path, headers=headers, **options) as answer:
+            if "event-stream" not in answer.headers.get("content-type", ""):
+                await answer.aread()
+            return answer
+
+    async def made(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """What ada is answered."""
+        answer = await self.ask("ada", method, path, **({} if body is None else {"json": body}), **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def path(self, template: str) -> str:
+        """A path with ada's ids in it."""
+
+        def id_of(found: re.Match[str]) -> str:
+            place = template[: found.end()]
+            assert place in IDS, f"whose id stands at the end of {place}? say so in IDS"
+            return self.ids[IDS[place]]
+
+        return re.sub(r"\{\w+\}", id_of, template)
+
+    def body(self, method: str, path: str) -> Any:
+        """A body that nothing is wrong with, where a route needs one."""
+        prefix = "/api/v1/workflow-definitions/{id}"
+        bodies: dict[Route, Any] = {
+            ("POST", "/api/v1/workflows/{id}/rollback"): {"snapshot_id": self.ids["snapshot"]},
+            ("PUT", "/api/v1/workflow-templates/{id}"): TEMPLATE,
+            ("PUT", prefix): DEFINITION,
+            ("POST", f"{prefix}/envs"): {"envs": {}},
+            ("PUT", f"{prefix}/schedule"): DAILY,
+            ("POST", "/api/v1/user-forms/{form_id}/submit"): {"action": "approve"},
+            ("PUT", "/api/workflows/{id}"): PIPELINE,
+            ("POST", "/api/schemas/{id}"): SCHEMA,
+            ("PUT", "/api/schemas/{id}"): SCHEMA,
+        }
+        return bodies.get((method, path), {} if method in ("POST", "PATCH") else None)
+
+    async def probe(self, who: str, method: str, path: str) -> httpx.Response:
+        body = self.body(method, path)
+        return await self.ask(who, method, self.path(path), **({} if body is None else {"json": body}))
+
+
+# --- what ada has ---------------------------------------------------------------------------------------------------
+
+
+async def _agents(world: World) -> None:
+    ids = world.ids
+    ids["template"] = (await world.made("POST", "/api/v1/workflow-templates", TEMPLATE))["id"]
+    await world.made("POST", f"/api/v1/workflow-templates/{ids['template']}/publish")
+    order = {"template_id": ids["template"], "input": {"note": MARK}, "metadata": {"note": MARK}}
+    ids["run"] = (await world.made("POST", "/api/v1/workflows", order))["id"]
+    ids["approval"] = await _approval(world, ids["run"])
+    ids["snapshot"] = (await world.made("POST", f"/api/v1/workflows/{ids['run']}/snapshots", {"label": MARK}))["id"]
+    hook = {"url": "http://127.0.0.1:1/hook", "events": ["*"], "description": MARK}
+    ids["webhook"] = (await world.made("POST", "/api/v1/webhooks", hook))["id"]
+    ids["delivery"] = (await world.made("POST", f"/api/v1/webhooks/{ids['webhook']}/test"))["id"]
+
+
+async def _approval(world: World, run_id: str) -> str:
+    """What a run asks, once it does."""
+    async with asyncio.timeout(20):
+        async for seen in world.app.engine.watch(run_id):
+            if seen.event is not None and (view := await world.app.engine.view(run_id)).approvals:
+                return view.approvals[0].approval_id
+    raise AssertionError("the run has ended")
+
+
+async def _runs(world: World) -> None:
+    ids = world.ids
+    found = await world.made("POST", "/api/v1/workflow-definitions", DEFINITION)
+    ids["definition"] = found["workflow"]["id"]
+    ids["definition_version"] = found["workflow"]["versionId"]
+    await world.made("PUT", f"/api/v1/workflow-definitions/{ids['definition']}/schedule", DAILY)
+    form = {"data": {"workflowId": ids["definition"]}, "files": {"paper": ("paper.txt", MARK.encode())}}
+    execute = await world.ask("ada", "POST", "/api/v1/workflow-runs/execute", headers={"Prefer": "wait=0"}, **form)
+    ids["execution"] = execute.headers["x-workflow-run-id"]
+    ids["form"] = await _approval(world, ids["execution"])
+    view = await world.app.engine.view(ids["execution"])
+    ids["file"] = _object_id(view.input)
+
+
+def _object_id(value: Any) -> str:
+    found = re.search(r'"objectId":"([^"]+)"', msgspec.json.encode(value).decode())
+    assert found is not None
+    return found[1]
+
+
+async def _devset(world: World) -> None:
+    await world.made("POST", "/api/workflows", PIPELINE)
+    await world.made("POST", "/api/schemas", SCHEMA)
+    await world.made("POST", "/api/connectors/configurations", CONNECTOR)
+    source = {"type": "csv", "name": f"{MARK}-source", "path": "/nowhere.csv"}
+    await world.made("POST", "/api/db/connectors/configurations", source)
+    world.ids |= {
+        "pipeline": PIPELINE["id"],
+        "schema": SCHEMA["id"],
+        "connector_type": "kafka",
+        "connector": CONNECTOR["name"],
+        "source_type": "csv",
+        "source": source["name"],
+        "pipeline_run": (await world.made("POST", "/engine/execute", PIPELINE))["runId"],
+    }
+    await world.app.engine.result(world.ids["pipeline_run"], timeout_s=20)
+
+
+def routes(folder: Path = Path("/nowhere")) -> list[Route]:
+    """Every route that the server documents."""
+    server = stepwell.App(settings=Settings(db=f"sqlite:///{folder}/none.db")).asgi()
+    document = msgspec.json.decode(server.state.documents.whole())
+    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+
+
+ROUTES = [route for route in routes() if route[1] not in PUBLIC]
+WITH_ID = [route for route in ROUTES if "{" in route[1]]
+LISTS = [path for method, path in ROUTES if method == "GET" and "{" not in path]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("owners")
+    app = stepwell.App(settings=Settings(db=f"sqlite:///{folder}/runs.db", egress_allow=("127.0.0.1",)))
+    async with served(app.asgi()) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+        world = World(app, client)
+        await world.person("ada")
+        await world.person("eve")
+        await world.person("boss", "admin")
+        await _agents(world)
+        await _runs(world)
+        await _devset(world)
+        world.before = {path: (await world.probe("ada", "GET", path)).text for path in _read_whole()}
+        yield world
+
+
+def _read_whole() -> list[str]:
+    """What is read of ada's things, to be compared."""
+    changing = ("/stream", "/upcoming-runs", "/deliveries")
+    return [path for method, path in WITH_ID if method == "GET" and not path.endswith(changing)]
+
+
+# --- eve ------------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_routes_of_every_door() -> None:
+    assert len(WITH_ID) > 40
+    assert {path.split("/")[3] for _, path in WITH_ID if path.startswith("/api/v1/")} == {
+        *("workflows", "workflow-templates", "approvals", "webhooks", "cloudevents"),
+        *("workflow-runs", "workflow-definitions", "user-forms"),
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_ID)
+async def test_id_of_somebody_else_is_unknown(method: str, path: str, world: World) -> None:
+    found = await world.probe("eve", method, path)
+    assert (found.status_code, MARK in found.text.replace(world.path(path), "")) == (404, False), found.text
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_list_has_nothing_of_somebody_else(path: str, world: World) -> None:
+    found = await world.ask("eve", "GET", path)
+    assert found.status_code == 200
+    assert not [id for id in (MARK, *world.ids.values()) if len(id) > 8 and id in found.text]
+
+
+async def test_nothing_of_ada_has_changed(world: World) -> None:
+    for path, text in world.before.items():
+        assert (await world.probe("ada", "GET", path)).text == text, path
+
+
+async def test_ada_herself_finds_everything(world: World) -> None:
+    """Else every route above would say 404 for another reason."""
+    first = [route for route in WITH_ID if route[1].startswith("/api/v1/user-forms")]  # a form ends with its run's wait
+    last = [route for route in WITH_ID if route[0] == "DELETE"]
+    ordered = [*first, *(route for route in WITH_ID if route not in (*first, *last)), *reversed(last)]
+    found = {f"{method} {path}": (await world.probe("ada", method, path)).status_code for method, path in ordered}
+    assert not [route for route, status in found.items() if status == 404 or status >= 500]

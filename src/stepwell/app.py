@@ -50,6 +50,8 @@ from stepwell.security.egress.rules import EgressRules, check_url
 from stepwell.security.keys import ApiKeys, FirstKey
 from stepwell.security.masking import mask_access_log
 from stepwell.settings import Settings, load_settings, masked
+from stepwell.sources.port import SOURCE, SourceOptions
+from stepwell.sources.registry import SourceRegistry
 from stepwell.store.port import Record
 from stepwell.store.sqlite.store import SqliteStore, store_for
 from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
@@ -99,6 +101,7 @@ class App:
         self._jq_closed = False
         self._processes = LocalProcesses()
         self.brokers = BrokerRegistry(self._broker_options)
+        self.sources = SourceRegistry(self._source_options)
         self._token_key = b""
         self._workflows: dict[str, str] = {}
         """Name to version of the registered Python workflows."""
@@ -274,6 +277,7 @@ class App:
                 if client in self.__dict__:
                     await self.__dict__[client].aclose()
             await self.brokers.aclose()
+            await self.sources.aclose()
             await self._processes.aclose()
             await self._jq.close()
             self._jq_closed = True
@@ -359,13 +363,21 @@ class App:
         async def items_of(run_id: str, keys: Collection[str]) -> list[Any]:
             return [item.data for item in await store.stream(run_id, 0, -1) if item.key in keys]
 
-        self._broker_records = store
+        self._connection_records = store
         retry_s = self.settings.broker_retry_s
-        return PipelinePrograms(Outside(brokers=self.brokers, items_of=items_of, broker_retry_s=retry_s))
+        return PipelinePrograms(
+            Outside(brokers=self.brokers, records=self.sources, items_of=items_of, broker_retry_s=retry_s)
+        )
 
     async def _broker_options(self, type: str, name: str) -> BrokerOptions | None:
-        found = await self._broker_records.get_records(BROKER, id=f"{type}/{name}")
+        found = await self._connection_records.get_records(BROKER, id=f"{type}/{name}")
         return read_options(found[0].id, found[0].data) if found else None
+
+    async def _source_options(self, name: str) -> SourceOptions | None:
+        for record in await self._connection_records.get_records(SOURCE):
+            if record.id.partition("/")[2] == name:
+                return msgspec.convert(record.data["options"], SourceOptions)
+        return None
 
     def _new_engine(self, store: SqliteStore, only: str | None) -> Engine:
         settings = self.settings

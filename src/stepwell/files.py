@@ -20,7 +20,8 @@ from stepwell.core.errors import StepwellError, StorageUnavailableError
 
 _OBJECT: Final = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.([0-9a-f]{32})")
 _RUN: Final = re.compile(_OBJECT.pattern.partition(r"\.")[0].strip("()"))
-_SEPARATORS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
+_SEPARATORS: Final = re.compile(r"[/\\]")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 BUFFERED: Final = 256 * 1024
 """Bytes gathered before a thread writes them: a hop for every piece of the network would cost more than the write."""
 MAX_NAME: Final = 255
@@ -166,5 +167,5 @@ class Incoming:
 
 def base_name(filename: str) -> str:
     """The last part of a name, as any system writes paths, without control characters; "file" if that is nothing."""
-    last = _SEPARATORS.split(filename.strip().rstrip("/\\"))[-1].strip()
+    last = _SEPARATORS.split(_CONTROLS.sub("", filename).strip().rstrip("/\\"))[-1].strip()
     return last[:MAX_NAME] if last.strip(". ") else "file"

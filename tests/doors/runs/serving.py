@@ -70,6 +70,11 @@ class Gates:
     def open(self, name: str) -> None:
         self._open[name].set()
 
+    def open_all(self) -> None:
+        """Whoever still waits at the end of a test would keep the server from stopping."""
+        for event in self._open.values():
+            event.set()
+
 
 class House:
     """A server at work."""
@@ -155,7 +160,7 @@ def new_app(folder: Path, gates: Gates, **settings: Any) -> App:
     @app.function
     async def read(file: dict[str, Any]) -> str:
         assert app.files is not None
-        return app.files.path(file).read_text()  # noqa: ASYNC240  # small, and on this machine
+        return app.files.path(file).read_text()  # small, and on this machine
 
     @app.function
     async def host_env(name: str) -> str | None:
@@ -176,12 +181,13 @@ async def housed(folder: Path, **settings: Any) -> AsyncIterator[House]:
     """A server on a new database."""
     gates = Gates()
     app = new_app(folder, gates, **settings)
-    async with app:
-        async with (
-            served(app.asgi(), end_streams=app.engine.watchers.close) as url,
-            httpx.AsyncClient(base_url=url, timeout=20) as client,
-        ):
-            yield House(app, url, client, gates)
+    async with (
+        app,
+        served(app.asgi(), end_streams=app.engine.watchers.close) as url,
+        httpx.AsyncClient(base_url=url, timeout=20) as client,
+    ):
+        yield House(app, url, client, gates)
+        gates.open_all()
 
 
 # --- streams --------------------------------------------------------------------------------------------------------

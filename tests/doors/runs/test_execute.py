@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
 
-from .serving import NOBODY, QUICK, RUNS, House, details_of, housed, json_of, review, step
+from .serving import NOBODY, RUNS, House, details_of, housed, json_of, review, step
 
 SUM: dict[str, Any] = {
     "name": "Sum",
@@ -303,11 +304,9 @@ async def test_python_workflow_is_executed_by_the_uuid_of_its_name(house: House)
 async def test_flow_is_executed_by_the_uuid_of_its_name(house: House) -> None:
     flow = {
         "document": {"dsl": "1.0.1", "namespace": "t", "name": "greet", "version": "1.0.0"},
-        "do": [{"say": {"set": {"text": "${ \"hello \" + .name }"}}}],
+        "do": [{"say": {"set": {"text": '${ "hello " + .name }'}}}],
     }
-    import json
-
-    await house.app.engine.save(kind="flow", name="greet", version="1.0.0", text=json.dumps(flow))
+    await house.app.engine.save(kind="flow", name="greet", version="1.0.0", text=msgspec.json.encode(flow).decode())
     run = await house.run(workflow_uuid("greet"), inputs={"name": "ann"})
     assert (run["workflowName"], run["outputs"]) == ("greet", {"text": "hello ann"})
 
@@ -405,6 +404,3 @@ async def test_same_key_of_a_form_is_one_run_and_its_files_are_kept_once(house: 
     assert other.status_code == 409
     assert house.app.files is not None
     assert await house.app.files.run_ids() == [first.json()["workflowRun"]["id"]]
-
-
-_ = QUICK

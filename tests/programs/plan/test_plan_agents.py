@@ -32,7 +32,7 @@ def ask(*turns: AgentTurn | Exception, calls: Calls | None = None, **rest: Any) 
     return play(document, {"n": 2}, world=world), model
 
 
-def tool(name: str, id: str = "1", **arguments: Any) -> ToolCall:
+def tool(name: str, id: str = "1", /, **arguments: Any) -> ToolCall:
     return ToolCall(id=id, name=name, arguments=arguments)
 
 

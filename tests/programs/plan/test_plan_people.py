@@ -1,9 +1,11 @@
+# ruff: noqa: ASYNC110  # conditions of others are polled, on virtual time
 """`approval` and `callback`: what waits for somebody outside."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 from plan_world import (
@@ -225,7 +227,6 @@ def test_the_token_is_posted_with_the_payload() -> None:
     endpoint = Endpoint(lambda _: json_response({"taken": True}))
     config = {"url": "https://vendor.example/start", "payload": {"n": "{{ input.n }}"}, "timeout_seconds": 60}
     played = callback(config, telling(completed), endpoint=endpoint)
-    import msgspec
 
     body = msgspec.json.decode(endpoint.asked[0].content or b"")
     token = body["callback"]["token"]

@@ -4,7 +4,7 @@ A connection leads wherever its maker says, into the server's own network too: o
 makes and removes them (with nobody configured, whoever sits at the machine).
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -16,9 +16,9 @@ from stepwell.doors.devset.wire import Connector, NewConnector, NewSource, Sourc
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.security.refusals import AccessError, Reason
+from stepwell.sources.port import SOURCE, SourceOptions
 from stepwell.store.port import Record, RunQuery
 
-SOURCE: Final = "data_source"
 _SHOWN: Final = {
     "kafka": "Kafka",
     "rabbit": "RabbitMQ",
@@ -79,13 +79,8 @@ async def list_sources(call: Call) -> Reply:
 async def put_source(call: Call, body: NewSource) -> Reply:
     _check_admin(call)
     type, name = _named(body.type, body.name, ("mongodb", "csv", "jsonl", "sql"))
-    if type in ("csv", "jsonl") and not body.path:
-        raise RuleError("path must not be blank")
-    if type in ("mongodb", "sql") and not body.connection_string:
-        raise RuleError("connectionString must not be blank")
-    if type == "mongodb" and not body.database:
-        raise RuleError("database must not be blank")
-    await _replace(call, SOURCE, type, name, {"options": msgspec.to_builtins(body)})
+    options = _source_options(type, body)
+    await _replace(call, SOURCE, type, name, {"options": msgspec.to_builtins(options)})
     return Reply(body=None)
 
 
@@ -140,6 +135,23 @@ def _options(type: str, body: NewConnector) -> BrokerOptions:
     )
 
 
+def _source_options(type: str, body: NewSource) -> SourceOptions:
+    if type in ("csv", "jsonl") and not body.path:
+        raise RuleError("path must not be blank")
+    if type in ("mongodb", "sql") and not body.connection_string:
+        raise RuleError("connectionString must not be blank")
+    if type == "mongodb" and not body.database:
+        raise RuleError("database must not be blank")
+    return SourceOptions(
+        type=cast(Any, type),
+        path=body.path or "",
+        connection_string=body.connection_string or "",
+        database=body.database or "",
+        username=body.username,
+        password=body.password,
+    )
+
+
 async def _replace(call: Call, kind: str, type: str, name: str, data: dict[str, Any]) -> None:
     """Keep it; the same again changes nothing. Raises `RuleError` when active runs use what it would replace."""
     id = f"{type}/{name}"
@@ -190,14 +202,13 @@ def _connector(call: Call, record: Record) -> Connector:
 
 def _source(record: Record) -> Source:
     type, _, name = record.id.partition("/")
-    options = record.data["options"]
-    place = options.get("path") or options.get("connectionString") or ""
+    options = msgspec.convert(record.data["options"], SourceOptions)
+    place = options.path or options.connection_string
     scheme, at, rest = place.rpartition("@")
-    shown = f"{scheme.partition('://')[0]}://{rest}" if at else place
     return Source(
         type=type,
         name=name,
-        endpoint=shown,
-        database=options.get("database"),
-        authenticated=bool(options.get("username")) or bool(at),
+        endpoint=f"{scheme.partition('://')[0]}://{rest}" if at else place,
+        database=options.database or None,
+        authenticated=options.username is not None or bool(at),
     )

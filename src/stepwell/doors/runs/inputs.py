@@ -84,7 +84,7 @@ def _bound(plan: Plan | None, files: Uploaded) -> dict[str, Any]:
         variable = plan.variable(name) if plan is not None else None
         if variable is not None and variable.type == "file[]":
             found.setdefault(name, []).append(_value(reference))
-        else:
+        elif variable is not None and variable.type == "file":
             found[name] = _value(reference)
     return found
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from stepwell.brokers.port import Brokers
+from stepwell.sources.port import Wanted
 
 __all__ = ["Brokers", "ItemsOf", "Outside", "Records"]
 
@@ -11,10 +12,8 @@ __all__ = ["Brokers", "ItemsOf", "Outside", "Records"]
 class Records(Protocol):
     """Data sources that a `query` reads."""
 
-    async def first(
-        self, connection: str, database: str, collection: str, *, find: Any, fields: Sequence[str]
-    ) -> Mapping[str, Any] | None:
-        """The first record that `find` describes; None when there is none. Raises `RecordsError`."""
+    async def first(self, name: str, wanted: Wanted) -> Mapping[str, Any] | None:
+        """A record of the source of that name; None when none fits. Raises `SourceError`."""
 
 
 ItemsOf = Callable[[str, Collection[str]], Awaitable[Sequence[Any]]]

@@ -4,9 +4,9 @@
 code in a database is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stepwell.programs.pipeline.execution import Execution, found, put
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
@@ -15,6 +15,7 @@ from stepwell.programs.pipeline.operands import compile_operand, constant
 from stepwell.programs.pipeline.paths import Value, reader
 from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import function_text
+from stepwell.sources.port import Choose, Pick, Wanted
 
 REFUSED_OPERATORS: Final = ("$where", "$function", "$accumulator", "$expr")
 REFUSED_DATABASES: Final = ("admin", "local", "config")
@@ -39,11 +40,17 @@ class Query:
     collection: str
     find: Value
     select: tuple[Selected, ...]
+    pick: Pick
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields of the record that are wanted."""
-        return tuple(selected.field for selected in self.select)
+    def wanted(self, execution: Execution) -> Wanted:
+        """What is to be looked up now. Raises `RuleError`."""
+        return Wanted(
+            find=self.find(execution),
+            fields=tuple(selected.field for selected in self.select),
+            database=self.database,
+            collection=self.collection,
+            choose=_CHOICES[self.pick](execution) if self.pick in _CHOICES else None,
+        )
 
     def take(self, execution: Execution, record: Mapping[str, Any] | None) -> None:
         """Write what was found to the paths of `select`. Raises `RuleError`."""
@@ -79,17 +86,51 @@ def compile_query(given: Any, stage: str, step: str) -> Query:
     """Raises `RuleError`."""
     if not isinstance(given, dict):
         raise RuleError(f"query must be an object for stage: {stage}")
+    names = _place(given, stage)
+    find = given.get("find")
+    if find is not None and not isinstance(find, dict):
+        raise RuleError(f"query.find must be an object for stage: {stage}")
+    return Query(
+        stage=stage,
+        find=_filter(find or {}, step),
+        select=_selects(given.get("select"), stage, step),
+        pick=_pick(given.get("pick"), stage),
+        **names,
+    )
+
+
+def _place(given: dict[str, Any], stage: str) -> dict[str, str]:
+    """`connection`, `database` and `collection`; or (an extension) a `source` that may have a `table`."""
+    if given.get("source") is not None:
+        table = _text(given, "table", stage) if given.get("table") is not None else ""
+        return {"connection": _text(given, "source", stage), "database": "", "collection": table}
     names = {name: _text(given, name, stage) for name in ("connection", "database", "collection")}
     if names["database"] in REFUSED_DATABASES:
         raise RuleError(f"Disallowed database '{names['database']}' for stage: {stage}")
     if names["collection"].startswith("system."):
         raise RuleError(f"Disallowed collection '{names['collection']}' for stage: {stage}")
-    find = given.get("find")
-    if find is not None and not isinstance(find, dict):
-        raise RuleError(f"query.find must be an object for stage: {stage}")
-    return Query(
-        stage=stage, find=_filter(find or {}, step), select=_selects(given.get("select"), stage, step), **names
-    )
+    return names
+
+
+def _pick(given: Any, stage: str) -> Pick:
+    """Which of several records that fit, in a source that is a file (an extension)."""
+    if given is None:
+        return "first"
+    if given not in ("first", "random", "next"):
+        raise RuleError(f"query.pick must be first, random or next (got {shown(given)}) for stage: {stage}")
+    return cast(Pick, given)
+
+
+def _at_random(execution: Execution) -> Choose:
+    return lambda count: int(execution.random.random() * count)
+
+
+def _by_turns(execution: Execution) -> Choose:
+    """The records go round with the executions."""
+    return lambda count: (execution.index - 1) % count
+
+
+_CHOICES: Final[dict[Pick, Callable[[Execution], Choose]]] = {"random": _at_random, "next": _by_turns}
 
 
 def _text(given: dict[str, Any], name: str, stage: str) -> str:

@@ -23,6 +23,7 @@ from stepwell.programs.pipeline.outside import Outside
 from stepwell.programs.pipeline.pacing import Pace
 from stepwell.programs.pipeline.reporting import Counts, Progress, Report
 from stepwell.programs.pipeline.running import Breath, Effect, Expecting, Lookup, Message, Wait, run_execution
+from stepwell.sources.port import SourceError
 
 LOOK_S: Final = 0.05
 """How often what waits looks whether its run still stands."""
@@ -205,12 +206,13 @@ class RangeRun:
     # --- looking up and expecting -----------------------------------------------------------------------------------
 
     async def _look_up(self, effect: Lookup) -> Any:
-        query = effect.query
+        name = effect.query.connection
         if self._outside.records is None:
-            raise RuleError(f"Connection not found: {query.connection}")
-        return await self._outside.records.first(
-            query.connection, query.database, query.collection, find=effect.filter, fields=query.fields
-        )
+            raise RuleError(f"MongoDB connection not found: {name}")
+        try:
+            return await self._outside.records.first(name, effect.wanted)
+        except SourceError as fault:
+            raise RuleError(str(fault)) from None
 
     async def _expect(self, effect: Expecting) -> Any:
         wanted = effect.expectation

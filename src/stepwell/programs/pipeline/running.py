@@ -44,7 +44,7 @@ class Lookup(msgspec.Struct, frozen=True):
     """A record is wanted: answer with it (a mapping), or with None when there is none; or pass it over."""
 
     query: Any  # a Query
-    filter: Any
+    wanted: Any  # a Wanted
 
 
 class Expecting(msgspec.Struct, frozen=True):
@@ -119,7 +119,7 @@ def _run_pass(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running
 
 
 def _look_up(query: Query, execution: Execution) -> Running:
-    record = yield Lookup(query, query.find(execution))
+    record = yield Lookup(query, query.wanted(execution))
     if record is not PASSED:
         query.take(execution, record)
 

@@ -1,23 +1,29 @@
 """The secrets of a run out of all that is kept or shown: by value, wherever they turn up."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from stepwell.core.errors import Problem, ProgramError, StepFailure
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
-from stepwell.programs.flow.nodes.hiding import MASK, MIN_CHARACTERS_IN_DATA, Hidden
+from stepwell.programs.flow.nodes.hiding import MASK, Hidden
 from stepwell.programs.plan.model import ENV_INPUT, Plan
 
 
-class Veil:
-    """Hides texts: in messages, and in JSON values, where short ones count only as a whole."""
+MIN_CHARACTERS: Final = 4
+"""Shorter secrets are hidden in data only where they are a whole text: else they would tear it apart."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._whole = frozenset(secret for secret in secrets if secret)
-        self._parts = Hidden(secret for secret in self._whole if len(secret) >= MIN_CHARACTERS_IN_DATA)
+
+class Veil:
+    """Hides texts and numbers: in messages, and in JSON values, where short texts count only as a whole."""
+
+    def __init__(self, secrets: Iterable[str | float] = ()) -> None:
+        found = [secret for secret in secrets if secret != ""]
+        self._numbers = frozenset(secret for secret in found if not isinstance(secret, str))
+        self._whole = frozenset(map(str, found))
+        self._parts = Hidden(secret for secret in self._whole if len(secret) >= MIN_CHARACTERS)
         self.hidden = Hidden(self._whole)
         """For what speaks HTTP."""
 
@@ -36,6 +42,8 @@ class Veil:
                 return {self._parts.text(str(name)): self._value(item) for name, item in value.items()}
             case list() | tuple():
                 return [self._value(item) for item in value]
+            case int() | float() if value in self._numbers and not isinstance(value, bool):
+                return MASK
         return value
 
     def problem(self, problem: Problem) -> Problem:
@@ -57,7 +65,7 @@ def veil_of(plan: Plan, input: Any) -> Veil:
     return Veil(secret_texts(plan, input))
 
 
-def secret_texts(plan: Plan, input: Any) -> Iterator[str]:
+def secret_texts(plan: Plan, input: Any) -> Iterator[str | float]:
     """All that must not be seen of one run: its secret inputs, and secret values of the plan itself."""
     given = input if isinstance(input, Mapping) else {}
     env = given_env(input)
@@ -66,7 +74,7 @@ def secret_texts(plan: Plan, input: Any) -> Iterator[str]:
         value for variable in plan.env if variable.secret for value in (variable.value, env.get(variable.name))
     ]
     hidden += [variable.default for variable in plan.variables if variable.secret]
-    return (text for value in hidden for text in _texts(value))
+    return (found for value in hidden for found in _scalars(value))
 
 
 def shown_input(plan: Plan, input: Any) -> Any:
@@ -84,18 +92,19 @@ def given_env(input: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _scalars(value: Any) -> Iterator[str | float]:
+    """The texts and numbers in a JSON value."""
     match value:
         case str():
             yield value
         case Mapping():
             for item in value.values():
-                yield from _texts(item)
+                yield from _scalars(item)
         case list() | tuple():
             for item in value:
-                yield from _texts(item)
+                yield from _scalars(item)
         case int() | float() if not isinstance(value, bool):
-            yield str(value)
+            yield value
 
 
 class RunVeil(Veil):

@@ -3,6 +3,7 @@
 The columns are the truth for status and due instant; `shown` holds the rest.
 """
 
+from itertools import product
 from typing import Any, Final
 
 import apsw
@@ -11,7 +12,8 @@ import msgspec
 from stepwell.store.port import Delivery, DeliveryQuery
 from stepwell.store.sql import statements
 
-STATUSES: Final = ("pending", "delivered", "failed")
+ENDED: Final = ("delivered", "failed")
+STATUSES: Final = ("pending", *ENDED)
 
 _decode = msgspec.json.Decoder(Delivery).decode
 _encode = msgspec.json.encode
@@ -63,7 +65,8 @@ def superfluous(connection: apsw.Connection, created_before: float, keep: int, l
     """Numbers of ended deliveries that are old, or too many of one endpoint and status."""
     sql = statements("sqlite")
     found: list[int] = []
-    for endpoint, status in list(connection.execute(sql["ended_endpoints"])):
+    endpoints = [endpoint for (endpoint,) in connection.execute(sql["delivery_endpoints"])]
+    for endpoint, status in product(endpoints, ENDED):
         values = (endpoint, status, created_before, keep, limit - len(found))
         found += [number for (number,) in connection.execute(sql["superfluous_deliveries"], values)]
         if len(found) >= limit:

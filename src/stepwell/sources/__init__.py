@@ -1,0 +1,1 @@
+"""Data sources that pipelines look records up in: files of rows, SQLite, MongoDB."""

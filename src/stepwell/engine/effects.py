@@ -13,6 +13,7 @@ from stepwell.core.errors import Problem, RefusedError, RunNotFoundError, Workfl
 from stepwell.core.state import State
 from stepwell.engine.compensating import start_compensation
 from stepwell.engine.duties.outbox import Deliver
+from stepwell.engine.ownership import check_child
 from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, COMPENSATE, SEND_EVENT, START_CHILD
 from stepwell.store.port import OutboxItem
 
@@ -42,6 +43,7 @@ class Effects:
         if not await self._is_wanted(item, parent) or await self._engine.store.load([item.run_id]):
             return
         try:
+            await check_child(self._engine, parent.run_id, data["workflow"], data["version"])
             await self._engine.start(
                 data["workflow"],
                 data["input"],

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 import stepwell
+from stepwell.core.approvals import ApprovalRequest
 from stepwell.engine.ids import new_id, workflow_uuid
 
 from .door import LATER, NOW, RUNS, TEMPLATES, Door, Json, ask, call, error_of, new_app, open_door, step_of
@@ -213,7 +214,7 @@ async def test_run_that_another_door_started_is_shown(tmp_path: Path) -> None:
 
     @app.workflow(name="ask")
     async def program(ctx: stepwell.RunContext, _input: Any) -> Any:
-        outcome = await ctx.approve("/approve", stepwell.ApprovalRequest(prompt="?"), name="approve")
+        outcome = await ctx.approve("/approve", ApprovalRequest(prompt="?"), name="approve")
         return outcome.decision
 
     async with open_door(app) as door:

@@ -13,11 +13,10 @@ from stepwell.doors.agents.reading import read_instant
 from stepwell.doors.agents.template_service import Startable, Templates
 from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
 from stepwell.engine.ids import canonical_uuid
+from stepwell.engine.ownership import OWNED
 from stepwell.store.port import Definition
 
 DOOR: Final = "agents"
-_OWNED: Final = ("template", "definition")
-"""Kinds of workflows that belong to somebody; the others are the operator's, and everybody's to run."""
 
 
 async def start_run(call: Call, body: wire.StartRun) -> wire.Run:
@@ -94,7 +93,7 @@ async def _operators(call: Call, id: str) -> Definition | None:
         definition = await call.engine.workflows.find(id)
     except WorkflowNotFoundError:
         return None
-    return None if definition.kind in _OWNED else definition
+    return None if definition.kind in OWNED else definition
 
 
 def _neither_or_both(message: str) -> InvalidRequestError:

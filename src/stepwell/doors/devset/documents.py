@@ -1,23 +1,20 @@
 """Saved workflows: documents of pipelines that are kept to be executed later, as they were given."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from stepwell.doors.devset.api import DOCUMENTS, api
 from stepwell.doors.devset.errors import NameMissingError
-from stepwell.doors.devset.owning import drop, find, owned, put
+from stepwell.doors.devset.owning import DOCUMENT, drop, find, owned, put
 from stepwell.doors.devset.pipelines import take
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.programs.pipeline.faults import RuleError
-from stepwell.programs.pipeline.schemas import ids_named
-
-KIND: Final = "pipeline_document"
 
 
 @api.get(DOCUMENTS, summary="List saved workflows", answers={200: Answer(type=list[dict[str, Any]], meaning="by id")})
 async def list_documents(call: Call) -> Reply:
-    return Reply(body=[record.data for record in await owned(call, KIND)])
+    return Reply(body=[record.data for record in await owned(call, DOCUMENT)])
 
 
 @api.post(
@@ -31,7 +28,7 @@ async def list_documents(call: Call) -> Reply:
 async def create_document(call: Call) -> Reply:
     """It is checked as it would be for a run."""
     id, document = await _checked(call)
-    if not await put(call, KIND, id, document, only_new=True):
+    if not await put(call, DOCUMENT, id, document, only_new=True):
         raise RuleError(f"Workflow already exists: {id}")
     return Reply(body=document, status=201, headers={"Location": f"{DOCUMENTS}/{id}"})
 
@@ -59,7 +56,7 @@ async def put_document(call: Call) -> Reply:
     id, document = await _checked(call)
     if id != call.path("id"):
         raise RuleError(f"Workflow id mismatch: {call.path('id')} and {id}")
-    await put(call, KIND, id, document)
+    await put(call, DOCUMENT, id, document)
     return Reply(body=document)
 
 
@@ -71,13 +68,8 @@ async def put_document(call: Call) -> Reply:
 )
 async def delete_document(call: Call) -> Reply:
     await _known(call)
-    await drop(call, KIND, call.path("id"))
+    await drop(call, DOCUMENT, call.path("id"))
     return Reply(status=204)
-
-
-async def naming(call: Call, schema_id: str) -> list[str]:
-    """The ids of saved workflows that name a schema."""
-    return [record.data["id"] for record in await owned(call, KIND) if schema_id in ids_named(record.data)]
 
 
 async def _checked(call: Call) -> tuple[str, dict[str, Any]]:
@@ -88,7 +80,7 @@ async def _checked(call: Call) -> tuple[str, dict[str, Any]]:
 
 async def _known(call: Call) -> dict[str, Any]:
     id = call.path("id")
-    document = await find(call, KIND, id)
+    document = await find(call, DOCUMENT, id)
     if document is None:
         raise NameMissingError(f"Workflow not found: {id}")
     return document

@@ -1,9 +1,13 @@
 """Small documents of this door, each of one owner: kept as records, found by name within their owner."""
 
-from typing import Any
+from typing import Any, Final
 
 from stepwell.doors.kit import Call
 from stepwell.store.port import Record
+
+DOCUMENT: Final = "pipeline_document"
+"""The kind of saved workflows."""
+SCHEMA: Final = "message_schema"
 
 
 def record_id(owner: str, name: str) -> str:

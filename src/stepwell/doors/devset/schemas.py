@@ -8,20 +8,19 @@ from typing import Any, Final
 
 from stepwell.doors.devset.api import SCHEMAS, api
 from stepwell.doors.devset.errors import NameMissingError
-from stepwell.doors.devset.owning import drop, find, owned, put
+from stepwell.doors.devset.owning import DOCUMENT, SCHEMA, drop, find, owned, put
 from stepwell.doors.devset.wire import NewSchema, Schema
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.programs.pipeline import protobuf
 from stepwell.programs.pipeline.faults import RuleError
-from stepwell.programs.pipeline.schemas import Packed
+from stepwell.programs.pipeline.schemas import Packed, ids_named
 
-KIND: Final = "message_schema"
 TYPES: Final = ("json", "protobuf")
 
 
 @api.get(SCHEMAS, summary="List schemas", answers={200: Answer(type=list[Schema], meaning="by id")})
 async def list_schemas(call: Call) -> Reply:
-    return Reply(body=[_shown(record.data) for record in await owned(call, KIND)])
+    return Reply(body=[_shown(record.data) for record in await owned(call, SCHEMA)])
 
 
 @api.post(
@@ -62,22 +61,25 @@ async def put_schema(call: Call, body: NewSchema) -> Reply:
     fails={400: "a saved workflow names it", 404: "there is no such schema"},
 )
 async def delete_schema(call: Call) -> Reply:
-    from stepwell.doors.devset.documents import naming
-
     id = call.path("id")
     await _known(call, id)
-    users = await naming(call, id)
+    users = await _naming(call, id)
     if users:
         raise RuleError(f"Schema is used by workflow: {users[0]}")
-    await drop(call, KIND, id)
+    await drop(call, SCHEMA, id)
     return Reply(status=204)
+
+
+async def _naming(call: Call, id: str) -> list[str]:
+    """The ids of the caller's saved workflows that name a schema."""
+    return [record.data["id"] for record in await owned(call, DOCUMENT) if id in ids_named(record.data)]
 
 
 async def packed_schemas(call: Call, ids: Collection[str]) -> dict[str, Packed]:
     """Those of the ids that are known, as they travel with a document."""
     found: dict[str, Packed] = {}
     for id in ids:
-        data = await find(call, KIND, id)
+        data = await find(call, SCHEMA, id)
         if data is not None:
             found[id] = Packed(descriptors=data["descriptors"], root=data["root"])
     return found
@@ -92,7 +94,7 @@ async def _replace(call: Call, body: NewSchema) -> Schema:
 
 
 async def _known(call: Call, id: str) -> dict[str, Any]:
-    data = await find(call, KIND, id)
+    data = await find(call, SCHEMA, id)
     if data is None:
         raise NameMissingError(f"Schema not found: {id}")
     return data
@@ -111,7 +113,7 @@ async def _keep(call: Call, body: NewSchema, *, id: str = "") -> Schema:
     elif not (body.schema or "").strip():
         raise RuleError("schema must not be blank")
     data = {"id": id, "type": kind, "root": root, "schema": body.schema, "descriptors": descriptors}
-    await put(call, KIND, id, data)
+    await put(call, SCHEMA, id, data)
     return _shown(data)
 
 

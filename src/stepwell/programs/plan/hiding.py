@@ -11,7 +11,6 @@ from stepwell.core.status import Status
 from stepwell.programs.flow.nodes.hiding import MASK, Hidden
 from stepwell.programs.plan.model import ENV_INPUT, Plan
 
-
 MIN_CHARACTERS: Final = 4
 """Shorter secrets are hidden in data only where they are a whole text: else they would tear it apart."""
 

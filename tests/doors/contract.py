@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 import stepwell
 
-from .served import served
+from .served import UndisturbedServer, served
 
 SOAK: Final = "STEPWELL_SOAK" in os.environ
 CASES: Final = 5_000 if SOAK else 200
@@ -49,7 +49,7 @@ def served_in_thread(app: stepwell.App) -> Iterator[str]:
     url: list[str] = []
 
     async def serve() -> None:
-        async with served(app.asgi()) as found:
+        async with served(app.asgi(), server_type=UndisturbedServer) as found:
             url.append(found)
             begun.set()
             await asyncio.to_thread(stop.wait)

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,18 +11,30 @@ from starlette.applications import Starlette
 from stepwell.cli.serve import Server
 
 
+class UndisturbedServer(Server):
+    """For a loop that is not of the main thread, where signals do not come."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @asynccontextmanager
-async def served(app: Starlette, *, end_streams: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
+async def served(
+    app: Starlette, *, end_streams: Callable[[], None] = lambda: None, server_type: type[Server] = Server
+) -> AsyncIterator[str]:
     """Its URL; stopped as a signal stops it, which must not take until streams are cut off."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         # asyncio sets TCP_NODELAY for sockets that say they are TCP; without it an answer takes 40 ms (delayed ACK)
         listener.bind(("127.0.0.1", 0))
         listener.listen(100)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=30)
-        server = Server(config, end_streams=end_streams)
+        server = server_type(config, end_streams=end_streams)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.wait({serving}, timeout=0.01)
+            if serving.done():
+                await serving
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:

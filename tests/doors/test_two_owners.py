@@ -255,7 +255,7 @@ async def test_list_has_nothing_of_somebody_else(path: str, world: World) -> Non
 # --- ids in bodies and queries --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["template", "definition", "pipeline_name"])
+@pytest.mark.parametrize("kind", ["template", "definition", "pipeline_uuid"])
 @pytest.mark.parametrize(
     ("path", "field"),
     [
@@ -305,7 +305,7 @@ async def _must_come_to_nothing(world: World, answer: httpx.Response, run_id: st
 async def test_run_of_somebody_else_is_not_found_to_be_cancelled(world: World) -> None:
     ids = [world.ids[kind] for kind in ("run", "execution")]
     found = await world.ask("eve", "POST", "/api/v1/workflow-runs/cancel", json={"runIds": ids})
-    assert found.text.count('"not_found"') == 2
+    assert [one["status"] for one in found.json()["results"]] == ["not_found", "not_found"]
     of_workflow = {"workflowId": world.ids["definition"]}
     found = await world.ask("eve", "POST", "/api/v1/workflow-runs/cancel", json=of_workflow)
     assert world.ids["execution"] not in found.text
@@ -346,6 +346,18 @@ async def test_idempotency_keys_are_each_persons_own(world: World) -> None:
 async def test_admin_sees_what_is_adas(world: World) -> None:
     for path in ("/api/v1/workflows/{id}", "/api/v1/workflow-runs/{run_id}", "/api/v1/cloudevents/{run_id}"):
         assert (await world.probe("boss", "GET", path)).status_code == 200
+
+
+async def test_admin_who_runs_somebodys_template_gets_its_children(world: World) -> None:
+    now = {"key": "now", "type": "wait", "config": {"seconds": 0}}
+    child = (await world.made("POST", "/api/v1/workflow-templates", {"name": "child", "steps": [now]}))["id"]
+    await world.made("POST", f"/api/v1/workflow-templates/{child}/publish")
+    steps = [{"key": "child", "type": "subworkflow", "config": {"template_id": child, "input": {}}}]
+    parent = (await world.made("POST", "/api/v1/workflow-templates", {"name": "parent", "steps": steps}))["id"]
+    await world.made("POST", f"/api/v1/workflow-templates/{parent}/publish")
+    found = await world.ask("boss", "POST", "/api/v1/workflows", json={"template_id": parent})
+    assert found.status_code == 201
+    assert (await world.app.engine.result(found.json()["id"], timeout_s=20)).status == "completed"
 
 
 # --- ada ------------------------------------------------------------------------------------------------------------

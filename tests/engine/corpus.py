@@ -6,20 +6,20 @@ returns must not depend on a crash, so times are far enough apart for an activit
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from stepwell.core import history as h
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.errors import Problem, ProgramError
 from stepwell.core.history import Actor
 from stepwell.core.program import Branch, Program, RaceResult, RunContext
 from stepwell.core.retry import RetryPolicy
 from stepwell.core.state import StepKind
-from stepwell.engine import Engine
 
-from .harness import Lab
+from .harness import Lab, Life
 
 LONG_S = 60.0
 TWICE = RetryPolicy(max_attempts=3, initial_s=0.3, jitter=0.2)
@@ -27,22 +27,41 @@ TWICE = RetryPolicy(max_attempts=3, initial_s=0.3, jitter=0.2)
 
 @dataclass(frozen=True)
 class Send:
-    """A command from outside, sent `at` seconds after the start; its actor's id tells whether it has arrived."""
+    """What comes from outside, `at` seconds after the start. Its actor's id tells whether a command has arrived; an
+    event has no actor and is accepted before it arrives: `event_id` tells it.
+    """
 
     name: str
     at: float
-    act: Callable[[Engine, str, Actor], Awaitable[Any]]
+    act: Callable[[Life, str, Actor], Awaitable[Any]]
+    event_id: str = ""
+
+    def arrived(self, events: Sequence[h.AnyEvent]) -> bool:
+        """Whether a history has it."""
+        if self.event_id:
+            return any(isinstance(event, h.SignalReceived) and event.id == self.event_id for event in events)
+        return any(event.actor.id == self.name for event in events)
 
 
 @dataclass(frozen=True)
 class Case:
-    """`others`: workflows that the program starts as children."""
+    """A workflow (a `program`, or the first of the `flows`), and what is sent to its run. `others`, and the rest of
+    `flows`, are workflows that it starts. `output` is what must come out, where the case says it; of flows, `beside`
+    is the name and output of each other run.
+    """
 
     name: str
-    program: Callable[[Lab], Program]
+    program: Callable[[Lab], Program] | None = None
     sends: tuple[Send, ...] = ()
     others: Mapping[str, Callable[[Lab], Program]] = field(default_factory=dict)
+    flows: Mapping[str, str] = field(default_factory=dict)
     fails: bool = False
+    output: Any = ...
+    beside: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def programs(self) -> Mapping[str, Callable[[Lab], Program]]:
+        return {self.name: self.program, **self.others} if self.program is not None else self.others
 
 
 CASES: dict[str, Case] = {}
@@ -53,21 +72,22 @@ def case(
 ) -> Callable[[Callable[[Lab], Program]], Callable[[Lab], Program]]:
     def add(program: Callable[[Lab], Program]) -> Callable[[Lab], Program]:
         name = program.__name__
-        CASES[name] = Case(name, program, sends, others or {}, fails)
+        CASES[name] = Case(name, program, sends, others or {}, fails=fails)
         return program
 
     return add
 
 
 def signal(name: str, at: float, data: Any = None) -> Send:
-    async def act(engine: Engine, run_id: str, actor: Actor) -> None:
-        await engine.signal(run_id, name, data, id=actor.id, actor=actor)
+    async def act(life: Life, run_id: str, actor: Actor) -> None:
+        await life.engine.signal(run_id, name, data, id=actor.id, actor=actor)
 
     return Send(f"signal {name} {at:g}", at, act)
 
 
 def decision(key: str, at: float, *, approved: bool = True) -> Send:
-    async def act(engine: Engine, run_id: str, actor: Actor) -> None:
+    async def act(life: Life, run_id: str, actor: Actor) -> None:
+        engine = life.engine
         while not (state := await engine.state(run_id)).terminal:
             step = state.find(key)
             if step is not None and step.approval is not None:

@@ -1,4 +1,5 @@
-"""Every shape of the corpus, stopped at every write to the store and run again: nothing differs.
+"""Every shape of the corpus, and every kind of task of the flow language, stopped at every write to the store and run
+again: nothing differs.
 
 The invariants (see `invariants.py`) say that no recorded step, loser or second continuation ran; here outputs are
 compared too, the history before a crash must be the beginning of the history after it, and what was acknowledged
@@ -20,8 +21,11 @@ from stepwell.engine import Engine
 from stepwell.store.port import RunQuery
 
 from .corpus import CASES, Case, Send
+from .flow_corpus import FLOW_CASES
+from .flow_world import FlowWorld
 from .harness import CrashAt, Crashed, Life, World
 
+ALL = CASES | FLOW_CASES
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 PATIENCE_S = 1_000.0
@@ -35,11 +39,16 @@ class Outcome:
         self.started = False
         self.status = Status.PENDING
         self.output: Any = None
+        self.others: list[tuple[str, Status, Any]] = []
+        """Workflow, status and output of every other run."""
+
+    @property
+    def whole(self) -> tuple[Status, Any, list[tuple[str, Status, Any]]]:
+        return self.status, self.output, self.others
 
 
-def world_for(case: Case, *, seed: int | None = None) -> World:
-    rng = None if seed is None else Random(seed)
-    return World({case.name: case.program, **case.others}, rng=rng, two=seed is not None and seed % 2 == 1)
+def world_for(case: Case) -> World:
+    return FlowWorld(case.programs, flows=case.flows) if case.flows else World(case.programs)
 
 
 async def play(case: Case, life: Life, outcome: Outcome, sends: tuple[Send, ...], at_write: int | None) -> None:
@@ -56,11 +65,19 @@ async def play(case: Case, life: Life, outcome: Outcome, sends: tuple[Send, ...]
     for task in sending:
         await asyncio.wait_for(task, PATIENCE_S)
     await quiet(engine)
+    outcome.others = sorted(
+        [
+            (run.workflow, run.status, (await engine.get(run.run_id)).output)
+            for run in await engine.list_runs(RunQuery(limit=1000))
+            if run.run_id != RUN_ID
+        ],
+        key=repr,
+    )
 
 
 async def _send(life: Life, send: Send, outcome: Outcome, at_write: int | None) -> None:
     engine = life.engine
-    if send.name in outcome.acknowledged or _arrived(await engine.history(RUN_ID), send):
+    if send.name in outcome.acknowledged or send.arrived(await engine.history(RUN_ID)):
         outcome.acknowledged.add(send.name)
         return
     if at_write is None:
@@ -72,15 +89,11 @@ async def _send(life: Life, send: Send, outcome: Outcome, at_write: int | None) 
             return_when=asyncio.FIRST_COMPLETED,
         )
     try:
-        await send.act(engine, RUN_ID, Actor(type="local", id=send.name))
+        await send.act(life, RUN_ID, Actor(type="local", id=send.name))
     except RefusedError:
         return
-    if _arrived(await engine.history(RUN_ID), send):
+    if send.event_id or send.arrived(await engine.history(RUN_ID)):
         outcome.acknowledged.add(send.name)
-
-
-def _arrived(events: list[AnyEvent], send: Send) -> bool:
-    return any(event.actor.id == send.name for event in events)
 
 
 async def quiet(engine: Engine) -> None:
@@ -99,12 +112,11 @@ def play_with_crash(
     *,
     sends: tuple[Send, ...] | None = None,
     at_write: int | None = None,
-    seed: int | None = None,
 ) -> tuple[Outcome, World]:
     """One play with at most one crash, all invariants checked."""
     sends = case.sends if sends is None else sends
     outcome = Outcome()
-    with world_for(case, seed=seed) as world:
+    with world_for(case) as world:
         crashes = 0
         before: list[AnyEvent] = []
         try:
@@ -118,7 +130,9 @@ def play_with_crash(
         after = world.history(RUN_ID)
         assert after[: len(before)] == before, "the history was changed by a crash"
         for send in sends:
-            assert send.name not in outcome.acknowledged or _arrived(after, send), f"{send.name} is lost"
+            # An event finds nobody when the run has ended before: by another one that came first, or by a command.
+            if send.name in outcome.acknowledged and not (send.event_id and at_write is not None):
+                assert send.arrived(after), f"{send.name} is lost"
         world.check(crashes=crashes)
     return outcome, world
 
@@ -130,7 +144,7 @@ def uncrashed() -> Callable[[str], tuple[Outcome, int]]:
 
     def play_once(name: str) -> tuple[Outcome, int]:
         if name not in known:
-            outcome, world = play_with_crash(CASES[name], None)
+            outcome, world = play_with_crash(ALL[name], None)
             known[name] = outcome, world.writes
         return known[name]
 
@@ -140,27 +154,32 @@ def uncrashed() -> Callable[[str], tuple[Outcome, int]]:
 Uncrashed = Callable[[str], tuple[Outcome, int]]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_shape_ends_as_it_should(name: str, uncrashed: Uncrashed) -> None:
+    case = ALL[name]
     outcome, writes = uncrashed(name)
-    assert outcome.status is (Status.FAILED if CASES[name].fails else Status.COMPLETED)
+    assert outcome.status is (Status.FAILED if case.fails else Status.COMPLETED)
     assert outcome.output != "not reached"
+    assert case.output in (..., outcome.output)
+    if case.flows:
+        beside = [(workflow, output) for workflow, _, output in outcome.others]
+        assert sorted(beside, key=repr) == sorted(case.beside, key=repr)
     assert writes > 1
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_crash_at_every_write_changes_nothing(name: str, uncrashed: Uncrashed) -> None:
     expected, writes = uncrashed(name)
     for number in range(1, writes + 1):
         for after in (False, True):
-            outcome, _ = play_with_crash(CASES[name], CrashAt(number, after))
+            outcome, _ = play_with_crash(ALL[name], CrashAt(number, after))
             where = f"{name}, crash {'after' if after else 'before'} write {number}"
-            assert (outcome.status, outcome.output) == (expected.status, expected.output), where
+            assert outcome.whole == expected.whole, where
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.sends])
+@pytest.mark.parametrize("name", [name for name, case in ALL.items() if case.sends])
 def test_sends_may_come_at_any_write(name: str, uncrashed: Uncrashed) -> None:
-    case = CASES[name]
+    case = ALL[name]
     expected, writes = uncrashed(name)
     for at_write in range(1, writes + 1):
         crashes: list[CrashAt | None] = [None]
@@ -172,7 +191,7 @@ def test_sends_may_come_at_any_write(name: str, uncrashed: Uncrashed) -> None:
 
 
 def _command(name: str, after_s: float, act: Callable[[Engine, Actor], Awaitable[Any]]) -> Send:
-    return Send(name, after_s, lambda engine, _, actor: act(engine, actor))
+    return Send(name, after_s, lambda life, _, actor: act(life.engine, actor))
 
 
 async def _pause_a_while(engine: Engine, actor: Actor) -> None:
@@ -200,7 +219,7 @@ def _sent(case: Case, *commands: Send) -> tuple[Send, ...]:
     return (*commands, *case.sends)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
     ("commands", "ends"),
     [
@@ -214,7 +233,7 @@ def test_commands_may_come_at_any_write(
     name: str, commands: tuple[Send, ...], ends: set[Status], uncrashed: Uncrashed
 ) -> None:
     """Also with a crash somewhere: a paused run ends as it would have, a cancelled one ends."""
-    case = CASES[name]
+    case = ALL[name]
     expected, writes = uncrashed(name)
     for at_write in range(1, writes + 1):
         rng = Random(f"{name} {at_write}")

@@ -12,7 +12,7 @@ from stepwell.engine import Engine
 from stepwell.store.port import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
-from .scenes import play, simple, sleeping
+from .scenes import play, simple, sleeping, waiting
 
 
 def test_start_key_used_by_two_hundred_at_once_starts_one_run() -> None:
@@ -46,6 +46,35 @@ def test_id_chosen_by_the_caller_starts_one_run_that_is_driven() -> None:
 
     RUN = "01900000-0000-7000-8000-00000000000a"
     play({"simple": simple}, scenario, quiet=True)
+
+
+def test_command_that_comes_while_its_run_is_started_a_second_time_is_taken() -> None:
+    async def scenario(life: Life) -> Any:
+        engine = life.engine
+        await engine.start("waiting", run_id=RUN)
+        await asyncio.sleep(5)  # long enough to be parked
+        told = await asyncio.gather(engine.start("waiting", run_id=RUN), engine.signal(RUN, "go", 7))
+        assert not told[0].created
+        return (await engine.result(RUN, timeout_s=60)).output
+
+    RUN = "01900000-0000-7000-8000-00000000000a"
+    assert play({"waiting": waiting}, scenario, quiet=True) == 7
+
+
+def test_end_is_seen_also_while_the_run_is_started_a_second_time() -> None:
+    async def scenario(life: Life) -> Any:
+        engine = life.engine
+        await engine.start("simple", 7, run_id=RUN)
+        await asyncio.sleep(5)
+        again = asyncio.ensure_future(engine.start("simple", 8, run_id=RUN))
+        while not engine.drivers.desk.holds(RUN):  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0)
+        found = await engine.result(RUN, timeout_s=60)
+        assert not (await again).created
+        return found.output
+
+    RUN = "01900000-0000-7000-8000-00000000000a"
+    assert play({"simple": simple}, scenario, quiet=True) == 7
 
 
 def test_run_gives_its_result() -> None:

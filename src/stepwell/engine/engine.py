@@ -438,11 +438,17 @@ class Engine:
 
     async def tell(self, run_id: str, command: c.OutsideCommand) -> bool:
         """Any command from outside; whether it changed anything."""
-        async with self.drivers.desk.borrow(run_id) as journal:
-            changed = await journal.tell(command)
-            if changed:
-                self.drivers.take_up(journal)
-            return changed
+        while True:
+            async with self.drivers.desk.borrow(run_id) as journal:
+                try:
+                    changed = await journal.tell(command)
+                except RefusedError as refusal:
+                    if refusal.code != "exists":
+                        raise
+                    continue  # somebody was starting the run a second time: the one on disk counts
+                if changed:
+                    self.drivers.take_up(journal)
+                return changed
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

@@ -186,8 +186,10 @@ async def housed(folder: Path, **settings: Any) -> AsyncIterator[House]:
         served(app.asgi(), end_streams=app.engine.watchers.close) as url,
         httpx.AsyncClient(base_url=url, timeout=20) as client,
     ):
-        yield House(app, url, client, gates)
-        gates.open_all()
+        try:
+            yield House(app, url, client, gates)
+        finally:
+            gates.open_all()
 
 
 # --- streams --------------------------------------------------------------------------------------------------------
@@ -213,3 +215,45 @@ def parse_events(text: str) -> list[Sent]:
 
 def without_pings(messages: list[Sent]) -> list[Sent]:
     return [message for message in messages if message.event != "ping"]
+
+
+class Listener:
+    """Reads one stream, message by message."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.text = ""
+        self._chunks = response.aiter_text()
+
+    async def until(self, *events: str) -> list[Sent]:
+        """All messages so far, as soon as one of these events is among them (or the stream has ended)."""
+        async with asyncio.timeout(20):
+            while not any(message.event in events for message in parse_events(self.text)):
+                try:
+                    self.text += await anext(self._chunks)
+                except StopAsyncIteration:
+                    break
+        return parse_events(self.text)
+
+    async def whole(self) -> list[Sent]:
+        """Every message, to the end of the stream."""
+        return await self.until("no such event")
+
+
+@asynccontextmanager
+async def listening(
+    house: House, method: str, path: str, *, client: httpx.AsyncClient | None = None, **request: Any
+) -> AsyncIterator[Listener]:
+    """A stream, open."""
+    async with (client or house.client).stream(method, path, **request) as response:
+        if response.status_code != 200:
+            await response.aread()
+        assert response.status_code == 200, response.text
+        yield Listener(response)
+
+
+async def heard(house: House, run_id: str, last_id: str = "") -> list[Sent]:
+    """All messages of a run's stream behind an id, without pings."""
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    async with listening(house, "GET", f"{RUNS}/{run_id}/stream", headers=headers) as stream:
+        return without_pings(await stream.whole())

@@ -264,7 +264,7 @@ BAD = {
         "expected a step that waits for 'a'",
     ),
     "schema": (one(output_schema={"type": "strin"}), "/steps/0/output_schema/type", "an error in it"),
-    "when": (one(when=".input.("), "/steps/0/when", "expected an expression"),
+    "when": (one(when=".input == == 1"), "/steps/0/when", "expected an expression"),
     "when of jq's own": (one(when="[.[] | 1]"), "/steps/0/when", "is not supported"),
     "compensate": (one(compensate={"action": "undo"}), "/steps/0/compensate/action", "or 'function', found 'undo'"),
     "compensate function": (
@@ -283,7 +283,7 @@ BAD = {
     "no text": (one(depends_on=[1]), "/steps/0/depends_on/0", "expected text"),
     # types
     "no action": (one("task", {}), "/steps/0/config/action", "expected 'http.request' or 'function', found null"),
-    "unknown action": (one("task", {"action": "http"}), "/steps/0/config/action", "did you mean"),
+    "unknown action": (one("task", {"action": "http"}), "/steps/0/config/action", "found 'http'"),
     "agent_id": (
         one("task", {"action": "http.request", "url": "https://x.example", "agent_id": "7"}),
         "/steps/0/config/agent_id",
@@ -414,8 +414,8 @@ BAD = {
     ),
     "unknown run": (template(function("a", value="{{ run.owner }}")), "/steps/0/config/args/value", "found 'owner'"),
     "item outside": (template(function("a", value="{{ item }}")), "/steps/0/config/args/value", "found 'item'"),
-    "no path": (template(function("a", value="{{ 1 + 1 }}")), "/steps/0/config/args", "expected a path like"),
-    "no end": (template(function("a", value="{{ input.x")), "/steps/0/config/args", "expected '}}' behind '{{'"),
+    "no path": (template(function("a", value="{{ 1 + 1 }}")), "/steps/0/config/args/value", "expected a path like"),
+    "no end": (template(function("a", value="{{ input.x")), "/steps/0/config/args/value", "expected '}}' behind '{{'"),
     "output": (template(work("a"), output="{{ steps.b.output }}"), "/output", "found 'b'"),
     "compensate lookup": (
         one(compensate={"action": "function", "function": "undo", "args": {"name": "{{ steps.z.output }}"}}),

@@ -67,7 +67,7 @@ def test_fill(value: Any, filled: Any) -> None:
         ("{{ input.z }}", "/at", "{{ input.z }}: expected 'z' in input, found only xs, none, on"),
         ({"u": ["{{ input.xs[5] }}"]}, "/at/u/0", "expected item 5 in input.xs, found 2 items"),
         ("{{ input.none.x }}", "/at", "expected an object or a list at input.none, found null"),
-        ("{{ steps.g.output }}", "/at", "expected 'g' in steps, found only f; did you mean 'f'?"),
+        ("{{ steps.ff.output }}", "/at", "expected 'ff' in steps, found only f; did you mean 'f'?"),
         ({"a/b": "{{ nope }}"}, "/at/a~1b", "expected 'nope', found only input, steps"),
     ],
 )

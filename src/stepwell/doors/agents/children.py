@@ -14,6 +14,7 @@ from stepwell.core.definitions import Fault, InvalidDefinitionError
 from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.principal import Principal
 from stepwell.engine import Engine
+from stepwell.engine.ownership import owner_of
 
 OWNED: Final = ("template", "definition")
 """Kinds of records, and of workflows, that belong to somebody."""
@@ -56,9 +57,10 @@ async def _may_start(id: str, engine: Engine, principal: Principal) -> bool:
         for record in await engine.store.get_records(kind, id=id):
             return principal.may_see(record.owner)
     try:
-        return (await engine.workflows.find(id)).kind not in OWNED
+        owner = await owner_of(engine.store, await engine.workflows.find(id))
     except WorkflowNotFoundError:
         return False
+    return owner is None or principal.may_see(owner)
 
 
 def _is_uuid(text: str) -> bool:

@@ -17,6 +17,7 @@ from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.compiling import compile_pipeline
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.schemas import MEMBER, ids_named
+from stepwell.store.port import Record
 
 KIND: Final = "pipeline"
 NAMED: Final = "pipeline:"
@@ -63,7 +64,10 @@ async def check(call: Call, text: str) -> Taken:
 async def save(call: Call, taken: Taken) -> tuple[str, str]:
     """Keep a document as a definition; its name and version."""
     pipeline: Pipeline = taken.pipeline
-    name = f"{NAMED}{call.principal.owner}/{pipeline.id}" if call.principal.owner else f"{NAMED}{pipeline.id}"
+    owner, store = call.principal.owner, call.engine.store
+    name = f"{NAMED}{owner}/{pipeline.id}" if owner else f"{NAMED}{pipeline.id}"
     version = hashlib.sha256(taken.text.encode()).hexdigest()[:16]
     await call.engine.save(kind=KIND, name=name, version=version, text=taken.text)
+    if not await store.get_records(KIND, id=name):  # whose it is (`engine/ownership.py`)
+        await store.put_record(Record(kind=KIND, id=name, owner=owner, data={}), expect_version=0)
     return name, version

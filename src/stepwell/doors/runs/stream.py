@@ -18,7 +18,7 @@ from stepwell.core import history as h
 from stepwell.core.errors import StepwellError, code_of
 from stepwell.core.program import Compiled
 from stepwell.core.status import Status
-from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, Message
+from stepwell.doors.kit import Answer, Call, EventStream, Fault, InvalidRequestError, Message
 from stepwell.doors.runs.api import RUNS, api
 from stepwell.doors.runs.execute import RUN_ID, cancel_quietly
 from stepwell.doors.runs.following import Change, Follower
@@ -94,7 +94,7 @@ async def execute_stream(call: Call) -> Response:
         messages = _Stream(call, run_id).messages(START)
         if order.cancels_on_disconnect:
             messages = _cancelling(call, run_id, messages)
-        return call.stream(messages, ping=PING, headers={RUN_ID: run_id})
+        return EventStream(messages, ping=PING, headers={RUN_ID: run_id})
 
     return await order.once(call, start_and_stream)
 
@@ -113,7 +113,7 @@ async def stream_run(call: Call) -> Response:
     if place.ended and not await call.engine.history(created.run_id, after_seq=max(place.seq, 1)):
         return Response(None, 204)
     messages = _Stream(call, created.run_id).messages(place)
-    return call.stream(messages, ping=PING, headers={RUN_ID: created.run_id})
+    return EventStream(messages, ping=PING, headers={RUN_ID: created.run_id})
 
 
 async def _cancelling(

@@ -14,7 +14,8 @@ from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.principal import Principal
 from stepwell.doors.kit import MissingError
 from stepwell.doors.runs.errors import ConflictError
-from stepwell.engine import Engine
+from stepwell.engine import Engine, ownership
+from stepwell.engine.ids import workflow_uuid
 from stepwell.programs.flow.check import Check
 from stepwell.programs.flow.source import Source
 from stepwell.programs.plan import definitions, templates
@@ -25,7 +26,7 @@ OWNED: Final[Mapping[str, Callable[[Any, Check], Any]]] = {
     definitions.KIND: definitions.read_definition,
     templates.KIND: templates.read_template,
 }
-"""Kinds of workflows that belong to somebody, and what makes a plan of their documents."""
+"""Kinds of workflows that are plans, and what makes one of their documents."""
 
 
 class Startable(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +88,13 @@ class Workflows:
             raise MissingError("workflow", id) from None
 
     async def _record(self, definition: Definition) -> Record | None:
-        """The record of a workflow that belongs to somebody; None of the operator's. Raises `MissingError`."""
-        if definition.kind not in OWNED:
+        """The record of a definition or template; None of other workflows. Raises `MissingError`."""
+        if definition.kind not in ownership.OWNED:
             return None
         found = await self._engine.store.get_records(definition.kind, id=definition.name)
         if not found or not self._principal.may_see(found[0].owner):
-            raise MissingError("workflow", definition.name)
-        return found[0]
+            raise MissingError("workflow", workflow_uuid(definition.name))
+        return found[0] if definition.kind in OWNED else None
 
 
 def plan_of(definition: Definition) -> Plan | None:

@@ -23,7 +23,9 @@ Path = tuple[Segment, ...]
 
 
 class MalformedPathError(Exception):
-    """What stands between the braces is no path."""
+    """What stands between the braces is no path; `at` is the pointer of the text, where that is known."""
+
+    at = ""
 
 
 class Lookup(msgspec.Struct, frozen=True):
@@ -61,11 +63,19 @@ def _segment(found: re.Match[str]) -> Segment:
 def lookups(value: Any, at: str) -> Iterator[Lookup]:
     """Every `{{ path }}` in a value. Raises `MalformedPathError`."""
     for text, place in texts(value, at):
-        for found in _MARK.finditer(text):
-            if found[1] is not None:
-                yield Lookup(found[1].strip(), parse_path(found[1]), place)
-            elif found[0] == "{{":
-                raise MalformedPathError("expected '}}' behind '{{', found none (write '\\{{' for the braces)")
+        try:
+            yield from _lookups_in(text, place)
+        except MalformedPathError as error:
+            error.at = place
+            raise
+
+
+def _lookups_in(text: str, at: str) -> Iterator[Lookup]:
+    for found in _MARK.finditer(text):
+        if found[1] is not None:
+            yield Lookup(found[1].strip(), parse_path(found[1]), at)
+        elif found[0] == "{{":
+            raise MalformedPathError("expected '}}' behind '{{', found none (write '\\{{' for the braces)")
 
 
 def texts(value: Any, at: str) -> Iterator[tuple[str, str]]:

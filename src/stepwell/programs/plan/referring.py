@@ -22,11 +22,13 @@ class Visible(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: frozenset[str] = frozenset()
     in_item: bool = False
+    own: str = ""
+    """The key of the step itself."""
 
     def inside(self, level: Level | None, key: str, steps: Sequence[m.PlanStep]) -> "Visible":
         """For a step of a list; of a list without an order all of its steps, so that each fault is told once."""
         own = frozenset(step.key for step in steps) if level is None else level.before(key)
-        return msgspec.structs.replace(self, steps=self.steps | own)
+        return msgspec.structs.replace(self, steps=self.steps | own, own=key)
 
     def items(self) -> "Visible":
         """For the steps inside a `foreach`."""
@@ -76,7 +78,7 @@ class References:
             for found in lookups(value, at):
                 self._lookup(found, visible)
         except MalformedPathError as error:
-            self._check.fault(at, str(error))
+            self._check.fault(error.at, str(error))
 
     def _lookup(self, found: Lookup, visible: Visible) -> None:
         root, rest, at = found.path[0], [str(part) for part in found.path[1:]], found.at
@@ -110,8 +112,8 @@ class References:
             text = f"{key!r} is inside the foreach {outer!r}: what it gives is in steps.{outer}.output"
             self._check.fault(at, f"expected a step that has ended by then, found another: {text}")
         else:
-            text = f"expected a step that has ended by then, found {key!r}: name it in {self._words.depends_on}"
-            self._check.fault(at, text)
+            why = "the step itself" if key == visible.own else f"{key!r}: name it in {self._words.depends_on}"
+            self._check.fault(at, f"expected a step that has ended by then, found {why}")
 
     def _input(self, name: str, at: str, text: str) -> None:
         if name not in self._inputs and not self._plan.additional_variables:

@@ -5,9 +5,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo serve check test soak bench
+.PHONY: setup services demo serve check test soak bench
 
 setup: $(READY)
+
+# Tests use a real RabbitMQ and a real browser. Without root, or without Debian's package manager, those that need
+# them are skipped, each with a line.
+services:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sh scripts/install-services.sh; fi
 
 # The stamp makes this idempotent: it is done again when the dependencies change.
 $(READY): pyproject.toml constraints.txt
@@ -29,10 +34,10 @@ check: setup
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -m "not slow"
 
-test: setup
+test: setup services
 	$(PY) -m pytest
 
-soak: setup
+soak: setup services
 	STEPWELL_SOAK=1 $(PY) -m pytest
 
 bench: setup

@@ -370,7 +370,9 @@ async def test_nothing_of_ada_has_changed(world: World) -> None:
 
 async def test_ada_herself_finds_everything(world: World) -> None:
     """Else every route above would say 404 for another reason."""
-    first = [route for route in WITH_ID if route[1].startswith("/api/v1/user-forms")]  # a form ends with its run's wait
+    first = [
+        route for route in WITH_ID if route[1].startswith("/api/v1/user-forms")
+    ]  # a form ends with its run's wait
     last = [route for route in WITH_ID if route[0] == "DELETE"]
     ordered = [*first, *(route for route in WITH_ID if route not in (*first, *last)), *reversed(last)]
     found = {f"{method} {path}": (await world.probe("ada", method, path)).status_code for method, path in ordered}

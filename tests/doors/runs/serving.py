@@ -153,6 +153,12 @@ def new_app(folder: Path, gates: Gates, **settings: Any) -> App:
         return len(texts)
 
     @app.function
+    async def ponder(ctx: StepContext, times: int, size: int) -> int:
+        for n in range(times):
+            ctx.think(f"{n} {'x' * size}")
+        return times
+
+    @app.function
     async def gate(name: str) -> str:
         await gates.wait_at(name)
         return name

@@ -341,8 +341,7 @@ async def test_stream_that_is_read_to_its_end_cancels_nothing(house: House) -> N
 
 
 async def test_client_that_does_not_read_delays_no_other_run_and_misses_nothing(house: House) -> None:
-    thoughts = [f"{n} " + "x" * 20_000 for n in range(800)]
-    id = await house.define(step("think", {"texts": thoughts}))
+    id = await house.define(step("ponder", {"times": 800, "size": 20_000}))
     body = b'{"workflowId": "%s"}' % id.encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]), limit=1024)
     head = f"POST {RUNS}/execute/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -23,7 +23,7 @@ from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 from stepwell.programs.plan.programs import PlanPrograms
 from stepwell.programs.plan.scope import Services
 from stepwell.programs.plan.templates import KIND, read_template
-from stepwell.store.port import RunQuery
+from stepwell.store.port import Record, RunQuery
 from stepwell.store.sqlite import SqliteStore
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -126,8 +126,8 @@ class Calls:
 
 def function(key: str, call: str = "echo", /, **rest: Any) -> dict[str, Any]:
     """A step that calls a function; what is no key of a step is an argument."""
-    keys = ("depends_on", "retry", "timeout_seconds", "heartbeat_timeout_seconds", "on_error", "when")
-    keys += ("output_schema", "compensate")
+    keys = ["depends_on", "retry", "timeout_seconds", "heartbeat_timeout_seconds", "on_error", "when"]
+    keys += ["output_schema", "compensate"]
     step = {one: rest.pop(one) for one in keys if one in rest}
     return {"key": key, "type": "task", "config": {"action": "function", "function": call, "args": rest}, **step}
 
@@ -230,6 +230,8 @@ def all_steps(steps: Sequence[StepView]) -> list[StepView]:
 
 
 async def save(engine: Engine, document: str, name: str = "plan") -> None:
+    """Keep a template, as somebody's: else no run may start it as its child."""
+    await engine.store.put_record(Record(kind=KIND, id=name, data={}, owner="ann"))
     await engine.save(kind=KIND, name=name, version="1", text=document)
 
 

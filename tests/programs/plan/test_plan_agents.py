@@ -116,7 +116,11 @@ def test_without_a_model_the_step_says_so() -> None:
 
 
 def test_thinking_goes_to_the_stream() -> None:
-    world = PlanWorld(model=Model(lambda _, ctx: (ctx.think("because"), AgentTurn(text="4"))[1]))
+    def speak(_request: AgentRequest, ctx: StepContext) -> AgentTurn:
+        ctx.think("because")
+        return AgentTurn(text="4")
+
+    world = PlanWorld(model=Model(speak))
 
     async def scenario(engine: Any) -> list[Any]:
         await engine.save(kind="template", name="p", version="1", text=template(step("ag", "agent", {"prompt": "?"})))

@@ -244,7 +244,7 @@ def test_a_callback_that_failed_fails_its_step() -> None:
 
 
 def test_a_callback_that_never_comes_is_tried_again_with_another_token() -> None:
-    tokens = []
+    tokens: list[str] = []
 
     async def watch(engine: Engine) -> None:
         while not (state := await engine.state(RUN_ID)).terminal:

@@ -20,10 +20,11 @@ from plan_world import (
     template,
 )
 
-from stepwell.core.history import ApprovalRequested, ChildStarted, RunCreated, encode_events
+from stepwell.core.history import ApprovalRequested, ChildStarted, RunCreated
+from stepwell.core.program import StepContext
 from stepwell.engine import Engine
 from stepwell.programs.http import HttpResponse
-from stepwell.programs.plan.agents_port import AgentTurn
+from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 
 SECRET = "s3cr3t-of-ours"
 DECLARED = [{"name": "token", "type": "secret"}, {"name": "n", "type": "integer", "secret": True}]
@@ -40,7 +41,7 @@ def seen(document: str, *, world: PlanWorld | None = None) -> tuple[str, Any, li
         told = [event for event in events if not isinstance(event, RunCreated | ChildStarted)]
         stream = await engine.stream(RUN_ID)
         view = await engine.view(RUN_ID)
-        text = (encode_events(told) + msgspec.json.encode([stream, view])).decode()
+        text = msgspec.json.encode([told, stream, view]).decode()
         return text, view, events
 
     with world or PlanWorld() as played:
@@ -109,7 +110,11 @@ def test_a_secret_is_masked_in_what_people_are_asked() -> None:
 
 
 def test_a_secret_is_masked_in_waits_callbacks_and_conversations() -> None:
-    model = Model(lambda request, ctx: (ctx.think(SECRET), AgentTurn(text=request.messages[0].content))[1])
+    def speak(request: AgentRequest, ctx: StepContext) -> AgentTurn:
+        ctx.think(SECRET)
+        return AgentTurn(text=request.messages[0].content)
+
+    model = Model(speak)
     document = template(
         step("ag", "agent", {"prompt": "Log in with {{ input.token }}"}),
         step("cb", "callback", {"payload": "{{ input.token }}", "timeout_seconds": 1}, on_error="continue"),

@@ -105,7 +105,7 @@ def test_a_run_that_takes_too_long_fails_with_run_timeout() -> None:
 def test_a_wait_takes_fractions_of_seconds() -> None:
     played = play(template(step("w", "wait", {"seconds": 2.5})))
     found = played.step("w")
-    assert found.ended_at == pytest.approx(found.started_at + 2.5)
+    assert found.ended_at == pytest.approx((found.started_at or 0) + 2.5)
     assert found.output is None
     assert found.input == {"seconds": 2.5}
 

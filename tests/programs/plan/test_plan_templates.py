@@ -153,8 +153,15 @@ def test_every_key_of_every_type_is_read() -> None:
         "f": m.FunctionTask(function="echo", args={"value": 1}),
         "w": m.Wait(until="2030-01-01T00:00:00Z"),
         "a": m.Approval(
-            **{"prompt": "p", "title": "t", "schema": {"type": "object"}, "context": 1, "required": 2},
-            **{"approvers": ("u", "role:r"), "timeout_s": 5, "on_timeout": "escalate", "escalate_to": ("v", "w")},
+            prompt="p",
+            title="t",
+            schema={"type": "object"},
+            context=1,
+            approvers=("u", "role:r"),
+            required=2,
+            timeout_s=5,
+            on_timeout="escalate",
+            escalate_to=("v", "w"),
             allow_self_approval=False,
         ),
         "cb": m.Callback(url="https://x.example", payload={"a": 1}, timeout_s=2.5),
@@ -264,7 +271,7 @@ BAD = {
         "expected a step that waits for 'a'",
     ),
     "schema": (one(output_schema={"type": "strin"}), "/steps/0/output_schema/type", "an error in it"),
-    "when": (one(when=".input == == 1"), "/steps/0/when", "expected an expression"),
+    "when": (one(when='.input == "x'), "/steps/0/when", "expected an expression"),
     "when of jq's own": (one(when="[.[] | 1]"), "/steps/0/when", "is not supported"),
     "compensate": (one(compensate={"action": "undo"}), "/steps/0/compensate/action", "or 'function', found 'undo'"),
     "compensate function": (
@@ -393,7 +400,7 @@ BAD = {
     "its own output": (
         template(function("a", value="{{ steps.a.output }}")),
         "/steps/0/config/args/value",
-        "by then",
+        "found the step itself",
     ),
     "step of a foreach": (
         template(
@@ -415,7 +422,11 @@ BAD = {
     "unknown run": (template(function("a", value="{{ run.owner }}")), "/steps/0/config/args/value", "found 'owner'"),
     "item outside": (template(function("a", value="{{ item }}")), "/steps/0/config/args/value", "found 'item'"),
     "no path": (template(function("a", value="{{ 1 + 1 }}")), "/steps/0/config/args/value", "expected a path like"),
-    "no end": (template(function("a", value="{{ input.x")), "/steps/0/config/args/value", "expected '}}' behind '{{'"),
+    "no end": (
+        template(function("a", value="{{ input.x")),
+        "/steps/0/config/args/value",
+        "expected '}}' behind '{{'",
+    ),
     "output": (template(work("a"), output="{{ steps.b.output }}"), "/output", "found 'b'"),
     "compensate lookup": (
         one(compensate={"action": "function", "function": "undo", "args": {"name": "{{ steps.z.output }}"}}),

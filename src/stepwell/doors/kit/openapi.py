@@ -1,6 +1,7 @@
 """OpenAPI 3.1 documents, made of the operations of doors and the types they are declared with."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from types import UnionType
@@ -27,10 +28,14 @@ def document(apis: Sequence[Api], *, title: str, version: str) -> Document:
     """The document of these doors. Without credentials (`{}`) only this machine may come in."""
     schemas = _Schemas(_types(apis))
     paths: Document = {}
+    named: Counter[str] = Counter()
     for api in apis:
         for operation in api.operations:
             path = _PATH_PARAMETER.sub(r"{\1}", operation.path)
-            paths.setdefault(path, {})[operation.method.lower()] = _operation(api, operation, schemas)
+            found = paths.setdefault(path, {})[operation.method.lower()] = _operation(api, operation, schemas)
+            named[found["operationId"]] += 1
+            if (number := named[found["operationId"]]) > 1:  # the same under another path
+                found["operationId"] += f"_{number}"
     return {
         "openapi": OPENAPI,
         "info": {"title": title, "version": version},
@@ -51,7 +56,7 @@ class _Schemas:
         self._by_type: dict[Any, Document] = dict(zip(known, schemas, strict=True))
 
     def of(self, kind: Any) -> Document:
-        """A type is one of its choices where msgspec, which must tell them apart to read them, knows no such union."""
+        """Choices are joined here: msgspec knows no union of structs that it could not tell apart when reading."""
         found = [self._by_type[choice] for choice in _choices(kind)]
         return found[0] if len(found) == 1 else {"anyOf": found}
 

@@ -1,10 +1,11 @@
 """An answer as it comes, chunk by chunk: reasoning and text go on to whoever watches, tool calls are put together.
 
-Endpoints differ. Reasoning stands in `reasoning_content` or `reasoning`; calls come in pieces by their index, or whole
-(some then give every call the index 0); ids may be missing. What they agree on is a `finish_reason` at the end: an
-answer without one was cut off.
+Endpoints differ. Reasoning stands in `reasoning_content` or `reasoning`; calls come in pieces by their index, or
+whole (some then give every call the index 0); ids may be missing. What they agree on is a `finish_reason` at the end:
+an answer without one was cut off.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -105,10 +106,8 @@ class Answer:
 def _whole(call: _Call, number: int) -> ToolCall:
     """Arguments that are no JSON stay the text they are: the model is told so by whoever calls the tool."""
     arguments: Any = call.text
-    try:
+    with suppress(msgspec.DecodeError, RecursionError):
         arguments = msgspec.json.decode(call.text) if call.text.strip() else {}
-    except (msgspec.DecodeError, RecursionError):
-        pass
     return ToolCall(id=call.id or f"call_{number}", name=call.name, arguments=arguments)
 
 

@@ -28,7 +28,7 @@ def question(request: AgentRequest, model: str) -> dict[str, Any]:
 
 
 def _with_schema(request: AgentRequest) -> tuple[Message, ...]:
-    """Not every endpoint heeds `response_format`, so that the schema is told in words too: in the first message of the
+    """Not every endpoint heeds `response_format`, so the schema is told in words too: in the first message of the
     system, since many models take only one.
     """
     if request.output_schema is None:

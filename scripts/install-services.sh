@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs from Debian what tests use and nobody here wrote. What is there already is left alone.
+set -eu
+wanted=""
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted="$wanted rabbitmq-server"
+command -v chromium >/dev/null || wanted="$wanted chromium"
+[ -n "$wanted" ] || exit 0
+echo "installing$wanted"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# The packages start services of their own, which would be in the way: tests start theirs.
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod +x /usr/sbin/policy-rc.d
+# shellcheck disable=SC2086  # a list of names
+apt-get install -y -qq --no-install-recommends $wanted > /dev/null
+rm -f /usr/sbin/policy-rc.d

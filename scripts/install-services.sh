@@ -9,8 +9,11 @@ echo "installing$wanted"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # The packages start services of their own, which would be in the way: tests start theirs.
-printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-chmod +x /usr/sbin/policy-rc.d
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
 # shellcheck disable=SC2086  # a list of names
 apt-get install -y -qq --no-install-recommends $wanted > /dev/null
-rm -f /usr/sbin/policy-rc.d

@@ -24,11 +24,12 @@ from stepwell.core.program import Program
 from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.local import FileLock, LocalDispatch
 from stepwell.dispatch.port import Dispatch
-from stepwell.doors.access import access_rules, egress_rules, takes_tokens, token_verifier
+from stepwell.doors.access import access_rules, agent_rules, egress_rules, takes_tokens, token_verifier
 from stepwell.engine import Engine, EngineOptions
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.ids import workflow_uuid
 from stepwell.files import Files
+from stepwell.programs.agents import MISSING, AgentSettings, OpenAiAgents, has_library
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
@@ -48,7 +49,7 @@ from stepwell.programs.secrets import ServerSecrets
 from stepwell.security.authentication import Authenticator
 from stepwell.security.egress.rules import EgressRules, check_url
 from stepwell.security.keys import ApiKeys, FirstKey
-from stepwell.security.masking import mask_access_log
+from stepwell.security.masking import MASKS, mask_access_log
 from stepwell.settings import Settings, load_settings, masked
 from stepwell.sources.port import SOURCE, SourceOptions
 from stepwell.sources.registry import SourceRegistry
@@ -136,11 +137,35 @@ class App:
             http=self.guarded_http,
             expressions=self._jq,
             callbacks=SecretTokens(lambda: self._token_key, base_url=self.base_url),
+            agents=self.agents,
+            no_agents="" if has_library() else MISSING,
         )
         return [
             PlanPrograms(TEMPLATE, read_template, services),
             PlanPrograms(DEFINITION, read_definition, services),
         ]
+
+    @cached_property
+    def agents(self) -> OpenAiAgents | None:
+        """Asks language models for agent steps; None when no endpoint is set. Raises `SettingsError`."""
+        settings = self.settings
+        if not settings.agent_base_url:
+            return None
+        rules, secrets = agent_rules(settings), ServerSecrets()
+
+        def api_key() -> str:
+            return settings.agent_api_key or str(secrets.find("agent_api_key") or "")
+
+        return OpenAiAgents(
+            AgentSettings(
+                base_url=settings.agent_base_url,
+                model=settings.agent_model,
+                api_key=api_key,
+                silence_s=settings.agent_silence_s,
+            ),
+            transport=lambda: _guarded(rules),
+            hide=MASKS.text,
+        )
 
     @cached_property
     def egress(self) -> EgressRules:
@@ -163,13 +188,7 @@ class App:
 
     def _new_guarded_http(self, **limits: Any) -> HttpxClient:
         rules = self.egress
-
-        def transport() -> "GuardedTransport":
-            from stepwell.security.egress.transport import GuardedTransport  # here, since it brings httpx (0.1 s)
-
-            return GuardedTransport(rules)
-
-        return HttpxClient(transport=transport, **limits)
+        return HttpxClient(transport=lambda: _guarded(rules), **limits)
 
     @cached_property
     def files(self) -> Files | None:
@@ -276,6 +295,8 @@ class App:
             for client in ("guarded_http", "webhook_http"):
                 if client in self.__dict__:
                     await self.__dict__[client].aclose()
+            if self.__dict__.get("agents") is not None:
+                await self.__dict__["agents"].aclose()
             await self.brokers.aclose()
             await self.sources.aclose()
             await self._processes.aclose()
@@ -429,6 +450,12 @@ class App:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+
+def _guarded(rules: EgressRules) -> "GuardedTransport":
+    from stepwell.security.egress.transport import GuardedTransport  # here, since it brings httpx (0.1 s)
+
+    return GuardedTransport(rules)
 
 
 def _file_of(store: SqliteStore) -> Path | None:

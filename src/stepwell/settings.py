@@ -133,6 +133,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     egress_http: Annotated[bool, Meta(description="call http:// too, not only https://")] = False
     egress_ports: Annotated[tuple[Port, ...], Meta(description="ports that are called")] = (80, 443)
 
+    # the language model that agent steps ask
+    agent_base_url: Annotated[
+        str, Meta(description="endpoint with OpenAI's chat protocol, up to /v1; not set: there are no agents")
+    ] = ""
+    agent_model: Annotated[str, Meta(description="model of agent steps that name none")] = ""
+    agent_api_key: Annotated[
+        str, Meta(description="key for agent_base_url; not set: the secret agent_api_key", extra=_SECRET)
+    ] = ""
+    agent_silence_s: Annotated[float, Meta(gt=0, description="how long a model's answer may pause")] = 120.0
+
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from stepwell.brokers.kafka import KafkaBroker
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Outgoing
+from stepwell.brokers.port import BrokerError, Outgoing, deliver
 
 from .kafka import KafkaCluster
 
@@ -32,7 +32,7 @@ def outgoing(topic: str, n: int = 1, **more: object) -> Outgoing:
 
 async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, broker: KafkaBroker) -> None:
     message = outgoing("orders", key="k1", headers=(("trace", b"abc"),))
-    delivery = await (await broker.post(message))
+    delivery = await deliver(broker, message)
     (found,) = await asyncio.to_thread(cluster.read, "orders", 1)
     assert (found.key(), found.value()) == (b"k1", b'{"n": 1}')
     assert found.headers() == [("trace", b"abc"), ("message-id", b"run/1/1")]
@@ -40,7 +40,11 @@ async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, 
 
 
 async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broker: KafkaBroker) -> None:
-    await asyncio.gather(*[await broker.post(outgoing("ordered", n, key=str(n % 3))) for n in range(300)])
+    left = asyncio.Semaphore(0)
+    for n in range(300):
+        await broker.post(outgoing("ordered", n, key=str(n % 3)), lambda _outcome: left.release())
+    for _ in range(300):
+        await left.acquire()
     found = await asyncio.to_thread(cluster.read, "ordered", 300)
     by_key: dict[bytes, list[int]] = {}
     for message in found:
@@ -50,7 +54,7 @@ async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broke
 
 
 async def test_protobuf_says_what_it_is(cluster: KafkaCluster, broker: KafkaBroker) -> None:
-    await (await broker.post(outgoing("bytes", content_type="application/x-protobuf")))
+    await deliver(broker, outgoing("bytes", content_type="application/x-protobuf"))
     (found,) = await asyncio.to_thread(cluster.read, "bytes", 1)
     assert ("content-type", b"application/x-protobuf") in found.headers()
 
@@ -58,24 +62,24 @@ async def test_protobuf_says_what_it_is(cluster: KafkaCluster, broker: KafkaBrok
 async def test_a_cluster_that_is_away_is_an_error_that_can_be_tried_again() -> None:
     broker = KafkaBroker(KafkaOptions(bootstrap_servers="127.0.0.1:1"))
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
-        await broker.post(outgoing("orders"))
+        await deliver(broker, outgoing("orders"))
     assert caught.value.retryable
     await broker.aclose()
 
 
 async def test_an_expected_message_is_found_among_others(broker: KafkaBroker) -> None:
-    await (await broker.post(outgoing("answers", 0)))
+    await deliver(broker, outgoing("answers", 0))
     expecting = asyncio.create_task(
         broker.expect("answers", lambda content: content == {"n": 7}, since=time.time() - 1, within_s=20)
     )
     numbers = iter(range(1, 1000))
     while not expecting.done():  # until the consumer has come to the topic's end
         n = next(numbers)
-        await (await broker.post(outgoing("answers", 7 if n % 3 == 0 else n)))
+        await deliver(broker, outgoing("answers", 7 if n % 3 == 0 else n))
         await asyncio.wait({expecting}, timeout=0.05)
     assert await expecting == {"n": 7}
 
 
 async def test_what_never_comes_is_none(broker: KafkaBroker) -> None:
-    await (await broker.post(outgoing("silence", 0)))
+    await deliver(broker, outgoing("silence", 0))
     assert await broker.expect("silence", lambda _content: False, since=time.time(), within_s=0.5) is None

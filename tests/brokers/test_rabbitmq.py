@@ -9,7 +9,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from stepwell.brokers.options import RabbitOptions
-from stepwell.brokers.port import BrokerError, Outgoing
+from stepwell.brokers.port import BrokerError, Outgoing, deliver
 from stepwell.brokers.rabbitmq import RabbitBroker
 
 from .rabbit import Rabbit, installed, rabbit
@@ -45,7 +45,7 @@ def outgoing(n: int = 1, **more: str) -> Outgoing:
 
 async def test_a_message_arrives_with_headers_and_id(broker: RabbitBroker, channel: AbstractChannel) -> None:
     queue = await channel.declare_queue("orders", durable=True)
-    delivery = await (await broker.post(outgoing(routing_key="orders")))
+    delivery = await deliver(broker, outgoing(routing_key="orders"))
     found = await queue.get(no_ack=True)
     assert found is not None
     assert (found.body, found.headers, found.message_id) == (b'{"n":1}', {"trace": "abc"}, "run/1/1")
@@ -56,7 +56,7 @@ async def test_an_exchange_routes_by_its_key(broker: RabbitBroker, channel: Abst
     exchange = await channel.declare_exchange("topics", aio_pika.ExchangeType.TOPIC, durable=True)
     queue = await channel.declare_queue("routed")
     await queue.bind(exchange, "order.*")
-    await (await broker.post(outgoing(exchange="topics", routing_key="order.created")))
+    await deliver(broker, outgoing(exchange="topics", routing_key="order.created"))
     assert await queue.get(no_ack=True) is not None
 
 
@@ -69,7 +69,7 @@ async def test_an_exchange_routes_by_its_key(broker: RabbitBroker, channel: Abst
 )
 async def test_what_no_queue_takes_is_an_error(broker: RabbitBroker, place: dict[str, str], said: str) -> None:
     with pytest.raises(BrokerError, match=said) as caught:
-        await (await broker.post(outgoing(**place)))
+        await deliver(broker, outgoing(**place))
     assert not caught.value.retryable
 
 
@@ -78,8 +78,8 @@ async def test_a_channel_that_had_a_fault_does_not_stand_in_the_way(
 ) -> None:
     await channel.declare_queue("after", durable=True)
     with pytest.raises(BrokerError):
-        await (await broker.post(outgoing(exchange="nowhere", routing_key="x")))
-    assert (await (await broker.post(outgoing(routing_key="after")))).confirmed
+        await deliver(broker, outgoing(exchange="nowhere", routing_key="x"))
+    assert (await deliver(broker, outgoing(routing_key="after"))).confirmed
 
 
 async def test_an_expected_message_is_taken_and_the_others_stay(
@@ -87,7 +87,7 @@ async def test_an_expected_message_is_taken_and_the_others_stay(
 ) -> None:
     queue = await channel.declare_queue("answers", durable=True)
     for n in (1, 2, 3):
-        await (await broker.post(outgoing(n, routing_key="answers")))
+        await deliver(broker, outgoing(n, routing_key="answers"))
     assert await broker.expect("answers", lambda content: content == {"n": 2}, since=0.0, within_s=20) == {"n": 2}
     left = {found.body for found in [await queue.get(no_ack=True), await queue.get(no_ack=True)] if found}
     assert left == {b'{"n":1}', b'{"n":3}'}
@@ -97,11 +97,11 @@ async def test_a_broker_that_was_away_is_reached_again(node: Rabbit) -> None:
     broker = RabbitBroker(RabbitOptions(host="127.0.0.1", port=node.port))
     async with await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{node.port}/") as connection:
         await (await connection.channel()).declare_queue("kept", durable=True)
-    await (await broker.post(outgoing(1, routing_key="kept")))
+    await deliver(broker, outgoing(1, routing_key="kept"))
     node.stop()
     with pytest.raises(BrokerError) as caught:
-        await (await broker.post(outgoing(2, routing_key="kept")))
+        await deliver(broker, outgoing(2, routing_key="kept"))
     assert caught.value.retryable
     await asyncio.to_thread(node.start)
-    assert (await (await broker.post(outgoing(2, routing_key="kept")))).confirmed
+    assert (await deliver(broker, outgoing(2, routing_key="kept"))).confirmed
     await broker.aclose()

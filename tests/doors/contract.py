@@ -38,8 +38,10 @@ CHECKS: Final = [
     response_schema_conformance,
 ]
 
-Known = Mapping[str, Sequence[str]]
-"""Name of a path parameter to ids of things that exist."""
+Known = Mapping[str, Sequence[Any]]
+"""What cannot be guessed. Ids of things that exist, by the path up to the parameter that names one, or by the name of
+a body's property; and bodies that are right, by method and path.
+"""
 
 
 @contextmanager
@@ -84,12 +86,25 @@ def check_contract(url: str, document: str, *, known: Known, leave_out: str = ""
         suppress_health_check=list(HealthCheck),
     )
     @given(case=st.one_of(*modes), data=st.data())
-    def try_one(case: Case, data: Any) -> None:
-        for name in case.path_parameters or {}:
-            if name in known and data.draw(st.booleans()):
-                case.path_parameters[name] = data.draw(st.sampled_from(known[name]))
+    def try_one(case: Case[Any], data: Any) -> None:
+        if case.operation.label in known and data.draw(st.booleans()):
+            case.body, case.media_type = data.draw(st.sampled_from(known[case.operation.label])), "application/json"
+        for place, name, ids in _places(case, known):
+            if data.draw(st.booleans()):
+                place[name] = data.draw(st.sampled_from(ids))
         asked.add(case.operation.label)
         case.validate_response(case.call(base_url=url, session=session), checks=CHECKS)
 
     try_one()
     return len(asked)
+
+
+def _places(case: Case[Any], known: Known) -> Iterator[tuple[dict[str, Any], str, Sequence[Any]]]:
+    """Where a request could name something that exists."""
+    for name in case.path_parameters or {}:
+        before, parameter, _ = case.operation.path.partition(f"{{{name}}}")
+        if before + parameter in known:
+            yield case.path_parameters, name, known[before + parameter]
+    if isinstance(case.body, dict):
+        for name in sorted(case.body.keys() & known.keys()):
+            yield case.body, name, known[name]

@@ -231,7 +231,7 @@ def _read_whole() -> list[str]:
 # --- eve ------------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_routes_of_every_door() -> None:
+async def test_there_are_routes_of_every_door() -> None:
     assert len(WITH_ID) > 40
     assert {path.split("/")[3] for _, path in WITH_ID if path.startswith("/api/v1/")} == {
         *("workflows", "workflow-templates", "approvals", "webhooks", "cloudevents"),
@@ -361,6 +361,16 @@ async def test_admin_who_runs_somebodys_template_gets_its_children(world: World)
 
 
 # --- ada ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [route for route in routes() if OPERATORS in route[1] and route[0] != "GET"]
+)
+async def test_connections_are_changed_by_admins_only(method: str, path: str, world: World) -> None:
+    found = await world.ask(
+        "eve", method, path.format(type="kafka", name="main"), json={"type": "kafka", "name": "main"}
+    )
+    assert found.status_code == 403
 
 
 async def test_nothing_of_ada_has_changed(world: World) -> None:

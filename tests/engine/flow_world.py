@@ -5,7 +5,7 @@ lab, whatever it does: a function, a call over HTTP, a process.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -43,11 +43,9 @@ class Watched:
 
         return await self._ctx.step(key, logged, **options)
 
-    async def race(
-        self, key: str, branches: Mapping[str, Branch], *, until: Literal["first", "all"] = "first"
-    ) -> Any:
+    async def race(self, key: str, branches: Mapping[str, Branch], **options: Any) -> Any:
         watched = {name: self._watched(branch) for name, branch in branches.items()}
-        return await self._ctx.race(key, watched, until=until)
+        return await self._ctx.race(key, watched, **options)
 
     def _watched(self, branch: Branch) -> Branch:
         return lambda ctx: branch(cast(RunContext, Watched(ctx, self._lab)))

@@ -18,11 +18,11 @@ import structlog
 
 from stepwell.core.errors import Problem, StepFailure, StorageUnavailableError
 from stepwell.core.history import AnyEvent
-from stepwell.core.program import Program, StepContext, Work
+from stepwell.core.program import Program, Programs, StepContext, Work
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import Batch, CommitResult, Delivery, Loaded
+from stepwell.store.port import Batch, CommitResult, Delivery, Loaded, OutboxItem, Record
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import connect, faults_named
 
@@ -71,6 +71,10 @@ class Lab:
     def disk_seq(self, run_id: str) -> int:
         return int(self._disk.execute("SELECT seq FROM run WHERE uuid = ?", (run_id,)).get or 0)
 
+    def begins(self, step: StepContext) -> None:
+        """An activity began."""
+        self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life))
+
     def does(
         self,
         value: Any = None,
@@ -83,7 +87,7 @@ class Lab:
         """An activity that returns `value` after `takes_s`; its first `fails` attempts fail (-1: all)."""
 
         async def work(step: StepContext) -> Any:
-            self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life))
+            self.begins(step)
             if takes_s:
                 await asyncio.sleep(takes_s)
             if then is not None:
@@ -163,6 +167,12 @@ class CrashingStore(SqliteStore):
 
         return await self._written(write)
 
+    async def put_outbox(self, items: Sequence[OutboxItem]) -> None:
+        await self._written(lambda: SqliteStore.put_outbox(self, items))
+
+    async def put_record(self, record: Record, *, expect_version: int | None = None) -> bool:
+        return await self._written(lambda: SqliteStore.put_record(self, record, expect_version=expect_version))
+
     async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
         await self._written(lambda: SqliteStore.settle_outbox(self, done, again))
 
@@ -189,7 +199,8 @@ class CrashingStore(SqliteStore):
 class Life:
     """An engine at work, with a second one beside it that only sends commands (another process)."""
 
-    def __init__(self, engine: Engine, beside: Engine | None, store: CrashingStore) -> None:
+    def __init__(self, world: "World", engine: Engine, beside: Engine | None, store: CrashingStore) -> None:
+        self.world = world
         self.engine = engine
         self._beside = beside
         self.store = store
@@ -250,7 +261,7 @@ class World:
         beside_store = CrashingStore(self.path, rng=self.rng)
         beside = self.engine(beside_store, loop) if self.two else None
         try:
-            living = asyncio.ensure_future(self._scenario(Life(engine, beside, store), scenario))
+            living = asyncio.ensure_future(self._scenario(Life(self, engine, beside, store), scenario))
             await asyncio.wait((living, store.dead), return_when=asyncio.FIRST_COMPLETED)
             self.writes = store.writes
             if store.dead.done():
@@ -268,8 +279,7 @@ class World:
     async def _scenario(self, life: Life, scenario: Scenario[T]) -> T:
         await life.engine.open()
         if not self._saved:
-            for name in self.programs:
-                await life.engine.workflows.save(kind="python", name=name, version="1", text=name, now=self.now)
+            await self.save_definitions(life.engine)
             self._saved = True
         if self.two:
             await life.beside.open(drive=False)
@@ -279,11 +289,21 @@ class World:
         await life.engine.close()
         return result
 
-    def engine(self, store: SqliteStore, loop: VirtualLoop) -> Engine:
+    async def save_definitions(self, engine: Engine) -> None:
+        for name in self.programs:
+            await engine.workflows.save(kind="python", name=name, version="1", text=name, now=self.now)
+
+    def kinds(self, loop: VirtualLoop) -> Sequence[Programs]:  # noqa: ARG002  # other worlds need it
+        """What turns definitions into programs in one life."""
         native = NativePrograms()
         for name, program in self.programs.items():
             native.add(name, program(self.lab))
-        return Engine(store=store, dispatch=LocalDispatch(), programs=[native], clock=loop, options=self.options)
+        return [native]
+
+    def engine(self, store: SqliteStore, loop: VirtualLoop) -> Engine:
+        return Engine(
+            store=store, dispatch=LocalDispatch(), programs=self.kinds(loop), clock=loop, options=self.options
+        )
 
     def history(self, run_id: str) -> list[AnyEvent]:
         """What the disk holds of a run."""

@@ -109,4 +109,4 @@ def _digest_is_right(given: str) -> bool:
 
     first, second = hashed(f"{USER}:well:{PASSWORD}"), hashed(f"GET:{parts['uri']}")
     middle = f"{parts['nonce']}:{parts['nc']}:{parts['cnonce']}:{parts['qop']}"
-    return parts["response"] == hashed(f"{first}:{middle}:{second}")
+    return hashed(f"{first}:{middle}:{second}") == str(parts["response"])

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doors.served import served as served_by_uvicorn
 from stepwell import App
 from stepwell.core.errors import StorageUnavailableError
 from stepwell.security.headers import HEADERS
@@ -19,7 +20,7 @@ from stepwell.store.sqlite import SqliteStore
 
 from .servers import Served
 from .tokens import NOW, jwks, rsa_key, token
-from .whole import EVENT, STRUCTURED, TOKENS, Server, listening, serving
+from .whole import EVENT, STRUCTURED, TOKENS, Server, serving
 
 EVENTS = "/api/v1/cloudevents"
 WAITING = "document: {dsl: '1.0.3', namespace: test, name: wait, version: '1.0.0'}\ndo: [{ask: {call: approval}}]"
@@ -361,10 +362,10 @@ class Lines(logging.Handler):
 async def test_access_log_has_no_credentials(tmp_path: Path) -> None:
     app = App(settings=Settings(db=f"sqlite:///{tmp_path}/runs.db"))
     lines, log = Lines(), logging.getLogger("uvicorn.access")
-    async with app, listening(app, access_log=True, log_level="info") as port:
+    async with app, served_by_uvicorn(app.asgi(), access_log=True, log_level="info") as url:
         log.addHandler(lines)
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            async with httpx.AsyncClient(base_url=url) as client:
                 await client.post("/api/v1/workflow-callbacks/run-id.mac-of-it?x=1", content=b"{}")
                 await client.get(f"/api/v1/workflow-runs/1/stream?after=2&token={token()}")
         finally:

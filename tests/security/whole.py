@@ -1,16 +1,14 @@
 """The whole server on a real socket: an `App` behind uvicorn, as `stepwell serve` runs it, by a clock of the test."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
+from doors.served import served
 from stepwell import App
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.security.limits.protocol import BoundedHeaders
@@ -39,10 +37,10 @@ class TestClock:
 class Server:
     """A running server: `url`, its app, its clock, and clients of it."""
 
-    def __init__(self, app: App, clock: TestClock, port: int) -> None:
+    def __init__(self, app: App, clock: TestClock, url: str) -> None:
         self.app = app
         self.clock = clock
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url
 
     def client(self, *, source: str | None = None, **headers: str) -> httpx.AsyncClient:
         """Sends these headers with every request (`x_api_key` for x-api-key), from a loopback address."""
@@ -74,19 +72,5 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[Server]:
         (folder / "jwks.json").write_text(json.dumps(jwks()))
         settings = {**TOKENS, **settings, "jwt_jwks": str(folder / "jwks.json")}
     app = App(settings=Settings(**{"db": f"sqlite:///{folder}/runs.db", **settings}), clock=clock)
-    async with app, listening(app) as port:
-        yield Server(app, clock, port)
-
-
-@asynccontextmanager
-async def listening(app: App, **options: Any) -> AsyncIterator[int]:
-    """The port on which the server of an app answers."""
-    given = {"http": BoundedHeaders, "proxy_headers": False, "log_config": None, "access_log": False, **options}
-    server = uvicorn.Server(uvicorn.Config(app.asgi(), loop="asyncio", lifespan="on", **given))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await running
+    async with app, served(app.asgi(), http=BoundedHeaders) as url:
+        yield Server(app, clock, url)

@@ -5,7 +5,6 @@ does (murmur2), so that other producers of the same keys agree.
 """
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
 
 MESSAGE_ID: Final = "message-id"
@@ -47,7 +46,7 @@ class KafkaBroker:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
-    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+    async def post(self, message: Outgoing, settled: Settled) -> None:
         producer = self._producer or await self._start()
         headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
         if message.content_type != "application/json":
@@ -61,7 +60,7 @@ class KafkaBroker:
             )
         except KafkaError as fault:
             raise _broker_error(fault, message.topic) from None
-        return _acknowledged(future, message.topic)
+        future.add_done_callback(lambda found: settled(_outcome(found, message.topic)))
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -117,11 +116,11 @@ async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
             await consumer.position(partition)
 
 
-async def _acknowledged(future: "asyncio.Future[Any]", topic: str) -> Delivery:
-    try:
-        metadata = await future
-    except KafkaError as fault:
-        raise _broker_error(fault, topic) from None
+def _outcome(found: "asyncio.Future[Any]", topic: str) -> Delivery | BrokerError:
+    fault = None if found.cancelled() else found.exception()
+    if found.cancelled() or fault is not None:
+        return _broker_error(fault if isinstance(fault, KafkaError) else KafkaError(str(fault or "given up")), topic)
+    metadata = found.result()
     return Delivery(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
 
 

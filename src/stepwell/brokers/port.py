@@ -1,6 +1,7 @@
 """The broker port: messages out with an acknowledgement, and messages that are expected to come."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -44,15 +45,17 @@ class BrokerError(StepwellError):
 
 
 Matches = Callable[[Any], bool]
+Settled = Callable[[Delivery | BrokerError], None]
+"""Told what became of a message: the acknowledgement, or why there is none."""
 
 
 class Broker(Protocol):
     """A connection to one broker, made when it is first used and again when it was lost."""
 
-    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
-        """Hand a message over, in the order of the calls; what is awaited then is the broker's acknowledgement.
+    async def post(self, message: Outgoing, settled: Settled) -> None:
+        """Hand a message over, in the order of the calls, and have `settled` called once with what became of it.
 
-        Waits while too much is on its way. Both raise `BrokerError`.
+        Waits while too much is on its way. Raises `BrokerError` when it could not even be handed over.
         """
 
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
@@ -64,6 +67,16 @@ class Broker(Protocol):
 
     async def aclose(self) -> None:
         """Send what was posted, then let go of the connection."""
+
+
+async def deliver(broker: Broker, message: Outgoing) -> Delivery:
+    """Post one message and wait for what becomes of it. Raises `BrokerError`."""
+    settled: asyncio.Future[Delivery | BrokerError] = asyncio.get_running_loop().create_future()
+    await broker.post(message, settled.set_result)
+    found = await settled
+    if isinstance(found, BrokerError):
+        raise found
+    return found
 
 
 class Brokers(Protocol):

@@ -1,8 +1,8 @@
 """RabbitMQ through aio-pika: publisher confirms, and `mandatory`, so that a message no queue takes is an error."""
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import aio_pika
@@ -12,7 +12,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from stepwell.brokers.options import RabbitOptions
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
 
 MAX_UNCONFIRMED: Final = 1_000
@@ -31,19 +31,25 @@ class RabbitBroker:
         self._lost = False
         self._opening = asyncio.Lock()
         self._room = asyncio.Semaphore(MAX_UNCONFIRMED)
+        self._publishing: set[asyncio.Task[Delivery | BrokerError]] = set()
 
-    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+    async def post(self, message: Outgoing, settled: Settled) -> None:
         await self._room.acquire()
         try:
             exchange = await self._exchange(message.exchange)
         except BaseException:
             self._room.release()
             raise
-        confirm = asyncio.ensure_future(self._publish(exchange, message))
-        confirm.add_done_callback(lambda _confirm: self._room.release())
-        return confirm
+        publishing = asyncio.ensure_future(self._publish(exchange, message))
+        self._publishing.add(publishing)
+        publishing.add_done_callback(partial(self._published, settled))
 
-    async def _publish(self, exchange: Any, message: Outgoing) -> Delivery:
+    def _published(self, settled: Settled, publishing: "asyncio.Task[Delivery | BrokerError]") -> None:
+        self._publishing.discard(publishing)
+        self._room.release()
+        settled(BrokerError("RabbitMQ was let go of") if publishing.cancelled() else publishing.result())
+
+    async def _publish(self, exchange: Any, message: Outgoing) -> Delivery | BrokerError:
         place = f"exchange {message.exchange!r}, routing key {message.routing_key!r}"
         try:
             await exchange.publish(
@@ -59,12 +65,12 @@ class RabbitBroker:
                 timeout=self._options.timeout_s,
             )
         except PublishError:
-            raise BrokerError(f"RabbitMQ has no queue for a message to {place}", retryable=False) from None
+            return BrokerError(f"RabbitMQ has no queue for a message to {place}", retryable=False)
         except DeliveryError:
-            raise BrokerError(f"RabbitMQ did not take a message to {place}") from None
+            return BrokerError(f"RabbitMQ did not take a message to {place}")
         except UNREACHABLE as fault:
             self._forget(lost=True)
-            raise BrokerError(f"RabbitMQ did not confirm a message to {place}: {_said(fault)}") from None
+            return BrokerError(f"RabbitMQ did not confirm a message to {place}: {_said(fault)}")
         return Delivery(exchange=message.exchange, routing_key=message.routing_key)
 
     async def _exchange(self, name: str) -> Any:
@@ -144,6 +150,7 @@ class RabbitBroker:
                 await channel.close()
 
     async def aclose(self) -> None:
+        await asyncio.gather(*self._publishing)
         self._forget()
         await self._close_connection()
 

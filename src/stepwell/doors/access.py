@@ -11,7 +11,7 @@ from stepwell.security.authentication import AccessRules, Verifier
 from stepwell.security.claims import TokenRules
 from stepwell.security.egress.rules import EgressRules, EgressSettingsError, parse_exceptions, parse_networks
 from stepwell.security.loopback import NetworkError, trusted_networks
-from stepwell.settings import Settings, SettingsError
+from stepwell.settings import Settings, SettingsError, masked
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 6265 §4.1.1: a token
@@ -87,6 +87,21 @@ def egress_rules(settings: Settings) -> EgressRules:
         raise SettingsError(str(fault)) from None
     schemes = ("https", "http") if settings.egress_http else ("https",)
     return EgressRules(schemes=schemes, ports=settings.egress_ports, allowed=allowed, denied=denied)
+
+
+def agent_rules(settings: Settings) -> EgressRules:
+    """Of all addresses the one of `agent_base_url`, wherever that is: its operator set it. Raises `SettingsError`."""
+    expected = "agent_base_url: expected a URL like https://models.example/v1"
+    try:
+        parts = urlsplit(settings.agent_base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+            raise SettingsError(f"{expected}, found {masked(settings.agent_base_url)!r}")
+        allowed = parse_exceptions([f"{host}:{port}"])
+    except (ValueError, EgressSettingsError):
+        raise SettingsError(f"{expected}, found {masked(settings.agent_base_url)!r}") from None
+    return EgressRules(schemes=(), ports=(), allowed=allowed, denied=egress_rules(settings).denied)
 
 
 def _check_complete(settings: Settings) -> None:

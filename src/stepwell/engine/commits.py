@@ -106,13 +106,12 @@ class Committer:
         self._failing = False
         self.groups += 1
         self.batches += len(group)
-        for (source, _), result in zip(group, results, strict=True):
+        told = False
+        for (source, batch), result in zip(group, results, strict=True):
             source.settled(result)
-        if self.on_outbox is not None:
-            for _, batch in group:
-                if batch.outbox or batch.deliveries:
-                    self.on_outbox()
-                    break
+            told = told or bool(batch.outbox or batch.deliveries)
+        if told and self.on_outbox is not None:
+            self.on_outbox()
 
     async def _commit_singly(self, group: list[tuple[Source, Batch]], fault: NotRecordableError) -> None:
         """One batch of the group cannot be written, for what it holds: only its own run is to suffer."""

@@ -12,7 +12,7 @@ class Crowd(msgspec.Struct):
 
     def wait(self) -> asyncio.Future[None]:
         """Comes true, or fails, with the others."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = asyncio.Future()
         self._waiting.append(future)
         return future
 

@@ -79,6 +79,10 @@ class Drivers:
                 while not journal.void:
                     if journal.state.ended_seq and journal.settled_down:
                         return journal.state
+                    if not journal.run:  # being started, perhaps a second time: then the one on disk counts
+                        with suppress(StepwellError):
+                            await journal.durable()
+                        continue
                     await self._end_of(run_id)
 
     async def _end_of(self, run_id: str) -> None:

@@ -3,7 +3,9 @@
 Which addresses may be called is not decided here: an egress guard stands in front of a client as another client.
 """
 
+import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +35,20 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str] = {}
     content: bytes = b""
+
+
+def retry_after_s(response: HttpResponse) -> float | None:
+    """The seconds that `Retry-After` asks for (RFC 9110 §10.2.3): a number, or a date after the answer's own."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:12]), 100 * 365 * 86_400))
+    try:
+        until = parsedate_to_datetime(text).timestamp()
+        date = response.headers.get("date", "")
+        now = parsedate_to_datetime(date).timestamp() if date else time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, until - now)
 
 
 class HttpError(StepwellError):

@@ -1,8 +1,6 @@
 """When a delivery is tried again: the example schedule of Standard Webhooks with jitter, or what a receiver asks."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 DELAYS_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -21,16 +19,3 @@ def next_delay(tries: int, asked_s: float | None, chance: Callable[[], float]) -
         return None
     delay_s = DELAYS_S[tries - 1] * (1.0 + JITTER * (2.0 * chance() - 1.0))
     return max(delay_s, min(asked_s or 0.0, LONGEST_S))
-
-
-def retry_after_s(text: str | None, now: float) -> float | None:
-    """The seconds that `Retry-After` asks for: a number or a date (RFC 9110 §10.2.3); None when unreadable."""
-    text = (text or "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.fromtimestamp(now, UTC)).total_seconds())

@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 
-from stepwell.programs.http import HttpClient, HttpError, HttpRequest
+from stepwell.programs.http import HttpClient, HttpError, HttpRequest, retry_after_s
 from stepwell.store.port import Delivery, DeliveryAttempt
-from stepwell.webhooks.delays import retry_after_s
 from stepwell.webhooks.endpoints import Endpoint
 from stepwell.webhooks.signing import signed_headers
 
@@ -62,7 +61,7 @@ async def send(http: HttpClient, delivery: Delivery, endpoint: Endpoint, *, now:
     return Outcome(
         verdict=Verdict.TAKEN if taken else Verdict.GONE if answer.status == GONE else Verdict.LATER,
         attempt=DeliveryAttempt(at=now, status=answer.status, error=error, took_s=_since(started)),
-        retry_after_s=None if taken else retry_after_s(answer.headers.get("retry-after"), now),
+        retry_after_s=None if taken else retry_after_s(answer),
     )
 
 

@@ -138,7 +138,8 @@ def step_of(run: Json, key: str) -> Json:
 
 
 def new_app(folder: Path, **settings: Any) -> stepwell.App:
-    return stepwell.App(settings=Settings(db=f"sqlite:///{folder}/door.db", **settings))
+    given = {"shutdown_grace_s": 0.1, **settings}
+    return stepwell.App(settings=Settings(db=f"sqlite:///{folder}/door.db", **given))
 
 
 @asynccontextmanager

@@ -1,10 +1,9 @@
 """Brokers that record what is posted, in place of Kafka and RabbitMQ, which are not ours."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing
+from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
 
 
 class RecordingBroker:
@@ -12,12 +11,12 @@ class RecordingBroker:
 
     def __init__(self) -> None:
         self.taken: list[Outgoing] = []
+        self.news = asyncio.Event()
 
-    async def post(self, message: Outgoing) -> Awaitable[Delivery]:
+    async def post(self, message: Outgoing, settled: Settled) -> None:
         self.taken.append(message)
-        acknowledged: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
-        return acknowledged
+        self.news.set()
+        settled(Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
 
     async def expect(self, source: str, _matches: Matches, *, since: float, within_s: float) -> Any:  # noqa: ARG002
         raise BrokerError(f"nothing comes from {source}", retryable=False)
@@ -36,6 +35,13 @@ class RecordingBrokers:
             word = "RabbitMQ producer" if type == "rabbit" else "Producer"
             raise BrokerError(f"{word} not found: {name}", retryable=False)
         return self.by_name[type, name]
+
+    async def posted(self, count: int) -> None:
+        """Wait until so many messages were posted to the one broker."""
+        (broker,) = self.by_name.values()
+        while len(broker.taken) < count:
+            broker.news.clear()
+            await broker.news.wait()
 
     def forget(self) -> None:
         for broker in self.by_name.values():

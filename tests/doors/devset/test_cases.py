@@ -143,8 +143,7 @@ class _Player:
         after = self.case["stopAfter"]
         if "events" in after:
             async with asyncio.timeout(20):
-                while sum(map(len, (broker.taken for broker in self.brokers.by_name.values()))) < after["events"]:
-                    await asyncio.sleep(0.01)
+                await self.brokers.posted(after["events"])
         else:
             await self._until(run_id, lambda run: run["status"] in ENDED)
         self._check(await self.client.post(f"/engine/runs/{run_id}/stop"), self.expected["stop"])

@@ -14,10 +14,12 @@ from stepwell.core.errors import RefusedError, StorageUnavailableError
 from stepwell.core.principal import Principal
 from stepwell.doors.kit import Call, KeyPendingError, KeyReusedError, Reply
 from stepwell.doors.kit.idempotency import KEPT_S, KIND, ForgetKeys, Once, fingerprint_of, record_id
+from stepwell.doors.server import build
+from stepwell.engine.engine import Started
 from stepwell.store.port import Record
 from stepwell.store.sqlite import SqliteStore
 
-from .things import PATH, NewThing, SetClock, Things, engine_at, serving
+from .things import PATH, NewThing, SetClock, Things, client_of, engine_at, opening_of, serving
 
 KEY = {"Idempotency-Key": "k1"}
 
@@ -164,6 +166,35 @@ async def test_our_own_fault_is_not_the_last_word(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
+async def test_answer_that_cannot_be_kept_is_given_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things = Things()
+    async with serving(things.api, tmp_path) as client:
+
+        async def fill_the_disk(call: Call, body: NewThing) -> Reply:
+            async def full(*_: object, **__: object) -> bool:
+                raise StorageUnavailableError("the disk is full")
+
+            monkeypatch.setattr(call.engine.store, "put_record", full)
+            return await things._make(call, body)
+
+        things.make = fill_the_disk
+        answer = await make(client)
+
+    assert (answer.status_code, things.made) == (201, ["a"])
+
+
+async def test_open_path_has_nobody_whose_key_it_could_be(tmp_path: Path) -> None:
+    things = Things()
+    server = build(opening=opening_of(engine_at(tmp_path)), middleware=[], doors=[things.api])
+    async with client_of(server) as client:
+        answers = [await make(client) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert things.made == ["a", "a"]
+
+
 # --- the record -----------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +247,28 @@ async def test_request_cut_off_by_a_crash_is_done_again_under_the_same_start_key
     assert len(keys) == 2
     assert keys[0] == keys[1]
     await store.close()
+
+
+async def test_run_that_was_started_before_a_crash_is_found_by_the_repeat(tmp_path: Path) -> None:
+    things = Things()
+    started: list[Started] = []
+
+    async def start(call: Call, _body: NewThing) -> Reply:
+        await call.engine.save(kind="python", name="nothing", version="", text="nothing")
+        started.append(await call.engine.start("nothing", start_key=call.start_key))
+        if len(started) == 1:
+            raise asyncio.CancelledError  # the process ends before there is an answer
+        return Reply(body={"run": started[-1].run_id})
+
+    things.make = start
+    async with serving(things.api, tmp_path) as client:
+        with pytest.raises(asyncio.CancelledError):
+            await make(client)
+    async with serving(things.api, tmp_path) as client:
+        answer = await make(client)
+
+    assert answer.json() == {"run": started[0].run_id}
+    assert [one.created for one in started] == [True, False]
 
 
 async def test_who_waited_for_a_request_that_was_cut_off_does_it(tmp_path: Path) -> None:

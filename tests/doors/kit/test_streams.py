@@ -40,7 +40,8 @@ Messages = AsyncGenerator[Message, None]
 class Client:
     """One that reads a stream, as a server sees it: `takes` is awaited for every chunk."""
 
-    def __init__(self, takes: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, takes: Callable[[], Awaitable[None]] | None = None, *, method: str = "GET") -> None:
+        self.method = method
         self.chunks: list[tuple[float, bytes]] = []
         self.start: Sent = {}
         self.ended = False
@@ -48,7 +49,7 @@ class Client:
         self._takes = takes
 
     async def read(self, stream: EventStream) -> "Client":
-        await stream({"type": "http"}, self._receive, self._send)
+        await stream({"type": "http", "method": self.method}, self._receive, self._send)
         return self
 
     async def _receive(self) -> Sent:
@@ -96,6 +97,12 @@ def test_headers_keep_proxies_from_holding_it_back() -> None:
         b"x-accel-buffering": b"no",
         b"x-run": b"r",
     }
+
+
+def test_head_gets_the_headers_alone() -> None:
+    client = run_virtual(Client(method="HEAD").read(EventStream(numbers(5, every_s=1))))
+
+    assert (client.start["status"], client.text, client.ended) == (200, "", True)
 
 
 def test_line_breaks_stay_inside_the_data() -> None:

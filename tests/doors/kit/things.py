@@ -11,10 +11,11 @@ from msgspec import Meta
 from starlette.applications import Starlette
 
 from stepwell.core.principal import LOCAL, Principal
+from stepwell.core.program import RunContext
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.doors.kit import Answer, Api, Call, OffsetPage, Reply
 from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody
-from stepwell.doors.server import build
+from stepwell.doors.server import Opening, build
 from stepwell.engine import Engine
 from stepwell.engine.clock import SystemClock
 from stepwell.programs.native import NativePrograms
@@ -89,12 +90,18 @@ class Things:
             return Reply(status=204)
 
 
+async def nothing(_ctx: RunContext, _input: Any) -> None: ...
+
+
 def engine_at(path: Path, **options: Any) -> Engine:
+    """An engine that knows one program, `nothing`."""
+    programs = NativePrograms()
+    programs.add("nothing", nothing)
     store = SqliteStore(str(path / "things.db"))
-    return Engine(store=store, dispatch=LocalDispatch(), programs=[NativePrograms()], **options)
+    return Engine(store=store, dispatch=LocalDispatch(), programs=[programs], **options)
 
 
-def server_of(api: Api, engine: Engine, *, principal: Principal = LOCAL) -> Starlette:
+def opening_of(engine: Engine) -> Opening:
     @asynccontextmanager
     async def opening() -> AsyncIterator[Engine]:
         await engine.open()
@@ -103,14 +110,24 @@ def server_of(api: Api, engine: Engine, *, principal: Principal = LOCAL) -> Star
         finally:
             await engine.close()
 
-    return build(opening=opening, middleware=[acting_as(principal)], doors=[api])
+    return opening
+
+
+def server_of(api: Api, engine: Engine, *, principal: Principal = LOCAL) -> Starlette:
+    return build(opening=opening_of(engine), middleware=[acting_as(principal)], doors=[api])
 
 
 @asynccontextmanager
 async def serving(api: Api, path: Path, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server with this one door."""
     engine_options = {name: options.pop(name) for name in ("clock",) if name in options}
-    app = server_of(api, engine_at(path, **engine_options), **options)
+    async with client_of(server_of(api, engine_at(path, **engine_options), **options)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application, whose lifespan runs meanwhile."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

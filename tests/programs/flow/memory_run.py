@@ -20,6 +20,7 @@ from stepwell.core.program import Branch, Program, RaceResult, RunInfo, SignalVa
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.core.status import Status
 from stepwell.engine.events import hears
+from stepwell.engine.ordering import NO_ORDER
 
 Decide = Callable[[ApprovalRequest], ApprovalOutcome]
 
@@ -177,6 +178,7 @@ class MemoryContext:
         retry: RetryPolicy = NO_RETRY,
         timeout_s: float | None = None,
         heartbeat_timeout_s: float | None = None,
+        input: Any = None,  # noqa: ARG002
     ) -> Any:
         self._memory.options.append(
             {"name": name, "retry": retry, "timeout_s": timeout_s, "heartbeat_timeout_s": heartbeat_timeout_s}
@@ -193,7 +195,7 @@ class MemoryContext:
 
         return await self._once(key, do)
 
-    async def sleep_until(self, key: str, at: float, *, name: str = "") -> None:  # noqa: ARG002
+    async def sleep_until(self, key: str, at: float, *, name: str = "", input: Any = None) -> None:  # noqa: ARG002
         async def do() -> None:
             await self._memory.timer(at)
 
@@ -205,8 +207,10 @@ class MemoryContext:
         signal: str,
         *,
         deadline: float | None = None,
+        heartbeat_timeout_s: float | None = None,  # noqa: ARG002
         name: str = "",  # noqa: ARG002
         reason: Any = "event",  # noqa: ARG002
+        input: Any = None,  # noqa: ARG002
     ) -> SignalValue | None:
         async def do() -> Any:
             self._memory.awaited.append(signal)
@@ -260,12 +264,30 @@ class MemoryContext:
 
         return await self._once(key, do)
 
-    async def race(self, key: str, branches: Mapping[str, Branch], *, until: Any = "first") -> Any:
+    async def race(
+        self,
+        key: str,
+        branches: Mapping[str, Branch],
+        *,
+        until: Any = "first",
+        after: Mapping[str, Sequence[str]] = NO_ORDER,
+        limit: int | None = None,
+    ) -> Any:
+        contexts = {name: MemoryContext(self._memory, self.now) for name in branches}
+        room = asyncio.Semaphore(limit or len(branches) or 1)
+
+        async def begun(name: str, tasks: "dict[str, asyncio.Future[Any]]") -> Any:
+            before = after.get(name, ())
+            for other in before:
+                await asyncio.wait([tasks[other]])
+                tasks[other].result()
+            contexts[name].now = max([self.now, *(contexts[other].now for other in before)])
+            async with room:
+                return await branches[name](contexts[name])
+
         async def do() -> Any:
-            tasks = {
-                name: asyncio.ensure_future(branch(MemoryContext(self._memory, self.now)))
-                for name, branch in branches.items()
-            }
+            tasks: dict[str, asyncio.Future[Any]] = {}
+            tasks |= {name: asyncio.ensure_future(begun(name, tasks)) for name in branches}
             try:
                 return await (_first(tasks) if until == "first" else _all(list(tasks.values())))
             finally:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from plan_world import Calls, Model, PlanWorld, Played, play, quiet, step, template, variables
 
 from stepwell.core.errors import Problem, StepFailure, code_of
 from stepwell.core.program import StepContext
 from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn, Message, ToolCall
+
+from .plan_world import Calls, Model, PlanWorld, Played, play, quiet, step, template, variables
 
 NAMES = ("echo", "work")
 

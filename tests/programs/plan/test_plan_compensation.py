@@ -4,7 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from plan_world import (
+
+from engine.harness import CrashAt
+from stepwell.core.errors import RefusedError
+from stepwell.core.status import Status
+from stepwell.engine import Engine
+from stepwell.programs.http import HttpResponse
+from stepwell.store.port import RunQuery, RunRow
+
+from .plan_world import (
     RUN_ID,
     Calls,
     Endpoint,
@@ -21,13 +29,6 @@ from plan_world import (
     variables,
     work,
 )
-
-from engine.harness import CrashAt
-from stepwell.core.errors import RefusedError
-from stepwell.core.status import Status
-from stepwell.engine import Engine
-from stepwell.programs.http import HttpResponse
-from stepwell.store.port import RunQuery, RunRow
 
 
 def undone(key: str, name: str = "", **rest: Any) -> dict[str, Any]:

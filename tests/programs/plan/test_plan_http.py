@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from plan_world import Endpoint, PlanWorld, Played, http, json_response, play, template, variables
 
 from stepwell.core.errors import code_of
 from stepwell.programs.http import HttpError, HttpResponse
+
+from .plan_world import Endpoint, PlanWorld, Played, http, json_response, play, template, variables
 
 THREE = {"max_attempts": 3, "jitter": 0}
 

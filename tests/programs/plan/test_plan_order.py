@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from plan_world import Calls, PlanWorld, Played, function, play, step, template, variables, work
 
 from stepwell.core.status import Status
+
+from .plan_world import Calls, PlanWorld, Played, function, play, step, template, variables, work
 
 
 def failing(*names: str) -> PlanWorld:

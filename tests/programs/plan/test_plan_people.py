@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
-from plan_world import (
+
+from stepwell.core import commands as c
+from stepwell.core.errors import RefusedError, code_of
+from stepwell.core.history import Actor
+from stepwell.core.status import Status
+from stepwell.engine import Engine
+from stepwell.engine.views import ApprovalView
+from stepwell.programs.callbacks import signal_of
+from stepwell.programs.http import HttpResponse
+
+from .plan_world import (
     RUN_ID,
     Endpoint,
     PlanWorld,
@@ -21,15 +31,6 @@ from plan_world import (
     template,
     variables,
 )
-
-from stepwell.core import commands as c
-from stepwell.core.errors import RefusedError, code_of
-from stepwell.core.history import Actor
-from stepwell.core.status import Status
-from stepwell.engine import Engine
-from stepwell.engine.views import ApprovalView
-from stepwell.programs.callbacks import signal_of
-from stepwell.programs.http import HttpResponse
 
 ANN = Actor(type="user", id="ann")
 

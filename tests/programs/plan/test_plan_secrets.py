@@ -4,7 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from plan_world import (
+
+from stepwell.core.history import ApprovalRequested, ChildStarted, RunCreated
+from stepwell.core.program import StepContext
+from stepwell.engine import Engine
+from stepwell.programs.http import HttpResponse
+from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
+
+from .plan_world import (
     RUN_ID,
     Calls,
     Endpoint,
@@ -15,16 +22,11 @@ from plan_world import (
     http,
     json_response,
     quiet,
+    save,
     start,
     step,
     template,
 )
-
-from stepwell.core.history import ApprovalRequested, ChildStarted, RunCreated
-from stepwell.core.program import StepContext
-from stepwell.engine import Engine
-from stepwell.programs.http import HttpResponse
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 
 SECRET = "s3cr3t-of-ours"
 DECLARED = [{"name": "token", "type": "secret"}, {"name": "n", "type": "integer", "secret": True}]
@@ -134,7 +136,7 @@ def test_a_secret_given_to_a_child_is_masked_in_both_views() -> None:
     )
 
     async def scenario(engine: Engine) -> list[Any]:
-        await engine.save(kind="template", name="kid", version="1", text=kid)
+        await save(engine, kid, "kid")
         await start(engine, document, {"token": SECRET})
         await ended(engine)
         parent = await engine.view(RUN_ID)

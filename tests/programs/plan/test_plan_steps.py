@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from plan_world import Calls, PlanWorld, Played, function, play, step, template, variables, work
 
 from stepwell.core.errors import code_of
 from stepwell.core.status import Status
+
+from .plan_world import Calls, PlanWorld, Played, function, play, step, template, variables, work
 
 THREE = {"max_attempts": 3, "initial_ms": 1000, "jitter": 0}
 

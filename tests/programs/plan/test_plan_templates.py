@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from plan_world import Calls, Endpoint, function, http, step, template, variables, work
 
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.retry import RetryPolicy
@@ -14,6 +13,8 @@ from stepwell.programs.plan.programs import PlanPrograms
 from stepwell.programs.plan.scope import Services
 from stepwell.programs.plan.templates import KIND, read_template
 from stepwell.programs.plan.templates.reading import slug
+
+from .plan_world import Calls, Endpoint, function, http, step, template, variables, work
 
 PROGRAMS = PlanPrograms(KIND, read_template, Services(functions=Calls().functions, http=Endpoint()))
 

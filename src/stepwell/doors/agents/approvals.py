@@ -4,11 +4,12 @@ from typing import Final
 
 from stepwell.doors.agents import mapping, wire
 from stepwell.doors.agents.api import api
-from stepwell.doors.agents.reading import deciders_of, visible_approval
+from stepwell.doors.agents.reading import visible_approval
 from stepwell.doors.agents.runs import ONE
 from stepwell.doors.agents.starting import DOOR
 from stepwell.doors.agents.template_wire import pagination
 from stepwell.doors.kit import Answer, Call, Cursor, Found, MissingError, Reply
+from stepwell.doors.kit.deciding import check_answer, deciders_of
 from stepwell.security.refusals import AccessError, Reason
 from stepwell.store.port import ApprovalQuery, ApprovalRow
 
@@ -80,6 +81,8 @@ async def _decide(call: Call, body: wire.Decide, *, approved: bool) -> Reply:
     row = await _of_run(call)
     if body.bypass and not call.principal.may("admin"):
         raise AccessError(Reason.INSUFFICIENT_SCOPE, "bypass: the credential lacks the scope admin")
+    if approved:
+        await check_answer(call, row, body.data)
     await call.engine.decide_approval(
         row.run_id,
         row.approval_id,

@@ -66,7 +66,7 @@ class EventLog:
 
     def _is_own(self, key: str) -> bool:
         """Whether a key is a step's own, and not that of a part of what it does."""
-        return _ATTEMPT.sub("", key) == self.step_of(key)
+        return not self._outlined or _ATTEMPT.sub("", key) == self.step_of(key)
 
     # --- what is said of each event ---------------------------------------------------------------------------------
 

@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Final
 
-from stepwell.core.approvals import OWNER_ROLE, ROLE
 from stepwell.core.errors import StepwellError
 from stepwell.core.history import RunCreated
-from stepwell.core.principal import Principal
 from stepwell.doors.agents import mapping, wire
 from stepwell.doors.agents.audit import EventLog
 from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
+from stepwell.doors.kit.deciding import may_see_approval
 from stepwell.engine import Engine
 from stepwell.store.port import ApprovalQuery, ApprovalRow
 
@@ -59,23 +58,13 @@ async def full_run(engine: Engine, run_id: str) -> wire.FullRun:
 # --- approvals ------------------------------------------------------------------------------------------------------
 
 
-def deciders_of(principal: Principal) -> tuple[str, ...]:
-    """The names under which somebody may be asked to decide."""
-    roles = (f"{ROLE}{role}" for role in principal.roles)
-    return tuple(dict.fromkeys((principal.id, principal.owner, *(role for role in roles if role != OWNER_ROLE))))
-
-
 async def visible_approval(call: Call, name: str) -> ApprovalRow:
     """The approval of the path, for who may see its run and who is asked. Raises `MissingError`."""
     id = call.id(name, "approval")
     found = await call.engine.approvals(ApprovalQuery(approval_id=id, status=None, limit=1))
-    if not found or not _may_see(call.principal, found[0]):
+    if not found or not may_see_approval(call.principal, found[0]):
         raise MissingError("approval", id)
     return found[0]
-
-
-def _may_see(principal: Principal, row: ApprovalRow) -> bool:
-    return principal.may_see(row.owner) or bool(set(row.deciders) & set(deciders_of(principal)))
 
 
 # --- what requests say ----------------------------------------------------------------------------------------------

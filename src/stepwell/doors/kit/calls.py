@@ -11,6 +11,7 @@ from stepwell.core.principal import Principal
 from stepwell.doors.kit.faults import MissingError
 from stepwell.doors.kit.idempotency import Once, fingerprint_of, key_of, record_id
 from stepwell.engine import Engine
+from stepwell.security.doors import PRINCIPAL
 from stepwell.security.middleware import actor_of, principal_of
 
 
@@ -60,12 +61,13 @@ class Call:
     async def once(self, fingerprint: bytes, work: Callable[[], Awaitable[Response]]) -> Response:
         """What `work` answers; with an idempotency key, only the first time. `fingerprint` tells requests apart.
 
+        On an open path there is nobody whose key it could be: it is left alone there.
         Raises `KeyReusedError`, `KeyPendingError`, `InvalidRequestError` (of the key itself).
         """
-        key = key_of(self.request.headers)
-        if key is None:
-            return await work()
         request = self.request
+        key = key_of(request.headers)
+        if key is None or PRINCIPAL not in request.scope:
+            return await work()
         id = record_id(key, principal=self.principal, method=request.method, path=request.url.path)
         query = request.scope["query_string"]
         keyed: Once = request.app.state.once

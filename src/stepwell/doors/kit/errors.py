@@ -12,6 +12,7 @@ from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, RefusedError, StorageError, WorkflowNotFoundError
 from stepwell.doors.kit import faults as f
 from stepwell.doors.kit.answers import Wrong
+from stepwell.security.masking import MASKS
 from stepwell.security.refusals import AccessError, Refusal
 
 log = structlog.get_logger()
@@ -48,7 +49,7 @@ class ErrorTable:
         if isinstance(error, HTTPException):
             error = HTTPException(error.status_code, http_detail(scope, error), error.headers)
         if kind is Exception:
-            log.error("request.failed", method=scope["method"], path=scope["path"], exc_info=error)
+            log.error("request.failed", method=scope["method"], path=MASKS.text(scope["path"]), exc_info=error)
         return self._word(scope, self._rows[kind](error))
 
     def refuse(self, scope: Scope, refusal: Refusal) -> Response:

@@ -12,14 +12,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from stepwell.core.errors import StorageError
 from stepwell.core.principal import Principal
 from stepwell.doors.kit.faults import Fault, InvalidRequestError, KeyPendingError, KeyReusedError
 from stepwell.engine.clock import Clock
 from stepwell.store.port import Documents, Record
 
+log = structlog.get_logger()
 KIND: Final = "idempotency"
 NAMES: Final = ("idempotency-key", "x-idempotency-key")
 REPLAYED: Final = "Idempotency-Replayed"
@@ -132,10 +135,17 @@ class Once:
         response = await work(kept.start_key(id))
         answer = _kept(response)
         if answer is not None and _is_final(answer.status):
-            state = "completed" if answer.status < 400 else "failed"
-            await self._put(record, msgspec.structs.replace(kept, state=state, answer=answer))
+            await self._keep(record, kept, answer)
         done.set_result(answer)
         return response
+
+    async def _keep(self, record: Record, kept: Kept, answer: Answer) -> None:
+        """Keep the answer. What was asked for is done: it is answered also when this cannot be written."""
+        state = "completed" if answer.status < 400 else "failed"
+        try:
+            await self._put(record, msgspec.structs.replace(kept, state=state, answer=answer))
+        except StorageError as fault:
+            log.warning("idempotency.answer_not_kept", error=str(fault))
 
     async def _claim(self, id: str, fingerprint: str) -> tuple[Record, Kept]:
         """The key's record, made or taken over by us, or with its answer. Raises `KeyReusedError`."""

@@ -66,7 +66,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     data: Any
     event: str = ""
-    id: Position | None = None
+    id: Position | str | None = None
 
     def encoded(self) -> bytes:
         """As it goes over the wire. JSON has no line breaks, so one `data:` line is enough (HTML §9.2)."""
@@ -96,9 +96,16 @@ class EventStream(Response):
         self._ping = b": ping\n\n" if ping is None else ping.encoded()
         self._ping_s = ping_s
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Until the messages end or the client has gone."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await self._messages.aclose()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        """Until the messages end or the client has gone."""
         await _send(send, f"retry: {RETRY_MS}\n\n".encode())
         sending = asyncio.create_task(self._send_messages(send))
         gone = asyncio.create_task(_disconnect(receive))

@@ -1,5 +1,7 @@
 """Definitions to execute: made, listed, changed by new versions, deleted; values of their envs; their schedules."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -46,7 +48,8 @@ async def create_definition(call: Call, body: dict[str, Any]) -> Reply:
     sent = _sent(body)
     definitions, schedules = Definitions(call.engine, call.principal), Schedules(call.engine)
     if sent.schedule is not None:
-        schedules.check(definitions.check(sent.document).plan, sent.schedule, env={})
+        with _inside("schedule"):
+            schedules.check(definitions.check(sent.document).plan, sent.schedule, env={})
     kept = await definitions.create(sent.document, is_draft=sent.is_draft, key=call.start_key)
     if sent.schedule is not None:
         await schedules.set(kept, await _plan(call, kept), sent.schedule)
@@ -90,7 +93,8 @@ async def update_definition(call: Call, body: dict[str, Any]) -> Reply:
     definitions, schedules = Definitions(call.engine, call.principal), Schedules(call.engine)
     sent = _sent(_unmasked(body, (await definitions.version(kept, kept.shown)).document))
     if sent.schedule is not None:
-        schedules.check(definitions.check(sent.document).plan, sent.schedule, env=kept.env)
+        with _inside("schedule"):
+            schedules.check(definitions.check(sent.document).plan, sent.schedule, env=kept.env)
     kept = await definitions.update(kept.id, sent.document, is_draft=sent.is_draft, is_default=sent.is_default)
     plan = await _plan(call, kept)
     if sent.schedule is not None:
@@ -227,6 +231,16 @@ def _sent(body: dict[str, Any]) -> Sent:
     if sent.is_draft and sent.schedule is not None:
         raise InvalidRequestError([Fault(path=("schedule",), message="expected none for a draft, found one")])
     return sent
+
+
+@contextmanager
+def _inside(member: str) -> Iterator[None]:
+    """What is wrong inside is wrong with a member of the body."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        faults = [msgspec.structs.replace(fault, path=(member, *fault.path)) for fault in error.faults]
+        raise InvalidRequestError(faults) from None
 
 
 def _unmasked(body: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

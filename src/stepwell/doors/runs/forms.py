@@ -12,8 +12,8 @@ from stepwell.core.principal import Principal
 from stepwell.core.state import StepKind
 from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply, instant
 from stepwell.doors.runs.api import FORMS, api
-from stepwell.doors.runs.mapping import activity_id, pagination, run_of
-from stepwell.doors.runs.reading import plan_by_digest
+from stepwell.doors.runs.mapping import activity_id, pagination
+from stepwell.doors.runs.reading import shown_run
 from stepwell.doors.runs.wire import FormAnswer, FormList, FormQuery, RunAnswer, SubmitRequest, UserForm
 from stepwell.programs.flow.nodes.validation import DataCheck
 from stepwell.store.port import ApprovalQuery, ApprovalRow
@@ -74,10 +74,7 @@ async def submit_form(call: Call, body: SubmitRequest) -> Reply:
         via=CHANNEL,
         actor=call.actor,
     )
-    created = await call.engine.history(row.run_id, limit=1)
-    view = await call.engine.view(row.run_id)
-    plan = await plan_by_digest(call.engine, created[0].definition)
-    return Reply(body=RunAnswer(workflow_run=run_of(view, plan)))
+    return Reply(body=RunAnswer(workflow_run=await shown_run(call.engine, row.run_id)))
 
 
 async def _check_data(call: Call, row: ApprovalRow, body: SubmitRequest) -> None:

@@ -9,8 +9,8 @@ from stepwell.core.history import RunCreated
 from stepwell.core.status import Status
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.doors.runs.api import RUNS, api
-from stepwell.doors.runs.mapping import pagination, run_of, summary_of
-from stepwell.doors.runs.reading import created_of, input_of, plan_by_digest
+from stepwell.doors.runs.mapping import pagination, summary_of
+from stepwell.doors.runs.reading import created_of, input_of, plan_by_digest, shown_run
 from stepwell.doors.runs.statuses import WORDS, run_status, statuses_of
 from stepwell.doors.runs.wire import Counts, Dashboard, ListQuery, RunAnswer, RunList, RunSummary
 from stepwell.doors.runs.workflows import Workflows
@@ -66,10 +66,18 @@ async def _summaries(call: Call, rows: list[RunRow]) -> list[RunSummary]:
             if created.definition not in plans:
                 plans[created.definition] = await plan_by_digest(call.engine, created.definition)
             input = await input_of(call.engine, created, row.generation)
-            found.append(summary_of(row, input, plans[created.definition]))
+            updated_at = await _updated_at(call, row)
+            found.append(summary_of(row, input, plans[created.definition], updated_at=updated_at))
         if number % _TOGETHER == 0:
             await asyncio.sleep(0)
     return found
+
+
+async def _updated_at(call: Call, row: RunRow) -> float:
+    """When something happened to a run last."""
+    if row.ended_at is not None:
+        return row.ended_at
+    return (await call.engine.history(row.run_id, after_seq=row.seq - 1))[-1].at
 
 
 @api.get(
@@ -98,5 +106,4 @@ async def dashboard(call: Call) -> Reply:
 async def get_run(call: Call) -> Reply:
     """A step that never began has no activity run."""
     created = await created_of(call, call.id("run_id", "workflow run"))
-    view = await call.engine.view(created.run_id)
-    return Reply(body=RunAnswer(workflow_run=run_of(view, await plan_by_digest(call.engine, created.definition))))
+    return Reply(body=RunAnswer(workflow_run=await shown_run(call.engine, created.run_id)))

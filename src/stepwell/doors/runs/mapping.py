@@ -28,14 +28,14 @@ def run_of(view: RunView, plan: Plan | None) -> Run:
         status=run_status(row.status),
         inputs=shown_inputs(plan, view.input),
         created_at=instant(row.created_at),
-        updated_at=instant(updated_at(row)),
+        updated_at=instant(view.updated_at),
         outputs=view.output,
         error=_reason(view),
         activity_runs=activity_runs(view),
     )
 
 
-def summary_of(row: RunRow, input: Any, plan: Plan | None) -> RunSummary:
+def summary_of(row: RunRow, input: Any, plan: Plan | None, *, updated_at: float) -> RunSummary:
     """A run in a list."""
     return RunSummary(
         id=row.run_id,
@@ -44,13 +44,8 @@ def summary_of(row: RunRow, input: Any, plan: Plan | None) -> RunSummary:
         status=run_status(row.status),
         inputs=shown_inputs(plan, input),
         created_at=instant(row.created_at),
-        updated_at=instant(updated_at(row)),
+        updated_at=instant(updated_at),
     )
-
-
-def updated_at(row: RunRow) -> float:
-    """When the status changed last."""
-    return row.ended_at or row.started_at or row.created_at
 
 
 def executed(view: RunView, plan: Plan | None) -> Executed:

@@ -7,6 +7,8 @@ import msgspec
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import RunCreated
 from stepwell.doors.kit import Call, MissingError
+from stepwell.doors.runs.mapping import run_of
+from stepwell.doors.runs.wire import Run
 from stepwell.doors.runs.workflows import plan_of
 from stepwell.engine import Engine
 from stepwell.programs.plan.model import Plan
@@ -22,6 +24,13 @@ async def created_of(call: Call, run_id: str) -> RunCreated:
     if not call.principal.may_see(created.owner):
         raise MissingError("workflow run", run_id)
     return created
+
+
+async def shown_run(engine: Engine, run_id: str) -> Run:
+    """A run with all that it did."""
+    created = (await engine.history(run_id, limit=1))[0]
+    assert isinstance(created, RunCreated)
+    return run_of(await engine.view(run_id), await plan_by_digest(engine, created.definition))
 
 
 async def plan_by_digest(engine: Engine, digest: str) -> Plan | None:

@@ -22,12 +22,13 @@ from stepwell.doors.kit import Answer, Call, EventStream, Fault, InvalidRequestE
 from stepwell.doors.runs.api import RUNS, api
 from stepwell.doors.runs.execute import RUN_ID, cancel_quietly
 from stepwell.doors.runs.following import Change, Follower
-from stepwell.doors.runs.mapping import CANCELLED, FAILED, activity_id, run_of, text_of
+from stepwell.doors.runs.mapping import CANCELLED, FAILED, activity_id, text_of
 from stepwell.doors.runs.orders import JSON, ExecuteForm, read_order
 from stepwell.doors.runs.parts import MULTIPART
-from stepwell.doors.runs.reading import created_of, plan_by_digest
+from stepwell.doors.runs.reading import created_of, shown_run
 from stepwell.doors.runs.statuses import run_status
 from stepwell.doors.runs.wire import ExecuteRequest, RunAnswer
+from stepwell.engine import Engine
 from stepwell.engine.ids import workflow_uuid
 from stepwell.engine.watching import Seen
 
@@ -91,7 +92,7 @@ async def execute_stream(call: Call) -> Response:
 
     async def start_and_stream() -> Response:
         run_id = await order.start(call)
-        messages = _Stream(call, run_id).messages(START)
+        messages = _Stream(call.engine, run_id).messages(START)
         if order.cancels_on_disconnect:
             messages = _cancelling(call, run_id, messages)
         return EventStream(messages, ping=PING, headers={RUN_ID: run_id})
@@ -112,7 +113,7 @@ async def stream_run(call: Call) -> Response:
     place = read_place(call.request.headers.get(LAST_ID, ""))
     if place.ended and not await call.engine.history(created.run_id, after_seq=max(place.seq, 1)):
         return Response(None, 204)
-    messages = _Stream(call, created.run_id).messages(place)
+    messages = _Stream(call.engine, created.run_id).messages(place)
     return EventStream(messages, ping=PING, headers={RUN_ID: created.run_id})
 
 
@@ -134,9 +135,8 @@ async def _cancelling(
 class _Stream:
     """The messages of one run for one client."""
 
-    def __init__(self, call: Call, run_id: str) -> None:
-        self._call = call
-        self._engine = call.engine
+    def __init__(self, engine: Engine, run_id: str) -> None:
+        self._engine = engine
         self._run_id = run_id
         self._status = ""
 
@@ -150,14 +150,14 @@ class _Stream:
             for number, (event, body) in enumerate(data, 1):
                 if number > skipped:
                     id = reached if number == len(data) else Place(seq=behind.seq, item=behind.item, part=number)
-                    yield Message(event=event, data=body, id=id)
+                    yield Message(event=event, data=body, id=str(id))
             skipped, behind = 0, reached
             if isinstance(seen.event, h.RunRetried) and seen.event.base is not None:
                 compiled = await self._compiled(seen.event.base.definition)
                 follower.change_outline(() if compiled is None else compiled.outline)
         if follower.state.terminal:
             event, body = await self._last(follower.state.phase)
-            yield Message(event=event, data=body, id=Place(seq=behind.seq, item=behind.item, ended=True))
+            yield Message(event=event, data=body, id=str(Place(seq=behind.seq, item=behind.item, ended=True)))
 
     async def _follower(self, place: Place) -> Follower:
         """What follows the run, as far as the client has seen it."""
@@ -228,11 +228,9 @@ class _Stream:
 
     async def _last(self, status: Status) -> tuple[str, Any]:
         """`result` when the run has completed, else `error`."""
-        view = await self._engine.view(self._run_id)
         if status is Status.COMPLETED:
-            created = await created_of(self._call, self._run_id)
-            plan = await plan_by_digest(self._engine, created.definition)
-            return "result", RunAnswer(workflow_run=run_of(view, plan))
+            return "result", RunAnswer(workflow_run=await shown_run(self._engine, self._run_id))
+        view = await self._engine.view(self._run_id)
         about: dict[str, Any] = {"workflowRunId": self._run_id}
         if status is Status.CANCELLED:
             return "error", {"error": CANCELLED, "details": view.cancel_reason, **about, "code": "cancelled"}

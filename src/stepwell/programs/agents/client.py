@@ -1,7 +1,7 @@
 """`OpenAiAgents`: asks a chat endpoint with the `openai` library, streamed (`programs.plan.agents_port.AgentRunner`).
 
 The library is imported with the first turn: it costs 30 MB and a second, and most servers never need it. It tries
-nothing again by itself, since steps do; and it goes by nothing that stands in the environment.
+nothing again by itself, since steps do; whose account it is says the key alone, not the environment.
 """
 
 import importlib.util
@@ -61,10 +61,8 @@ class OpenAiAgents:
         key = self._settings.api_key()
         answer = Answer(step)
         try:
-            client = self._open().with_options(api_key=key or "none")
-            stream: Any = await client.chat.completions.create(
-                **question(request, model), extra_headers=_headers(step, has_key=bool(key))
-            )
+            completions = self._open().chat.completions
+            stream: Any = await completions.create(**question(request, model), extra_headers=_headers(step, key))
             async with stream:
                 async for chunk in stream:
                     answer.take(chunk)
@@ -97,14 +95,14 @@ class OpenAiAgents:
             follow_redirects=False,
             trust_env=False,
         )
+        http: Any = self._http  # typed as the library's own fork of httpx; it takes both
         self._client = AsyncOpenAI(
             base_url=self._settings.base_url,
-            api_key="none",
+            api_key="in the headers",
             max_retries=0,
             timeout=self._settings.silence_s,
-            http_client=self._http,
+            http_client=http,
         )
-        self._client.organization = self._client.project = None  # else taken from the environment
         return self._client
 
     def _hidden(self, fault: StepFailure, key: str) -> StepFailure:
@@ -118,8 +116,13 @@ def has_library() -> bool:
     return importlib.util.find_spec(LIBRARY) is not None
 
 
-def _headers(step: StepContext, *, has_key: bool) -> dict[str, Any]:
+def _headers(step: StepContext, key: str) -> dict[str, Any]:
+    """What the library would take from the environment is left out."""
     from openai import Omit
 
-    headers: dict[str, Any] = {"Idempotency-Key": step.idempotency_key}
-    return headers if has_key else {**headers, "Authorization": Omit()}
+    return {
+        "Authorization": f"Bearer {key}" if key else Omit(),
+        "Idempotency-Key": step.idempotency_key,
+        "OpenAI-Organization": Omit(),
+        "OpenAI-Project": Omit(),
+    }

@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-from stepwell.core.errors import ERROR_BASE, Problem, StepFailure
-from stepwell.programs.flow.nodes.http_messages import retry_after_s
-from stepwell.programs.http import HttpResponse
+from stepwell.core.errors import ERROR_BASE, Problem, StepFailure, StepwellError
+from stepwell.programs.http import HttpResponse, retry_after_s
 
 MAX_DETAIL: Final = 500
 RETRYABLE: Final = frozenset({408, 409, 425, 429})
@@ -37,13 +36,24 @@ def failure(fault: Exception) -> StepFailure:
         case openai.APITimeoutError():
             return failed("http_timeout", "the model's endpoint did not answer in time", status=504, retryable=True)
         case openai.APIConnectionError():
-            return _of_connection(fault)
+            return failed(
+                "network",
+                f"the model's endpoint was not reached: {fault.__cause__ or fault}",
+                status=502,
+                retryable=True,
+            )
         case openai.APIError():  # said in the middle of the stream
             return _of_status(HttpResponse(status=_number(_code(fault)) or 502), _text(fault), _code(fault))
-    name = type(fault).__name__
-    if _is_timeout(fault):
+    return _of_transport(fault)
+
+
+def _of_transport(fault: Exception) -> StepFailure:
+    """What stands between us and the endpoint; an egress guard refuses the same address again."""
+    if "Timeout" in type(fault).__name__:
         return failed("http_timeout", "the model's answer paused for too long", status=504, retryable=True)
-    return failed("network", f"the model's answer broke off: {fault or name}", status=502, retryable=True)
+    refused = isinstance(fault, StepwellError)
+    what = "was not reached" if refused else "broke off its answer"
+    return failed("network", f"the model's endpoint {what}: {fault}", status=502, retryable=not refused)
 
 
 def _of_status(answer: HttpResponse, text: str, code: str) -> StepFailure:
@@ -56,14 +66,6 @@ def _of_status(answer: HttpResponse, text: str, code: str) -> StepFailure:
         retryable=retryable,
         retry_after_s=retry_after_s(answer) if retryable else None,
     )
-
-
-def _of_connection(fault: Exception) -> StepFailure:
-    """No answer. What an egress guard refuses is refused again."""
-    cause = fault.__cause__
-    refused = isinstance(cause, ValueError)
-    detail = f"the model's endpoint was not reached: {cause or fault}"
-    return failed("network", detail, status=502, retryable=not refused)
 
 
 def _text(fault: Any) -> str:
@@ -81,7 +83,3 @@ def _code(fault: Any) -> str:
 def _number(code: str) -> int | None:
     """An HTTP status that stands as the code of an error."""
     return int(code) if code.isascii() and code.isdigit() and 400 <= int(code[:6]) <= 599 else None
-
-
-def _is_timeout(fault: Exception) -> bool:
-    return "Timeout" in type(fault).__name__

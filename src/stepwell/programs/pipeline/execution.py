@@ -4,21 +4,31 @@ An execution reads no clock and draws no randomness of its own: both are functio
 it has waited, so that an execution that is run again sends the same messages.
 """
 
-import random
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, Final
 from uuid import UUID
 
 from stepwell.programs.pipeline.faults import PathNotFoundError
 
+_SPREAD: Final = 1 << 32
+"""More than there are executions: the seeds of two runs do not meet."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def seed_of(text: str) -> int:
+    """A seed in numbers; to be computed once for all executions of a run."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16], "big")
 
 
 class Execution:
     """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at."""
 
     __slots__ = (
+        "_random",
+        "_seed",
         "headers",
         "index",
         "key",
@@ -26,7 +36,6 @@ class Execution:
         "meta",
         "output_events",
         "payload",
-        "random",
         "sent",
         "stages",
         "started_at",
@@ -35,10 +44,11 @@ class Execution:
         "workflow_id",
     )
 
-    def __init__(self, *, workflow_id: str, seed: str, index: int, started_at: float) -> None:
+    def __init__(self, *, workflow_id: str, seed: int, index: int, started_at: float) -> None:
         self.workflow_id = workflow_id
         self.index = index
-        self.random = random.Random(f"{seed}/{index}")
+        self._seed = seed
+        self._random: Random | None = None
         self.started_at = started_at
         self.waited_s = 0.0
         self.payload: dict[str, Any] = {}
@@ -51,6 +61,13 @@ class Execution:
         self.stages: dict[str, Any] = {}
         self.sent = 0
         """Messages so far: the number of the next one is one more."""
+
+    @property
+    def random(self) -> Random:
+        """The randomness of this execution: the same each time that it is run. Made when it is first wanted."""
+        if self._random is None:
+            self._random = Random(self._seed * _SPREAD + self.index)
+        return self._random
 
     def now(self) -> float:
         """Seconds since the epoch: the start and what was waited since."""

@@ -32,7 +32,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float = 0.0
 
 
-class Counts(msgspec.Struct, kw_only=True):
+class Counts(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Executions of a range: `submitted` were begun. `error` is the first that one of them ended with; `trouble` what
     keeps a message from being sent now.
     """

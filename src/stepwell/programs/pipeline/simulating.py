@@ -7,7 +7,7 @@ import asyncio
 import time
 from typing import Final
 
-from stepwell.programs.pipeline.execution import Execution
+from stepwell.programs.pipeline.execution import Execution, seed_of
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.running import PASSED, Breath, Message, run_execution
@@ -30,7 +30,7 @@ async def simulate(pipeline: Pipeline, *, seed: str, started_at: float, executio
 class _Simulation:
     def __init__(self, pipeline: Pipeline, seed: str, started_at: float) -> None:
         self._pipeline = pipeline
-        self._seed = seed
+        self._seed = seed_of(seed)
         self._started_at = started_at
         self._events = 0
         self._steps = 0

@@ -27,6 +27,7 @@ class PlanCheck(Check):
     def __init__(self, source: Source, services: Services) -> None:
         super().__init__(source, functions=services.functions, expressions=services.expressions)
         self._names = frozenset()
+        self.no_agents = services.no_agents
 
 
 def check_plan(plan: m.Plan, check: PlanCheck) -> None:
@@ -54,9 +55,9 @@ class _Checker:
         for step in steps:
             if not _KEY.fullmatch(step.key):
                 text = f"expected letters, digits, _ and -, found {describe(step.key)}"
-                self._check.fault(f"{step.at}/key", text)
+                self._check.fault(f"{step.at}/{self._words.key}", text)
             elif step.key in seen:
-                self._check.fault(f"{step.at}/key", f"expected a key of its own, found that of {seen[step.key]}")
+                self._check.fault(f"{step.at}/{self._words.key}", f"expected a key of its own, found that of {seen[step.key]}")
             seen.setdefault(step.key, step.at)
 
     def steps(self, steps: Sequence[m.PlanStep], outer: Visible) -> None:
@@ -199,6 +200,8 @@ class _Checker:
             self._check.fault(f"{config}/{self._words.field(field)}", message)
 
     def _agent(self, agent: m.Agent, config: str) -> None:
+        if self._check.no_agents:
+            self._check.fault(config, self._check.no_agents)
         for place, name in enumerate(agent.tools):
             self._function(name, f"{config}/tools/{place}")
         if not 1 <= agent.max_turns <= 1000:

@@ -22,7 +22,7 @@ def check_declarations(plan: Plan, check: Check) -> None:
         _check_name(variable.name, at, seen, check)
         _check_variable(variable, at, check)
     for env in plan.env:
-        _check_env(env, check)
+        _check_env(env, f"/{plan.words.env}", check)
 
 
 def _check_name(name: str, at: str, seen: set[str], check: Check) -> None:
@@ -63,6 +63,6 @@ def _is_pattern(variable: Variable, at: str, check: Check) -> bool:
     return True
 
 
-def _check_env(env: Env, check: Check) -> None:
+def _check_env(env: Env, at: str, check: Check) -> None:
     if not NAME.fullmatch(env.name):
-        check.fault("/env", f"expected names of letters, digits, _ and -, found {describe(env.name)}")
+        check.fault(at, f"expected names of letters, digits, _ and -, found {describe(env.name)}")

@@ -176,6 +176,7 @@ Action = Task | Wait | Approval | Callback | Condition | ForEach | SubWorkflow |
 class Words(msgspec.Struct, frozen=True, kw_only=True):
     """How a document calls what a step has, where pointers lead there; the defaults are those of templates."""
 
+    key: str = "key"
     config: str = "config"
     depends_on: str = "depends_on"
     on_error: str = "on_error"
@@ -184,6 +185,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     compensate: str = "compensate"
     output: str = "output"
     variables: str = "variables"
+    env: str = "env"
     fields: Mapping[str, str] = msgspec.field(
         default_factory=lambda: {
             "timeout_s": "timeout_seconds",

@@ -66,6 +66,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     expressions: Any = None
     callbacks: Any = None
     agents: Any = None
+    no_agents: str = ""
+    """Why agents cannot be asked from this installation: a plan that has one is then refused."""
 
     def find(self, function: str) -> PlanFunction | None:
         functions: PlanFunctions | None = self.functions

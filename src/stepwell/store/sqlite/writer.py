@@ -171,9 +171,12 @@ class Writer:
         return found
 
     def _write_logs(self, batches: Sequence[Batch], numbers: list[int]) -> None:
-        pairs = list(zip(batches, numbers, strict=True))
-        events = [(run, b.base_seq + 1, b.count, b.events) for b, run in pairs if b.count]
-        items = [(run, b.first_item, b.item_count, b.items) for b, run in pairs if b.item_count]
+        events, items = [], []
+        for batch, run in zip(batches, numbers, strict=True):
+            if batch.count:
+                events.append((run, batch.base_seq + 1, batch.count, batch.events))
+            if batch.item_count:
+                items.append((run, batch.first_item, batch.item_count, batch.items))
         if events:
             self._connection.executemany(self._sql["insert_history"], events)
         if items:

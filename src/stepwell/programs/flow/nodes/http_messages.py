@@ -4,10 +4,8 @@ the clock that a dated `Retry-After` is measured against, which is read inside a
 import codecs
 import json
 import re
-import time
 from base64 import b64encode
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -16,7 +14,7 @@ import msgspec
 from stepwell.core.errors import Problem, problem
 from stepwell.programs.flow.check import describe
 from stepwell.programs.flow.nodes.hiding import Hidden
-from stepwell.programs.http import HttpRequest, HttpResponse
+from stepwell.programs.http import HttpRequest, HttpResponse, retry_after_s
 
 # Statuses below 500 that can pass by themselves: time-out, conflict, too early, too many requests.
 RETRYABLE_BELOW_500 = {408, 409, 425, 429}
@@ -184,17 +182,3 @@ def words(request: HttpRequest) -> str:
     except ValueError:
         place = request.url.partition("?")[0]
     return f"{request.method.upper()} {place}"
-
-
-def retry_after_s(response: HttpResponse) -> float | None:
-    """The seconds that `Retry-After` asks for (RFC 9110 §10.2.3): a number, or a date after the answer's own."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:12]), 100 * 365 * 86_400))
-    try:
-        until = parsedate_to_datetime(text).timestamp()
-        date = response.headers.get("date", "")
-        now = parsedate_to_datetime(date).timestamp() if date else time.time()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(0.0, until - now)

@@ -15,12 +15,14 @@ from stepwell.programs.plan.templates.reading import ACTIONS, MAX_NESTING, read_
 from stepwell.programs.plan.templates.wire import ForEachConfig, read_part
 
 WORDS: Final = m.Words(
+    key="id",
     config="inputs",
     depends_on="dependsOn",
     on_error="onError",
     when="condition",
     output_schema="outputSchema",
     variables="inputs",
+    env="envs",
     fields={**m.TEMPLATE_WORDS.fields, "workflow": "workflow_id"},
 )
 _TYPES: Final = {"human_review": "approval"}

@@ -34,7 +34,8 @@ CREATE TABLE history (
   run    INTEGER NOT NULL,
   seq    INTEGER NOT NULL,           -- of the first event in the row
   count  INTEGER NOT NULL,
-  events BLOB NOT NULL               -- JSON array
+  events BLOB NOT NULL,              -- JSON array
+  hash   BLOB                        -- after the last event, where the chain is on
 );
 CREATE UNIQUE INDEX history_by_run ON history (run, seq);
 

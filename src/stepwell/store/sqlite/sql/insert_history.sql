@@ -1,1 +1,1 @@
-INSERT INTO history (run, seq, count, events) VALUES (?, ?, ?, ?)
+INSERT INTO history (run, seq, count, events, hash) VALUES (?, ?, ?, ?, ?)

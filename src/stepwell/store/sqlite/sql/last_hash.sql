@@ -1,0 +1,1 @@
+SELECT hash FROM history WHERE run = ? ORDER BY seq DESC LIMIT 1

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import aio_pika
 import pytest
@@ -39,8 +40,8 @@ async def channel(node: Rabbit) -> AsyncIterator[AbstractChannel]:
         yield await connection.channel()
 
 
-def outgoing(n: int = 1, **more: str) -> Outgoing:
-    return Outgoing(message_id=f"run/1/{n}", body=b'{"n":%d}' % n, headers=(("trace", b"abc"),), **more)  # type: ignore[arg-type]
+def outgoing(n: int = 1, **more: Any) -> Outgoing:
+    return Outgoing(message_id=f"run/1/{n}", body=b'{"n":%d}' % n, headers=(("trace", b"abc"),), **more)
 
 
 async def test_a_message_arrives_with_headers_and_id(broker: RabbitBroker, channel: AbstractChannel) -> None:
@@ -67,7 +68,7 @@ async def test_an_exchange_routes_by_its_key(broker: RabbitBroker, channel: Abst
         ({"exchange": "nowhere", "routing_key": "x"}, "no exchange 'nowhere'"),
     ],
 )
-async def test_what_no_queue_takes_is_an_error(broker: RabbitBroker, place: dict[str, str], said: str) -> None:
+async def test_what_no_queue_takes_is_an_error(broker: RabbitBroker, place: dict[str, Any], said: str) -> None:
     with pytest.raises(BrokerError, match=said) as caught:
         await deliver(broker, outgoing(**place))
     assert not caught.value.retryable

@@ -8,6 +8,7 @@ hash of a run somewhere else. A row of the history keeps the hash after its last
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -117,8 +118,7 @@ def links(chain: Chain, run_id: str, rows: Sequence[ChainRow], after_seq: int) -
     for row in rows:
         if row.hash:
             hashes = chain.all(before or chain.begin(run_id, row.seq - 1), row.events)
-            pairs = zip(hashes, hashes[1:], strict=False)
-            for seq, (prev, own) in enumerate(pairs, row.seq):
+            for seq, (prev, own) in enumerate(pairwise(hashes), row.seq):
                 if seq > after_seq:
                     found[seq] = Link(prev_hash=text_of(prev), hash=text_of(own))
         before = row.hash

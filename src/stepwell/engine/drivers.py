@@ -8,6 +8,7 @@ import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
+from stepwell.core.chain import Chain
 from stepwell.core.decide import Refusal, decide
 from stepwell.core.errors import NotRecordableError, RunNotFoundError, StepwellError, StorageError
 from stepwell.core.state import State
@@ -45,6 +46,7 @@ class Drivers:
         watchers: Watchers,
         idle_s: float,
         notices: Notices = NOBODY,
+        chain: Chain | None = None,
     ) -> None:
         self.desk = Desk(store, self.new_journal)
         self.active: dict[str, RunDriver] = {}
@@ -57,6 +59,7 @@ class Drivers:
         self._watchers = watchers
         self._idle_s = idle_s
         self._notices = notices
+        self._chain = chain
         self._results: dict[str, Crowd] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
@@ -100,6 +103,7 @@ class Drivers:
             clock=self._clock,
             observe=self._committed,
             notices=self._notices,
+            chain=self._chain,
         )
 
     async def drive(self, run_id: str) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
+from stepwell.core.chain import Chain
 from stepwell.core.decide import Decision, Refusal, decide
 from stepwell.core.errors import RefusedError, StorageError
 from stepwell.core.run import apply, fold
@@ -73,10 +74,14 @@ class Journal:
         clock: Clock,
         observe: Observe,
         notices: Notices = NOBODY,
+        chain: Chain | None = None,
     ) -> None:
         self.state = State()
         self._notices = notices
         self._told_owners = notices.owners
+        self._chain = chain
+        self._hash = b""
+        """Of the last event that was decided, where the chain is on."""
         self._fault: StorageError | None = None
         """The store failed, or the run was never created."""
         self.start_key: str | None = None
@@ -120,6 +125,7 @@ class Journal:
         self.state = state
         self.run, self._epoch, self._live = loaded.run, loaded.epoch, loaded.live
         self._next_item = loaded.next_item
+        self._hash = loaded.hash
         self.saved_seq = state.seq
         self._shown, self._counted = shown(state), state.status
         self._hears = not state.terminal
@@ -242,6 +248,9 @@ class Journal:
             step=state.current,
             attempts=state.attempts,
         )
+        if self._chain is not None and events:
+            before = self._hash or self._chain.begin(state.run_id, batch.base_seq)
+            batch.hash = self._hash = self._chain.extend(before, batch.events)
         looked = self._shown
         if self._row_changes or self.listener is None:
             self._add_row(batch)

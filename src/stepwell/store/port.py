@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from stepwell.core.approvals import OWNER_ROLE
+from stepwell.core.chain import ChainRow
 from stepwell.core.history import AnyEvent, Listen
 from stepwell.core.state import Vote
 from stepwell.core.status import Status, WaitReason
@@ -146,6 +147,7 @@ class Batch(msgspec.Struct, kw_only=True):
     events: bytes
     step: str
     attempts: int
+    hash: bytes = b""
     row: RunRow | None = None
     was: Status | None = None
     live: bool | None = None
@@ -194,6 +196,8 @@ class Loaded(msgspec.Struct, kw_only=True):
     next_item: int
     live: bool
     snapshot: bytes | None = None
+    hash: bytes = b""
+    """Of the last event, where the chain is on."""
 
 
 class StreamItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -300,6 +304,11 @@ class RunStore(Protocol):
 
     async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
         """Up to about `limit` events (whole rows) that follow `after_seq`, oldest first. No snapshot is used."""
+
+    async def rows(self, run_id: str, after_seq: int, limit: int) -> list[ChainRow]:
+        """Up to `limit` rows of the history as they are stored, oldest first: those with events after `after_seq`, and
+        the one before.
+        """
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
         """Up to about `limit` items (whole rows) that follow number `after`, oldest first; below 0: the last so many."""

@@ -1,4 +1,4 @@
-"""The course of one execution: what it sends is on its way while it goes on, and settled before anything else is done.
+"""The course of one execution: it goes on while its messages are on their way, but settles them before it waits.
 
 A message that the broker did not take is sent again when those behind it are settled, so each keeps its place among
 those that go out after it.

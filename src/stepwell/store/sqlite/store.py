@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
+from stepwell.core.chain import ChainRow
 from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.core.status import WaitReason
@@ -184,6 +185,7 @@ class SqliteStore:
             snapshot=snapshot,
             events=self._events(run, after_seq, -1),
             next_item=next_item[0][0] if next_item else 1,
+            hash=last_hash[0][0] or b"" if (last_hash := self._read("last_hash", run)) else b"",
         )
 
     def _events(self, run: int, after_seq: int, limit: int) -> list[AnyEvent]:
@@ -194,6 +196,14 @@ class SqliteStore:
     async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
         found = self._read("find_run", run_id)
         return self._events(found[0][0], after_seq, limit) if found else []
+
+    async def rows(self, run_id: str, after_seq: int, limit: int) -> list[ChainRow]:
+        found = self._read("find_run", run_id)
+        number = found[0][0] if found else 0
+        read = await self._query(
+            lambda connection: list(connection.execute(self._sql["read_rows"], (number, after_seq + 1, limit)))
+        )
+        return [ChainRow(seq=seq, count=count, events=events, hash=hash or b"") for seq, count, events, hash in read]
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
         found = self._read("find_run", run_id)

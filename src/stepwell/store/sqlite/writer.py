@@ -174,7 +174,7 @@ class Writer:
         events, items = [], []
         for batch, run in zip(batches, numbers, strict=True):
             if batch.count:
-                events.append((run, batch.base_seq + 1, batch.count, batch.events))
+                events.append((run, batch.base_seq + 1, batch.count, batch.events, batch.hash or None))
             if batch.item_count:
                 items.append((run, batch.first_item, batch.item_count, batch.items))
         if events:

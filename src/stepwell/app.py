@@ -426,7 +426,11 @@ class App:
             webhooks=webhooks,
             files=self.files,
             options=EngineOptions(
-                idle_s=settings.idle_s, keep_ended_s=settings.keep_ended_s, max_depth=settings.max_depth
+                idle_s=settings.idle_s,
+                keep_ended_s=settings.keep_ended_s,
+                max_depth=settings.max_depth,
+                audit_chain=settings.audit_chain,
+                audit_key=settings.audit_key.encode(),
             ),
         )
 

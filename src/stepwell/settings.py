@@ -54,9 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_ended_s: Annotated[
         NotNegative | None, Meta(description="delete runs that ended longer ago; not set: keep all")
     ] = None
-    max_executions_per_run: Annotated[int, Meta(ge=1, description="executions that one run of a pipeline may have")] = (
-        10_000_000
-    )
+    max_executions_per_run: Annotated[
+        int, Meta(ge=1, description="executions that one run of a pipeline may have")
+    ] = 10_000_000
     broker_retry_s: Annotated[
         NotNegative, Meta(description="how long a message is sent again that a broker cannot take")
     ] = 60.0
@@ -132,6 +132,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     egress_deny: Annotated[Texts, Meta(description="networks never called")] = ()
     egress_http: Annotated[bool, Meta(description="call http:// too, not only https://")] = False
     egress_ports: Annotated[tuple[Port, ...], Meta(description="ports that are called")] = (80, 443)
+
+    # proof of what happened
+    audit_chain: Annotated[bool, Meta(description="keep with each event a hash that covers those before it")] = False
+    audit_key: Annotated[
+        str, Meta(description="key of these hashes: without it nobody can make ones that fit", extra=_SECRET)
+    ] = ""
 
     # the language model that agent steps ask
     agent_base_url: Annotated[

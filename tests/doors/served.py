@@ -28,7 +28,7 @@ async def served(
     server_type: type[Server] = Server,
     **options: Any,
 ) -> AsyncIterator[str]:
-    """Its URL; stopped as a signal stops it, which must not take until streams are cut off. `options` are uvicorn's."""
+    """Its URL; stopped as a signal stops it, which must not take until streams are cut off. `options`: uvicorn's."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         # asyncio sets TCP_NODELAY for sockets that say they are TCP; without it an answer takes 40 ms (delayed ACK)
         listener.bind(("127.0.0.1", 0))

@@ -314,6 +314,14 @@ class World:
         finally:
             disk.close()
 
+    def histories(self) -> list[list[AnyEvent]]:
+        """What the disk holds of every run."""
+        disk = connect(self.path)
+        try:
+            return [read_history(disk, number) for (number,) in list(disk.execute("SELECT id FROM run"))]
+        finally:
+            disk.close()
+
     def check(self, *, crashes: int = 0, quiet: bool = True) -> None:
         """All invariants over the database and the log of activities."""
         disk = connect(self.path)

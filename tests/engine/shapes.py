@@ -19,7 +19,12 @@ from .harness import Lab
 
 SHAPES = 48
 SIGNALS = ("red", "green", "blue")
+"""What runs wait for: as signals, and as events of these types."""
+BEGIN, LEFT, RIGHT = "begin", "left", "right"
+"""Types of events that start runs: each of the first, one of each of the others together."""
 CHILDREN = ("leaf-0", "leaf-1", "leaf-2")
+BEGUN, JOINED = "begun", "joined"
+"""The workflows that these events start."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,10 @@ LEAVES = (
     ("record", 2),
     ("publish", 2),
     ("talking", 1),
+    ("emit", 2),
 )
+ON_TIMEOUT: tuple[OnTimeout, ...] = ("fail", "reject", "approve", "escalate")
+WORDS = {"emit": (*SIGNALS, BEGIN, LEFT, RIGHT)}
 FRAMES = (("seq", 4), ("loop", 3), ("all", 4), ("first", 4), ("timeout", 3), ("try", 3), ("again", 2))
 
 
@@ -59,7 +67,8 @@ def tree(rng: Random, depth: int, *, children: bool = True) -> Node:
         kind = _choose(rng, LEAVES)
         if kind in ("child", "detached"):
             return Node(kind, word=rng.choice(CHILDREN)) if children else Node("step")
-        word = rng.choice(("fail", "reject", "approve", "escalate")) if kind == "approve" else rng.choice(SIGNALS)
+        words = WORDS.get(kind, SIGNALS) if children else SIGNALS
+        word = rng.choice(ON_TIMEOUT if kind == "approve" else words)
         return Node(kind, number=rng.choice((0.0, 0.0, 0.05, 0.2, 0.7)), word=word)
     kind = _choose(rng, FRAMES)
     parts = {"loop": 1, "timeout": 1, "try": 2, "again": 1}.get(kind) or rng.randint(2, 3)
@@ -119,6 +128,8 @@ async def _run(lab: Lab, node: Node, key: str, ctx: RunContext) -> Any:
             return await ctx.record(key, {"key": key})
         case "publish":
             return await ctx.publish(key, {"key": key})
+        case "emit":
+            return await ctx.emit(key, {"id": str(ctx.uuid(key)), "source": ctx.run.id, "type": node.word})
     raise AssertionError(node)
 
 

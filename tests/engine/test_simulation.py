@@ -6,22 +6,30 @@ Each world is made from one seed: shapes, runs, commands and crashes. When a wor
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
+from stepwell.core import history as h
 from stepwell.core.errors import RefusedError, StorageError
-from stepwell.core.history import Actor
+from stepwell.core.history import Actor, Listen
+from stepwell.core.program import Compiled, Programs
 from stepwell.core.state import State, StepKind
 from stepwell.core.status import Status
 from stepwell.engine import Engine, EngineOptions
+from stepwell.engine.collecting import identity
+from stepwell.engine.events import hears
+from stepwell.programs.native import NativePrograms
 from stepwell.store.port import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
-from .shapes import CHILDREN, SHAPES, SIGNALS, leaf, shape
+from .shapes import BEGIN, BEGUN, CHILDREN, JOINED, LEFT, RIGHT, SHAPES, SIGNALS, leaf, shape
+from .virtual_time import VirtualLoop
 
 RUNS = 25
 HISTORIES = 100_000 if os.environ.get("STEPWELL_SOAK") else 2_000
@@ -38,8 +46,8 @@ class Simulation:
         self.rng = rng = Random(seed)
         self.shapes = [f"shape-{number}" for number in rng.sample(range(SHAPES), 8)]
         programs = {name: shape(int(name.split("-")[1])) for name in self.shapes}
-        programs |= {name: leaf(number) for number, name in enumerate(CHILDREN)}
-        self.world = World(
+        programs |= {name: leaf(number) for number, name in enumerate((*CHILDREN, BEGUN, JOINED))}
+        self.world = ListeningWorld(
             programs,
             options=EngineOptions(idle_s=rng.choice((0.02, 0.3, 5.0))),
             two=rng.random() < 0.7,
@@ -48,6 +56,8 @@ class Simulation:
         self.runs = [f"01900000-0000-7000-8000-{seed % 2**32:08x}{number:04x}" for number in range(RUNS)]
         self.started: set[str] = set()
         self.acknowledged: list[tuple[str, str]] = []
+        self.accepted: set[str] = set()
+        """Events of which one alone starts a run."""
         self.interruptions = 0
         self._commands = 0
 
@@ -63,6 +73,7 @@ class Simulation:
             world.live(self._calm)
             world.check(crashes=self.interruptions)
             self._check_acknowledged()
+            self._check_begun()
             world.live(self._fork_completed)
 
     # --- chaos ------------------------------------------------------------------------------------------------------
@@ -72,13 +83,14 @@ class Simulation:
         await asyncio.gather(*clients, self._disk(life))
 
     async def _disk(self, life: Life) -> None:
-        """A disk that is full for a while."""
+        """A disk that is full, or cannot be read, for a while."""
         if self.rng.random() < 0.3:
             await asyncio.sleep(self.rng.random() * CHAOS_S)
             self.interruptions += 1
-            life.store.full = True
+            fault = self.rng.choice(("full", "blind"))
+            setattr(life.store, fault, True)
             await asyncio.sleep(self.rng.random())
-            life.store.full = False
+            setattr(life.store, fault, False)
 
     async def _client(self, life: Life, rng: Random) -> None:
         loop = asyncio.get_running_loop()
@@ -99,12 +111,21 @@ class Simulation:
         new = [run_id for run_id in self.runs if run_id not in self.started]
         run_id = rng.choice(new if new and rng.random() < 0.4 else self.runs)
         if run_id in new or rng.random() < 0.02:
+            start_at = engine.clock.now() + rng.random() * 4 if rng.random() < 0.3 else None
+            owner = rng.choice(("", "o"))
             await engine.start(
-                rng.choice(self.shapes), 1, run_id=run_id, start_key=run_id, owner=rng.choice(("", "o"))
+                rng.choice(self.shapes), 1, run_id=run_id, start_key=run_id, owner=owner, start_at=start_at
             )
             self.started.add(run_id)
             return
         self._commands += 1
+        if rng.random() < 0.05:
+            type = rng.choice((*SIGNALS, BEGIN, LEFT, RIGHT))
+            id = f"event-{self._commands}"
+            await engine.send_event({"id": id, "source": "client", "type": type}, owner=rng.choice(("", "o")))
+            if type == BEGIN:
+                self.accepted.add(f"client#{id}")
+            return
         actor = Actor(type="local", id=f"command-{self._commands}")
         act, weight = zip(*COMMANDS.items(), strict=True)
         if await rng.choices(act, weight)[0](engine, run_id, actor, rng):
@@ -153,6 +174,21 @@ class Simulation:
         for run_id in self.started:
             assert there[run_id], f"the start of {run_id} was acknowledged and is lost"
 
+    def _check_begun(self) -> None:
+        """Each event that starts a run has started one; those that start one together have started no second one."""
+        sent, begun, joined = set(self.accepted), Counter[str](), Counter[str]()
+        for events in self.world.histories():
+            created = events[0]
+            assert isinstance(created, h.RunCreated)
+            if not created.forked_from and created.workflow in (BEGUN, JOINED):
+                input = msgspec.json.decode(created.input)
+                (begun if created.workflow == BEGUN else joined).update(map(identity, input))
+            emitted = (msgspec.json.decode(event.event) for event in events if isinstance(event, h.EventEmitted))
+            sent |= {identity(event) for event in emitted if event["type"] == BEGIN}
+        assert sent <= begun.keys(), f"these events started nothing: {sent - begun.keys()}"
+        assert not begun or max(begun.values()) == 1, f"this event started two runs: {begun.most_common(1)}"
+        assert not joined or max(joined.values()) == 1, f"this event was used twice: {joined.most_common(1)}"
+
     async def _fork_completed(self, life: Life) -> None:
         """A fork of a whole history comes to the same end without work: programs depend on their record only."""
         engine = life.engine
@@ -168,6 +204,38 @@ class Simulation:
                 f"{run.run_id} forked differs: {result}, {expected}"
             )
         assert len(self.world.lab.ran) == ran, f"a fork worked: {self.world.lab.ran[ran:]}"
+
+
+class Beginning:
+    """`core.program.Trigger`: events of these types start a run, one of each."""
+
+    def __init__(self, *types: str) -> None:
+        self.listens = [Listen(signal=type, type=type) for type in types]
+        self.all = len(types) > 1
+
+    async def matches(self, index: int, event: Mapping[str, Any]) -> bool:
+        return hears(self.listens[index], event)
+
+
+class ListeningPrograms(NativePrograms):
+    """All runs hear events of the types that they wait for; some workflows are started by events."""
+
+    def compile(self, document: str) -> Compiled:
+        trigger = {BEGUN: Beginning(BEGIN), JOINED: Beginning(LEFT, RIGHT)}.get(document)
+        listens = tuple(Listen(signal=type, type=type) for type in SIGNALS)
+        return msgspec.structs.replace(super().compile(document), listens=listens, trigger=trigger)
+
+
+class ListeningWorld(World):
+    def kinds(self, loop: VirtualLoop) -> Sequence[Programs]:  # noqa: ARG002  # a loop of others
+        programs = ListeningPrograms()
+        for name, program in self.programs.items():
+            programs.add(name, program(self.lab))
+        return [programs]
+
+    async def save_definitions(self, engine: Engine) -> None:
+        for name in self.programs:
+            await engine.save(kind="python", name=name, version="1", text=name)
 
 
 Command = Callable[[Engine, str, Actor, Random], Awaitable[Any]]

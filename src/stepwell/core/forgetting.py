@@ -55,11 +55,6 @@ def _begin_again(state: State, generation: int) -> None:
     state.undone = False
 
 
-def _first_phase(state: State) -> Status:
-    """Where a run stands that begins again: nothing makes it start before its time."""
-    return Status.SCHEDULED if state.not_due else Status.PENDING
-
-
 def _set_base(state: State, base: h.Base) -> None:
     state.version, state.definition, state.input = base.version, base.definition, base.input
 

@@ -47,7 +47,7 @@ class StepContext(Protocol):
 
     @property
     def status(self) -> Status:
-        """How its run stands now. An activity that takes long looks, so that a stop or a pause need not wait for it."""
+        """How its run stands now. An activity that takes long looks, so that no stop or pause waits for its end."""
 
     def heartbeat(self) -> None:
         """Say that the attempt is alive: moves its heartbeat deadline. Safe from any thread."""

@@ -99,7 +99,8 @@ class AttemptContext(msgspec.Struct):
 
     @property
     def status(self) -> Status:
-        return self._home.state.phase
+        home: Home = self._home
+        return home.state.phase
 
     def heartbeat(self) -> None:
         self._on_loop(self._move_deadline)

@@ -16,8 +16,8 @@ import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.chain import Chain, Link, Verified, links, verify
 from stepwell.core.approvals import MAX_TIMEOUT_S
+from stepwell.core.chain import Chain, Link, Verified, links, verify
 from stepwell.core.errors import (
     InvalidInputError,
     Problem,
@@ -80,10 +80,6 @@ SNAPSHOT_ABOVE: Final = 1_000
 RETRY_AFTER_FAULT_S: Final = 1.0
 
 
-ALL_EVENTS: Final = 2**62
-"""After the last event of any run."""
-
-
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`idle_s`: how long a run that only waits stays in memory. `keep_ended_s`: retention, None keeps all.
     `max_depth`: how many workflows may lead to a run (its parents, or those whose events started it).
@@ -92,8 +88,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 5.0
     keep_ended_s: float | None = None
     max_depth: int = 10
-    chain: Chain | None = None
-    """Makes the hashes of events; None: they have none."""
+    audit_chain: bool = False
+    """Whether each event gets a hash that covers the one before (`core.chain`), made with `audit_key`."""
+    audit_key: bytes = b""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +128,7 @@ class Engine:
         self.files = files
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.options = options if options is not None else EngineOptions()
+        self._chain = Chain(self.options.audit_key)
         self.workflows = Workflows(store, programs)
         self.watchers = Watchers(store)
         self.committer = Committer(store, at_boundary=at_boundary)
@@ -143,7 +141,7 @@ class Engine:
             watchers=self.watchers,
             idle_s=self.options.idle_s,
             notices=webhooks.subscriptions if webhooks is not None else NOBODY,
-            chain=self.options.chain,
+            chain=self._chain if self.options.audit_chain else None,
         )
         self.webhooks = webhooks
         self.schedules = Scheduling(self)
@@ -493,16 +491,15 @@ class Engine:
 
     async def verify(self, run_id: str) -> Verified:
         """Whether a run's history is what was committed, as far as its events were chained."""
-        loaded = await self.store.load([run_id], after_seq=ALL_EVENTS)
-        if not loaded:
+        seq, rows = await self.store.rows(run_id, 0, -1)
+        if not seq:
             raise RunNotFoundError(run_id)
-        rows = await self.store.rows(run_id, 0, -1)
-        return verify(self.options.chain or Chain(), run_id, rows, seq=loaded[0].seq)
+        return verify(self._chain, run_id, rows, seq=seq)
 
     async def links(self, run_id: str, *, after_seq: int = 0, limit: int = -1) -> dict[int, Link]:
         """Seq to the hashes of events after `after_seq`, those that were chained (of up to `limit` rows)."""
-        rows = await self.store.rows(run_id, after_seq, limit if limit < 0 else limit + 1)
-        return links(self.options.chain or Chain(), run_id, rows, after_seq)
+        _, rows = await self.store.rows(run_id, after_seq, limit if limit < 0 else limit + 1)
+        return links(self._chain, run_id, rows, after_seq)
 
     async def stream(self, run_id: str, *, after: int = 0, limit: int = -1) -> list[StreamItem]:
         """The stream items after number `after`, oldest first."""

@@ -172,6 +172,8 @@ class Journal:
             decision = self.perform(command)
             if not isinstance(decision, Refusal):
                 decision = await self._lasting(command, decision)
+            elif decision.note:
+                await self.durable()
             if isinstance(decision, Refusal):
                 raise refused(decision, self.state.run_id)
             if decision or rebased == self._rebased:

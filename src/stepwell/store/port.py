@@ -305,13 +305,16 @@ class RunStore(Protocol):
     async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
         """Up to about `limit` events (whole rows) that follow `after_seq`, oldest first. No snapshot is used."""
 
-    async def rows(self, run_id: str, after_seq: int, limit: int) -> list[ChainRow]:
-        """Up to `limit` rows of the history as they are stored, oldest first: those with events after `after_seq`, and
-        the one before.
+    async def rows(self, run_id: str, after_seq: int, limit: int) -> tuple[int, list[ChainRow]]:
+        """The run's last seq (0: there is none), and up to `limit` rows of its history as they are stored, oldest
+        first: those with events after `after_seq`, and the one before.
         """
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
-        """Up to about `limit` items (whole rows) that follow number `after`, oldest first; below 0: the last so many."""
+        """Up to about `limit` items (whole rows) that follow number `after`, oldest first.
+
+        An `after` below 0 counts from the end: -3 is the last three.
+        """
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
         """Keep the folded state at `seq`: a cache, deleting it changes nothing."""

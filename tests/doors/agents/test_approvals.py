@@ -246,7 +246,7 @@ async def test_expired_approval_may_lead_elsewhere(door: Door) -> None:
 
 async def test_expired_approval_may_ask_others(door: Door) -> None:
     anna, boss = await door.of("anna"), await door.of("boss")
-    config = {"timeout_seconds": 0.3, "on_timeout": "escalate", "escalate_to": {"users": ["boss"]}}
+    config: Json = {"timeout_seconds": 0.3, "on_timeout": "escalate", "escalate_to": {"users": ["boss"]}}
     run_id = await anna.start(ask(**config))
     approval_id = await anna.asked(run_id)
     assert (await boss.get(INBOX))["data"] == []
@@ -260,7 +260,7 @@ async def test_expired_approval_may_ask_others(door: Door) -> None:
 
 @pytest.mark.parametrize("end", ["rejected", "expired"])
 async def test_retry_asks_anew_under_another_id_and_runs_what_was_behind_it(door: Door, end: str) -> None:
-    config = {"timeout_seconds": 0.2} if end == "expired" else {}
+    config: Json = {"timeout_seconds": 0.2} if end == "expired" else {}
     run_id = await door.start(ask(**config), NOW)
     old = await door.asked(run_id)
     if end == "rejected":

@@ -243,3 +243,32 @@ async def test_steps_inside_a_foreach_are_shown_by_item(door: Door) -> None:
     }
     run = await door.ended(await door.start(each, input={"items": [1, 2]}))
     assert [part["key"] for part in step_of(run, "each")["steps"]] == ["each@0/one", "each@1/one"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "rollback"])
+async def test_what_was_done_is_undone_when_that_is_asked_for(tmp_path: Path, verb: str) -> None:
+    app = new_app(tmp_path)
+    done: list[str] = []
+
+    @app.function
+    def book(what: str) -> str:
+        done.append(what)
+        return what
+
+    def booking(key: str) -> Json:
+        undo = {"action": "function", "function": "book", "args": {"what": f"undo {{{{ steps.{key}.output }}}}"}}
+        return call(key, "book", args={"what": key}, compensate=undo)
+
+    async with open_door(app) as door:
+        run_id = await door.start(booking("flight"), booking("hotel"), ask())
+        await door.asked(run_id)
+        if verb == "cancel":
+            await door.tell(run_id, "cancel", {"compensate": True})
+        else:
+            await door.tell(run_id, "pause")
+            first = (await door.get(f"{RUNS}/{run_id}/snapshots"))["data"][-1]
+            await door.tell(run_id, "rollback", {"snapshot_id": first["id"], "compensate": True})
+        undone = ["undo hotel", "undo flight"] if verb == "cancel" else ["undo hotel"]
+        async with asyncio.timeout(20):
+            while done != ["flight", "hotel", *undone]:  # noqa: ASYNC110
+                await asyncio.sleep(0)  # a run of its own does it

@@ -234,7 +234,7 @@ async def test_publishing_at_once_makes_one_version(client: httpx.AsyncClient) -
 
 
 async def test_every_fault_of_a_document_is_told_at_once(client: httpx.AsyncClient) -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"key": "a", "type": "task", "config": {"action": "http.request"}},
         {"key": "b", "type": "approval", "depends_on": ["nobody"], "config": {"required": 0}},
         {"key": "c", "type": "dance"},
@@ -258,6 +258,9 @@ async def test_every_fault_of_a_document_is_told_at_once(client: httpx.AsyncClie
         ({"name": "x"}, "steps"),
         ({"name": "x", "steps": []}, "steps"),
         ({"name": 7, "steps": [WAIT]}, "name"),
+        ({"name": " ", "steps": [WAIT]}, "name"),
+        ({"name": "x" * 201, "steps": [WAIT]}, "name"),
+        ({"name": "a\u0000b", "steps": [WAIT]}, "name"),
         ({"name": "x", "steps": [WAIT, WAIT]}, "steps.1.key"),
         (
             {

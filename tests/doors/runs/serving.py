@@ -16,6 +16,7 @@ from stepwell.core.errors import Problem, StepFailure
 from stepwell.core.program import RunContext, StepContext
 from stepwell.core.retry import RetryPolicy
 from stepwell.core.status import Status
+from stepwell.engine.clock import Clock
 from stepwell.settings import Settings
 
 from ..served import served
@@ -122,9 +123,9 @@ class House:
         return await self.get(run_id)
 
 
-def new_app(folder: Path, gates: Gates, **settings: Any) -> App:
+def new_app(folder: Path, gates: Gates, *, clock: Clock | None = None, **settings: Any) -> App:
     """An app with the functions of the tests."""
-    app = App(settings=Settings(db=f"sqlite:///{folder}/runs.db", **settings))
+    app = App(settings=Settings(db=f"sqlite:///{folder}/runs.db", **settings), clock=clock)
     tries: Counter[str] = Counter()
 
     @app.function

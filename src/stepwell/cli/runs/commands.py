@@ -7,6 +7,7 @@ app = App(name="runs", help="List, show, watch, steer and decide runs.")
 _COMMANDS = {
     "list": ("reading:list_runs", "List runs, newest first."),
     "show": ("reading:show", "Show one run: its steps with their attempts, input, output and error."),
+    "verify": ("verifying:verify", "Check the hashes of a run's history: 0 when every event fits, else 1."),
     "watch": ("reading:watch", "Watch a run until it ends."),
     "approve": ("deciding:approve", "Approve what a run waits for."),
     "reject": ("deciding:reject", "Reject what a run waits for."),

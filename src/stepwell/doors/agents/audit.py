@@ -9,8 +9,10 @@ import re
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from stepwell.core import history as h
+from stepwell.core.chain import Link
 from stepwell.core.errors import Problem
 from stepwell.core.state import State
 from stepwell.core.status import WaitReason
@@ -39,8 +41,8 @@ class EventLog:
         self._outlined = outlined
         self._callbacks = {key for key, step in state.steps.items() if step.reason is WaitReason.CALLBACK}
 
-    def entry(self, seq: int, event: h.AnyEvent) -> wire.Event:
-        """The entry of one event; events come in the order of the history."""
+    def entry(self, seq: int, event: h.AnyEvent, link: Link | None = None) -> wire.Event:
+        """The entry of one event; events come in the order of the history. `link` has its hashes."""
         if isinstance(event, h.SignalAwaited) and event.reason is WaitReason.CALLBACK:
             self._callbacks.add(event.key)
         key = getattr(event, "key", "")
@@ -55,6 +57,8 @@ class EventLog:
             actor=wire.EventActor(type=event.actor.type, id=event.actor.id, ip=event.actor.ip or None),
             at=instant(event.at),
             data=MASKS.data({name: value for name, value in data.items() if value not in (None, "", ())}),
+            prev_hash=link.prev_hash if link is not None else UNSET,
+            hash=link.hash if link is not None else UNSET,
         )
 
     def step_of(self, key: str) -> str | None:
@@ -151,7 +155,7 @@ def _of_run(event: h.AnyEvent) -> Said | None:
         case h.StopRequested():
             return "run.stop_requested", {"reason": event.reason}
         case h.RunCancelled():
-            return "run.cancelled", {"reason": event.reason}
+            return "run.cancelled", {"reason": event.reason, "compensate": event.compensate or None}
         case h.RunCompleted():
             return "run.completed", {}
         case h.RunTimedOut():
@@ -162,7 +166,8 @@ def _of_run(event: h.AnyEvent) -> Said | None:
             version = event.base.version if event.base is not None else None
             return "run.retried", {"attempt": event.generation, "from_step": event.from_step, "version": version}
         case h.RunRolledBack():
-            return "run.rolled_back", {"to_seq": event.to_seq, "reason": event.reason}
+            data = {"to_seq": event.to_seq, "reason": event.reason}
+            return "run.rolled_back", {**data, "compensate": event.compensate or None}
         case h.SnapshotTaken():
             return "snapshot.created", {"label": event.label}
     return None

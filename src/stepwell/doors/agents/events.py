@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from starlette.responses import Response
 
+from stepwell.core.chain import Link
 from stepwell.doors.agents import wire
 from stepwell.doors.agents.api import api
 from stepwell.doors.agents.envelope import ListMeta, Pagination
@@ -21,6 +22,7 @@ from stepwell.doors.kit import (
     read_cursor,
     write_cursor,
 )
+from stepwell.engine import Engine
 
 STREAM = "text/event-stream"
 
@@ -47,7 +49,8 @@ async def _page(call: Call, run_id: str, query: wire.EventsQuery) -> wire.EventL
     after = query.after_seq if query.cursor is None else read_cursor(query.cursor).offset
     log = await event_log(call.engine, run_id)
     events = await call.engine.store.events(run_id, after, query.limit)
-    page = [log.entry(seq, event) for seq, event in enumerate(events[: query.limit], after + 1)]
+    links = await call.engine.links(run_id, after_seq=after, limit=query.limit)
+    page = [log.entry(seq, event, links.get(seq)) for seq, event in enumerate(events[: query.limit], after + 1)]
     total = (await call.engine.state(run_id)).seq
     last = after + len(page)
     next = write_cursor(Cursor(offset=last)) if page and last < total else None
@@ -60,5 +63,11 @@ async def _live(call: Call, run_id: str, after_seq: int) -> AsyncGenerator[Messa
     log = await event_log(call.engine, run_id)
     async for seen in call.engine.watch(run_id, after_seq=after_seq):
         if seen.event is not None:
-            entry = log.entry(seen.seq, seen.event)
+            entry = log.entry(seen.seq, seen.event, await _link(call.engine, run_id, seen.seq))
             yield Message(event=entry.type, id=Position(seen.seq), data=entry)
+
+
+async def _link(engine: Engine, run_id: str, seq: int) -> Link | None:
+    if not engine.options.audit_chain:
+        return None
+    return (await engine.links(run_id, after_seq=seq - 1, limit=1)).get(seq)

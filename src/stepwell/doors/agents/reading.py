@@ -46,11 +46,12 @@ async def full_run(engine: Engine, run_id: str) -> wire.FullRun:
     view = await engine.view(run_id)
     log = await event_log(engine, run_id)
     events = await engine.history(run_id, limit=EVENTS_SHOWN)
+    links = await engine.links(run_id, limit=EVENTS_SHOWN)
     return wire.FullRun(
         **mapping.run_fields(view),
         steps=[mapping.step(step, run_id) for step in view.steps],
         approvals=[mapping.approval(approval, run_id) for approval in view.approvals],
-        events=[log.entry(seq, event) for seq, event in enumerate(events[:EVENTS_SHOWN], 1)],
+        events=[log.entry(seq, event, links.get(seq)) for seq, event in enumerate(events[:EVENTS_SHOWN], 1)],
         events_truncated=view.row.seq > EVENTS_SHOWN,
     )
 

@@ -113,9 +113,14 @@ async def resume_workflow(call: Call, body: wire.GiveReason) -> Reply:  # noqa: 
 
 
 @api.post(f"{ONE}/cancel", summary="Cancel a run", answers={200: Answer(type=wire.Run)}, fails=_WRONG_STATE)
-async def cancel_workflow(call: Call, body: wire.GiveReason) -> Reply:
-    """At once, from every status that is not an end; pending approvals and callbacks are cancelled with it."""
-    return await _steered(call, lambda id: call.engine.cancel(id, reason=body.reason, actor=call.actor))
+async def cancel_workflow(call: Call, body: wire.CancelRun) -> Reply:
+    """At once, from every status that is not an end; pending approvals and callbacks are cancelled with it. What it
+    has done is undone when that is asked for, by a run of its own.
+    """
+    reason, compensate = body.reason, body.compensate
+    return await _steered(
+        call, lambda id: call.engine.cancel(id, reason=reason, compensate=compensate, actor=call.actor)
+    )
 
 
 @api.post(

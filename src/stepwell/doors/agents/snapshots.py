@@ -49,7 +49,7 @@ async def take_snapshot(call: Call, body: wire.TakeSnapshot) -> Reply:
 )
 async def roll_back(call: Call, body: wire.RollBack) -> Reply:
     """The run must be paused, failed or cancelled. What it did since is forgotten, to be done again, but stays in
-    the event log; effects outside are not undone. The run is left paused.
+    the event log. Effects outside are undone as far as `compensate` asks for it. The run is left paused.
     """
     run_id = (await visible_run(call)).run_id
     points = snapshots_of(await call.engine.history(run_id))
@@ -58,7 +58,7 @@ async def roll_back(call: Call, body: wire.RollBack) -> Reply:
     )
     if to_seq is None:
         raise MissingError("snapshot", body.snapshot_id[:80])
-    await call.engine.roll_back(run_id, to_seq, reason=body.reason, actor=call.actor)
+    await call.engine.roll_back(run_id, to_seq, reason=body.reason, compensate=body.compensate, actor=call.actor)
     return Reply(body=await shown_run(call.engine, run_id))
 
 

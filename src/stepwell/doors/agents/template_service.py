@@ -6,11 +6,13 @@ the second is missing (a crash came between) makes it up, from the document that
 """
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
+from stepwell.core.definitions import Fault as DefinitionFault
+from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import StepwellError
 from stepwell.core.principal import Principal
 from stepwell.doors.agents.children import check_children
@@ -22,6 +24,7 @@ from stepwell.store.port import Definition, Record, RunQuery
 KIND: Final = "template"
 """Of the records, and of the engine's workflows."""
 ALL: Final = 1_000_000
+MAX_NAME: Final = 200
 _NAMESPACE: Final = uuid.UUID("6f1d3a52-0f52-5c58-9d2d-3c1a7a1f5c10")
 
 
@@ -281,7 +284,13 @@ class Templates:
         return frozen if await self._put(frozen, over=template.revision) else await self.get(template.id)
 
     async def _check(self, document: dict[str, Any]) -> None:
-        self._engine.check(kind=KIND, text=_text(document))
+        faults = [*_of_name(document.get("name"))]
+        try:
+            self._engine.check(kind=KIND, text=_text(document))
+        except InvalidDefinitionError as found:
+            faults += found.faults
+        if faults:
+            raise InvalidDefinitionError(faults)
         await check_children(document, self._engine, self._principal)
 
     async def _put(self, template: Template, *, over: int) -> bool:
@@ -293,6 +302,13 @@ class Templates:
             data=msgspec.to_builtins(template),
         )
         return await self._store.put_record(record, expect_version=over)
+
+
+def _of_name(name: Any) -> Iterator[DefinitionFault]:
+    """What is wrong with a name that is a text: it is shown in lists, and kept with every run."""
+    if isinstance(name, str) and not (name.strip() and len(name) <= MAX_NAME and name.isprintable()):
+        message = f"expected 1 to {MAX_NAME} characters that can be printed, found others"
+        yield DefinitionFault(pointer="/name", line=0, message=message)
 
 
 async def _touched(template: Template, now: float) -> Template:

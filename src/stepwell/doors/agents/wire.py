@@ -43,6 +43,12 @@ class GiveReason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Reason = ""
 
 
+class CancelRun(GiveReason, frozen=True, kw_only=True):
+    """Why, and whether to undo what the run has done: by the `compensate` of its steps, the last one first."""
+
+    compensate: bool = False
+
+
 class RetryRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to go on. Without anything: from the last failed step, with the same version and input."""
 
@@ -76,6 +82,7 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     snapshot_id: str
     reason: Reason = ""
+    compensate: Annotated[bool, Meta(description="undo what is forgotten, by the `compensate` of its steps")] = False
 
 
 class CallbackError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -101,7 +101,6 @@ class Api:
         bodies: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         keyed: bool | None = None,
-        **rest: Any,
     ) -> Callable[[H], H]:
         """Declare what the decorated function does.
 
@@ -128,7 +127,6 @@ class Api:
                     headers={**(KEY_HEADER if method in KEYED else {}), **(headers or {})},
                     answers=answers,
                     fails=fails or {},
-                    **rest,
                 )
             )
             return handler

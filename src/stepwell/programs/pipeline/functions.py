@@ -25,13 +25,13 @@ _BOUNDS: Final = re.compile(r"\s*(-?[0-9]{1,40})\s*,\s*(-?[0-9]{1,40})\s*")
 
 def known(name: str) -> bool:
     """Whether there is a function of that name (in lower case)."""
-    return name in _OWN or name in PLAIN
+    return name in OWN or name in PLAIN
 
 
 def compile_call(call: Call, step: str, operand: CompileOperand) -> Value:
     """A value function. Raises `RuleError`."""
-    if call.name in _OWN:
-        return _OWN[call.name](call, step, operand)
+    if call.name in OWN:
+        return OWN[call.name](call, step, operand)
     return _plain(PLAIN[call.name], call, step, operand)
 
 
@@ -136,7 +136,7 @@ def _numeric(name: str, compute: Callable[[Any, Any], Any]) -> Compile:
 _BOOLEAN: Final = _without_arguments(lambda execution: execution.random.random() < 0.5)
 _UUID: Final = _without_arguments(Execution.uuid)
 
-_OWN: Final[dict[str, Compile]] = {
+OWN: Final[dict[str, Compile]] = {
     "uuid": _UUID,
     "string": _UUID,
     "now": _without_arguments(Execution.instant),

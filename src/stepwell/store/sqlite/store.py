@@ -197,13 +197,14 @@ class SqliteStore:
         found = self._read("find_run", run_id)
         return self._events(found[0][0], after_seq, limit) if found else []
 
-    async def rows(self, run_id: str, after_seq: int, limit: int) -> list[ChainRow]:
-        found = self._read("find_run", run_id)
-        number = found[0][0] if found else 0
-        read = await self._query(
-            lambda connection: list(connection.execute(self._sql["read_rows"], (number, after_seq + 1, limit)))
-        )
-        return [ChainRow(seq=seq, count=count, events=events, hash=hash or b"") for seq, count, events, hash in read]
+    async def rows(self, run_id: str, after_seq: int, limit: int) -> tuple[int, list[ChainRow]]:
+        def work(connection: apsw.Connection) -> tuple[int, list[ChainRow]]:
+            with transaction(connection):
+                run, seq, _ = connection.execute(self._sql["find_run"], (run_id,)).get or (0, 0, 0)
+                found = list(connection.execute(self._sql["read_rows"], (run, after_seq + 1, limit)))
+            return seq, [ChainRow(seq=seq, count=n, events=row, hash=hash or b"") for seq, n, row, hash in found]
+
+        return await self._query(work)
 
     async def stream(self, run_id: str, after: int, limit: int) -> list[StreamItem]:
         found = self._read("find_run", run_id)

@@ -1,6 +1,9 @@
 """Schemas of data: JSON Schema, inline. The schema itself is checked when the definition is."""
 
+import json
 import re
+from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any, ClassVar
 
 from jsonschema import Draft202012Validator
@@ -50,19 +53,27 @@ def dialect_of(document: Any) -> type[Validator]:
 
 def check_document(document: Any, at: str, check: Check) -> bool:
     """Whether a JSON Schema is one, and can be followed here; its faults are noted."""
+    faults = _faults_in(json.dumps(document))
+    for place, message in faults:
+        check.fault(at + place, f"expected a JSON Schema, found an error in it: {message}")
+    return not faults and _check_references(document, at, check) and _check_patterns(document, at, check)
+
+
+@lru_cache(maxsize=256)
+def _faults_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Pointers and messages. Remembered: it takes milliseconds, and schemas come again with each new version."""
+    document = json.loads(text)
     dialect = dialect_of(document)
     meta = dialect(dialect.META_SCHEMA, format_checker=dialect.FORMAT_CHECKER)
-    errors = [error for _, error in zip(range(_MAX_FAULTS), meta.iter_errors(document), strict=False)]
-    for error in errors:
-        _fault_of(error, at, check)
-    return not errors and _check_references(document, at, check) and _check_patterns(document, at, check)
+    errors = islice(meta.iter_errors(document), _MAX_FAULTS)
+    return tuple(_fault_of(error) for error in errors)
 
 
-def _fault_of(error: Any, at: str, check: Check) -> None:
+def _fault_of(error: Any) -> tuple[str, str]:
     while error.context:  # the deepest of the alternatives that failed
         error = max(error.context, key=lambda inner: len(inner.absolute_path))
     place = "".join(f"/{escape(str(segment))}" for segment in error.absolute_path)
-    check.fault(at + place, f"expected a JSON Schema, found an error in it: {error.message[:200]}")
+    return place, error.message[:200]
 
 
 def _check_patterns(document: Any, at: str, check: Check) -> bool:

@@ -1,0 +1,129 @@
+"""Documents: order within a stage, references, loops, headers, and every fault with its pointer."""
+
+from typing import Any
+
+import pytest
+
+from .documents import document, fault, faults, sent
+
+
+async def test_headers_are_evaluated_and_kept_apart_from_the_payload() -> None:
+    from stepwell.programs.pipeline.simulating import simulate
+
+    from .documents import compiled
+
+    pipeline = compiled(
+        document({"set": {"id": 5}, "headers": {"id": {"$ref": "id"}, "n": {"$fn": "add(1,1)"}, "o": {"a": [1]}}})
+    )
+    ((message,),) = await simulate(pipeline, seed="s", started_at=0.0)
+    assert message.headers == {"id": 5, "n": 2, "o": {"a": [1]}}
+
+
+async def test_earlier_stages_are_read_by_their_names() -> None:
+    stages = [{"stage": "created", "set": {"id": 5}}, {"set": {"of": {"$ref": "stages.created.payload.id"}}}]
+    assert await sent(document(*stages)) == [{"id": 5}, {"of": 5}]
+
+
+async def test_a_template_sees_what_it_had_before() -> None:
+    stage = {"repeat": 3, "set": {"o": {"n": {"$fn": "add(.o.n, 1)"}}}}
+    first = {"emit": False, "set": {"x": 1}}
+    pipeline = document(first, {**stage, "set": {**stage["set"]}}, state={"x": 1})  # type: ignore[dict-item]
+    assert await fault(pipeline) == "State path not found: currentEvent.o.n"
+    seeded = {"set": {"o": {"n": 0}}}
+    again = {"source": "previous-stage", **stage}
+    assert await sent(document(seeded, again)) == [{"o": {"n": n}} for n in range(4)]
+
+
+async def test_a_wait_moves_the_clock_of_its_execution() -> None:
+    stages = [{"set": {"t": {"$fn": "nows()"}}, "wait": "2m"}, {"set": {"t": {"$fn": "nows()"}}}]
+    first, second = await sent(document(*stages))
+    assert second["t"] - first["t"] == 120
+
+
+async def test_executions_differ_and_each_has_its_own_state() -> None:
+    stage = {"set": {"id": {"$fn": "uuid()"}, "n": {"$ref": "n"}}, "state": {"n": {"$fn": "add(state.n, 1)"}}}
+    found = await sent(document(stage, stage, state={"n": 1}), executions=3)
+    assert [payload["n"] for payload in found] == [1, 2] * 3
+    assert len({payload["id"] for payload in found}) == 6
+
+
+async def test_a_conditional_without_default_leaves_the_field_alone() -> None:
+    loop = {
+        "repeat": 3,
+        "set": {"a": {"when": {"$fn": "eq(meta.loop.currentIteration, 2)"}, "value": "b"}},
+    }
+    assert await sent(document(loop)) == [{}, {"a": "b"}, {"a": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("stage", "pointer", "said"),
+    [
+        ({"emit": 1}, "/pipeline/0/emit", "emit must be boolean or object"),
+        ({"repeat": 0}, "/pipeline/0/repeat", "repeat must be > 0 (got 0) for stage: s1"),
+        ({"repeatWhile": {"x": 1}}, "/pipeline/0/repeatWhile", "repeatWhile must use '$fn' for stage: s1"),
+        ({"repeatUntil": {"$fn": "x"}}, "/pipeline/0/repeatUntil", "Unsupported repeatUntil function 'x'"),
+        ({"wait": "5h"}, "/pipeline/0/wait", "Unsupported wait duration: 5h"),
+        ({"wait": "1.5s"}, "/pipeline/0/wait", 'For input string: "1.5"'),
+        ({"stage": "--"}, "/pipeline/0/stage", "stage must contain at least one letter or digit"),
+        ({"stage": None, "name": ""}, "/pipeline/0/stage", "pipeline.stage must not be null"),
+        ({"set": {"a": {"$ref": ""}}}, "/pipeline/0/set/a", "$ref must be a path"),
+        ({"set": {"a..b": 1}}, "/pipeline/0/set/a..b", "must be a path without empty names"),
+        ({"set": {"a": {"when": {"$fn": "x"}, "value": 1}}}, "/pipeline/0/set/a", "Unsupported when function 'x'"),
+        ({"state": []}, "/pipeline/0/state", "state must be an object for stage: s1"),
+        ({"headers": {"h": {"$fn": "f()"}}}, "/pipeline/0/headers/h", "Unsupported valueExpression 'f()'"),
+        ({"query": {"connection": "c"}}, "/pipeline/0/query", "query.database must be defined for stage: s1"),
+        (
+            {"query": {"connection": "c", "database": "admin", "collection": "x"}},
+            "/pipeline/0/query",
+            "Disallowed database 'admin'",
+        ),
+        (
+            {"query": {"source": "c", "find": {"a": {"$where": "1"}}}},
+            "/pipeline/0/query",
+            "Disallowed MongoDB operator '$where' in filter",
+        ),
+        ({"query": {"source": "c", "select": {"a": "b"}}}, "/pipeline/0/query", "must write below state"),
+        ({"query": {"source": "c", "pick": "last"}}, "/pipeline/0/query", "must be first, random or next"),
+        ({"expect": {"topic": ""}}, "/pipeline/0/expect", "expect.topic must not be blank for stage: s1"),
+        ({"expect": {"topic": "t", "for": 1}}, "/pipeline/0/expect", "expect has no member 'for'"),
+        ({"expect": {"topic": "t", "within": "0s"}}, "/pipeline/0/expect", "must be a length of time above 0"),
+        ({"wireFormat": {}}, "/pipeline/0/wireFormat", "wireFormat requires contentType application/x-protobuf"),
+    ],
+)
+def test_faults_of_a_stage(stage: dict[str, Any], pointer: str, said: str) -> None:
+    ((found, message),) = faults(document(stage))
+    assert found == pointer
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer", "said"),
+    [
+        ({"id": " "}, "/id", "id must not be blank"),
+        ({"messageType": ""}, "/messageType", "Workflow messageType must not be blank"),
+        ({"contentType": "text/xml"}, "/contentType", "Unsupported workflow contentType: text/xml"),
+        ({"executions": 0}, "/executions", "executions must be > 0"),
+        ({"executions": 1.5}, "/executions", "executions must be a whole number (got 1.5)"),
+        ({"concurrency": 0}, "/concurrency", "concurrency must be > 0"),
+        ({"rate": 0}, "/rate", "rate must be a number of messages per second > 0 (got 0)"),
+        ({"seed": []}, "/seed", "seed must be a text or a whole number (got [])"),
+        ({"onBrokerDown": "cry"}, "/onBrokerDown", "onBrokerDown must be fail or wait"),
+        ({"state": {"a": {"$fn": "x()"}}}, "/state/a", "Unsupported valueExpression 'x()'"),
+        ({"pipeline": {}}, "/pipeline", "pipeline must not be empty"),
+        ({"pipeline": [1]}, "/pipeline/0", "a stage must be an object (got 1)"),
+        ({"topic": 1}, "/topic", "topic must be a text (got 1)"),
+    ],
+)
+def test_faults_of_the_top_level(more: dict[str, Any], pointer: str, said: str) -> None:
+    assert (pointer, said) in [(found, message[: len(said)]) for found, message in faults(document({}) | more)]
+
+
+def test_all_faults_are_found_at_once() -> None:
+    found = faults(document({"emit": 1, "wait": "x"}, {"source": "there"}, executions=0, id=""))
+    assert [pointer for pointer, _ in found] == [
+        "/id",
+        "/executions",
+        "/pipeline/0/emit",
+        "/pipeline/0/wait",
+        "/pipeline/1/source",
+    ]

@@ -18,6 +18,7 @@ import msgspec
 from stepwell import documents
 from stepwell.brokers.options import BROKER, BrokerOptions, read_options
 from stepwell.brokers.registry import BrokerRegistry
+from stepwell.connections import read_connections
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
@@ -168,6 +169,19 @@ class App:
         )
 
     @cached_property
+    def pipelines(self) -> PipelinePrograms:
+        """Event pipelines as programs."""
+        retry_s = self.settings.broker_retry_s
+        return PipelinePrograms(
+            Outside(brokers=self.brokers, records=self.sources, items_of=self._items_of, broker_retry_s=retry_s)
+        )
+
+    @property
+    def kinds(self) -> documents.Kinds:
+        """What reads documents in files."""
+        return documents.Kinds(flows=self.flows, pipelines=self.pipelines)
+
+    @cached_property
     def egress(self) -> EgressRules:
         """Which addresses may be called for what came through a door. Raises `SettingsError`."""
         return egress_rules(self.settings)
@@ -271,7 +285,8 @@ class App:
         """
         if self._engine is not None:
             raise StepwellError("the app is open already")
-        store = store_for(self.settings.db)
+        store = self._connection_records = store_for(self.settings.db)
+        self._connections = read_connections(self.settings.connections)
         self._prepare_file(store)
         if self._jq_closed:  # else its workers start with the first expression that needs them
             await self._jq.open()
@@ -378,23 +393,21 @@ class App:
         elif not path.exists():
             raise StorageError(f"there is no database {path}: name one with --db (a first run or server creates it)")
 
-    def _pipelines(self, store: SqliteStore) -> PipelinePrograms:
-        """Event pipelines, with the brokers that were configured through the store."""
-
-        async def items_of(run_id: str, keys: Collection[str]) -> list[Any]:
-            return [item.data for item in await store.stream(run_id, 0, -1) if item.key in keys]
-
-        self._connection_records = store
-        retry_s = self.settings.broker_retry_s
-        return PipelinePrograms(
-            Outside(brokers=self.brokers, records=self.sources, items_of=items_of, broker_retry_s=retry_s)
-        )
+    async def _items_of(self, run_id: str, keys: Collection[str]) -> list[Any]:
+        items = await self._connection_records.stream(run_id, 0, -1)
+        return [item.data for item in items if item.key in keys]
 
     async def _broker_options(self, type: str, name: str) -> BrokerOptions | None:
+        configured = self._connections.brokers.get((type, name))
+        if configured is not None:
+            return configured
         found = await self._connection_records.get_records(BROKER, id=f"{type}/{name}")
         return read_options(found[0].id, found[0].data) if found else None
 
     async def _source_options(self, name: str) -> SourceOptions | None:
+        configured = self._connections.sources.get(name)
+        if configured is not None:
+            return configured
         for record in await self._connection_records.get_records(SOURCE):
             if record.id.partition("/")[2] == name:
                 return msgspec.convert(record.data["options"], SourceOptions)
@@ -421,7 +434,7 @@ class App:
         return Engine(
             store=store,
             dispatch=dispatch,
-            programs=[self.flows, self._native, *self.plans, self._pipelines(store)],
+            programs=[self.flows, self._native, *self.plans, self.pipelines],
             clock=self._clock,
             webhooks=webhooks,
             files=self.files,
@@ -439,8 +452,8 @@ class App:
             return
         for name, version in self._workflows.items():
             await engine.save(kind=self._native.kind, name=name, version=version, text=name)
-        for document in documents.check_documents(self._documents, self.flows):
-            await engine.save(kind=self.flows.kind, name=document.name, version=document.version, text=document.text)
+        for document in documents.check_documents(self._documents, self.kinds):
+            await engine.save(kind=document.kind, name=document.name, version=document.version, text=document.text)
 
     async def _give_up(self, engine: Engine, store: SqliteStore) -> None:
         """Undo a failed `open`, as far as it came."""

@@ -1,14 +1,19 @@
-"""Flow documents on disk: which files a path means, and what is wrong with them, file by file."""
+"""Documents of workflows on disk: which files a path means, of which kind they are, and what is wrong, file by file.
+
+A document with a `pipeline` is one of event pipelines; any other is a flow.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from stepwell.core.definitions import Fault, InvalidDefinitionError
 from stepwell.core.errors import StepwellError
 from stepwell.programs.flow import FlowPrograms
+from stepwell.programs.flow.reading import read
+from stepwell.programs.pipeline.programs import PipelinePrograms
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -27,13 +32,41 @@ class FileFault(msgspec.Struct, frozen=True):
         return f"{self.file}:{self.fault.line or 1}: {self.fault.pointer or '/'}: {self.fault.message}"
 
 
-class FlowDocument(msgspec.Struct, frozen=True, kw_only=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A document without faults: what it is saved as."""
 
     file: str
+    kind: str
     name: str
     version: str
     text: str
+
+
+class Kinds(msgspec.Struct, frozen=True, kw_only=True):
+    """What reads the documents of each kind."""
+
+    flows: Any  # FlowPrograms and PipelinePrograms, which msgspec has no types for
+    pipelines: Any
+
+    def read(self, text: str) -> tuple[str, str, str]:
+        """Kind, name and version of a document. Raises `InvalidDefinitionError` with all its faults."""
+        if is_pipeline(text):
+            pipelines: PipelinePrograms = self.pipelines
+            return pipelines.kind, pipelines.read(text).id, ""
+        flows: FlowPrograms = self.flows
+        document = flows.check(text).workflow.document
+        return flows.kind, document.name, document.version
+
+
+def is_pipeline(text: str) -> bool:
+    """Whether a document is one of event pipelines, as far as it can be read."""
+    if "pipeline" not in text:
+        return False
+    try:
+        value = read(text).value
+    except InvalidDefinitionError:
+        return False
+    return isinstance(value, dict) and "pipeline" in value and "document" not in value
 
 
 class InvalidDocumentsError(StepwellError):
@@ -48,12 +81,12 @@ class InvalidDocumentsError(StepwellError):
 
 
 def find_documents(path: str | Path) -> list[Path]:
-    """The file itself, or the flow documents in a folder, by name. Raises `DocumentError`."""
+    """The file itself, or the documents in a folder, by name. Raises `DocumentError`."""
     path = Path(path)
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not path.exists():
-        raise DocumentError(f"{path} does not exist: name a flow document, or a folder of them")
+        raise DocumentError(f"{path} does not exist: name a document, or a folder of them")
     return [path]
 
 
@@ -64,33 +97,33 @@ def read_document(path: Path) -> str:
     except UnicodeDecodeError as fault:
         raise DocumentError(f"{path} is not UTF-8 text (byte {fault.start}): save it as UTF-8") from None
     except FileNotFoundError:
-        raise DocumentError(f"{path} does not exist: name a flow document") from None
+        raise DocumentError(f"{path} does not exist: name a document") from None
     except IsADirectoryError:
         raise DocumentError(f"{path} is a folder: name a file") from None
     except OSError as fault:
         raise DocumentError(f"{path} cannot be read ({fault.strerror}): may you read it?") from None
 
 
-def check_document(path: Path, flows: FlowPrograms) -> FlowDocument:
+def check_document(path: Path, kinds: Kinds) -> Document:
     """Read and check one document. Raises `DocumentError`, or `InvalidDocumentsError` with all its faults."""
     text = read_document(path)
     try:
-        document = flows.check(text).workflow.document
+        kind, name, version = kinds.read(text)
     except InvalidDefinitionError as error:
         raise InvalidDocumentsError(FileFault(str(path), fault) for fault in error.faults) from None
-    return FlowDocument(file=str(path), name=document.name, version=document.version, text=text)
+    return Document(file=str(path), kind=kind, name=name, version=version, text=text)
 
 
-def check_documents(paths: Iterable[Path], flows: FlowPrograms) -> list[FlowDocument]:
+def check_documents(paths: Iterable[Path], kinds: Kinds) -> list[Document]:
     """Read and check documents that are to stand beside each other: two may not have one name and version.
 
     Raises `DocumentError`, or `InvalidDocumentsError` with the faults of all of them.
     """
-    found: dict[tuple[str, str], FlowDocument] = {}
+    found: dict[tuple[str, str], Document] = {}
     faults: list[FileFault] = []
     for path in paths:
         try:
-            document = check_document(path, flows)
+            document = check_document(path, kinds)
         except InvalidDocumentsError as error:
             faults += error.faults
             continue

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, Meta(ge=0, le=65535, description="port the server listens on; 0 takes a free one")] = 8082
     app: Annotated[str, Meta(description="the program's stepwell.App as module:attribute")] = ""
     flows: Annotated[str, Meta(description="flow document, or folder of them, to load at start")] = ""
+    connections: Annotated[str, Meta(description="file of brokers and data sources, YAML or JSON")] = ""
     idle_s: Annotated[NotNegative, Meta(description="how long a run that only waits stays in memory")] = 5.0
     files_dir: Annotated[
         str, Meta(description="folder of the files that runs are given; not set: the database's name with .files")

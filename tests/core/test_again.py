@@ -65,6 +65,33 @@ def test_retry_forgets(name: str, events: list[h.AnyEvent], command: c.RetryRun,
     assert after.status is Status.PENDING
 
 
+UNDONE = running(
+    *opened("one"),
+    completed("one", 1),
+    h.ValueRecorded(at=4.0, key="when"),
+    *opened("two"),
+    h.RunCancelled(at=9.0, compensate=True),
+)
+
+
+def test_retry_of_a_run_that_was_undone_begins_from_the_start() -> None:
+    after = state_of(then(UNDONE, c.RetryRun()))
+    assert _forgotten(after) == {"one", "two"}
+    assert (after.choices, after.undone) == ({}, False)
+
+
+def test_run_that_was_undone_is_not_rolled_back() -> None:
+    assert outcome(UNDONE, c.RollBackRun(to_seq=3)) == "undone"
+
+
+def test_roll_back_that_undoes_says_so() -> None:
+    events = running(*opened("one"), completed("one"), PAUSED)
+    rolled_back = then(events, c.RollBackRun(to_seq=2, compensate=True))[-1]
+    assert isinstance(rolled_back, h.RunRolledBack)
+    assert rolled_back.compensate
+    assert state_of([*events, rolled_back]).touched[-1] == ""
+
+
 CHANGED: list[tuple[str, c.RetryRun, object]] = [
     ("a change of what failed is taken", c.RetryRun(base=NEW_BASE, changed=("three",)), ["RunRetried"]),
     ("of what was never begun too", c.RetryRun(base=NEW_BASE, changed=("four",)), ["RunRetried"]),

@@ -198,6 +198,8 @@ FAULTY: list[tuple[dict[str, Any], list[str]]] = [
     ({"on_timeout": "escalate", "timeout_s": 5.0}, ["escalate_to: expected somebody to escalate to, found nobody"]),
     ({"on_timeout": "escalate", "escalate_to": ("ann",)},
      ["timeout_s: expected a time after which to escalate, found none"]),
+    ({"required": 2, "on_timeout": "escalate", "timeout_s": 5.0, "escalate_to": ("ann",)},
+     ["escalate_to: expected as many approvers as are named (1) or fewer, found 2"]),
     ({"on_timeout": "goto", "goto": "late"}, []),
     ({"on_timeout": "goto"}, ["goto: expected a step to go on at, found none"]),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from stepwell.core.errors import (
     RunNotFoundError,
     StepFailure,
     WorkflowNotFoundError,
+    code_of,
     problem,
 )
 from stepwell.core.state import State, StepStatus
@@ -269,6 +270,20 @@ def test_published_item_is_recorded_under_its_key() -> None:
 def test_emitted_event_is_recorded_under_its_key() -> None:
     state = state_of(running(h.EventEmitted(at=3.0, key="e", event=raw({"type": "t"}))))
     assert state.choices["e"].at == 3.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "code"),
+    [
+        ("timeout", "Step time-out", "step_timeout"),
+        ("timeout", "Heartbeat time-out", "heartbeat_timeout"),
+        ("timeout", "", "timeout"),
+        ("communication", "Step time-out", "communication"),
+    ],
+)
+def test_failure_in_one_word(kind: str, title: str, code: str) -> None:
+    assert code_of(problem(kind, "why", title=title)) == code
+    assert code_of(Problem(type="https://x.y/odd/")) == "odd"
 
 
 # --- errors and faults say what they are about ----------------------------------------------------------------------

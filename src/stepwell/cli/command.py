@@ -23,15 +23,19 @@ app = App(
 )
 
 # Each command is imported when it is used, so its summary stands here: `stepwell --help` needs no engine.
-_RUN = """Run a flow document to its end.
+_RUN = """Run a document of a flow or a pipeline to its end.
 
 Its output is JSON on stdout; on failure stderr ends with the problem as JSON. Exit code: 0 completed, 1 failed,
 2 refused, 3 cancelled. Ctrl-C leaves the run as it stands, for --resume.
 """
-_VALIDATE = """Say what is wrong with flow documents, as file:line: pointer: message.
+_VALIDATE = """Say what is wrong with documents of flows and pipelines, as file:line: pointer: message.
 
 A call of a function that is registered nowhere is a fault: name the program with --app. Exit code: 0 without a fault,
 else 2.
+"""
+_SIMULATE = """Show what a pipeline would send, without sending it.
+
+Each message is a line of JSON on stdout. Exit code: 0, or 2 when the document is refused or an execution goes wrong.
 """
 _SERVE = """Serve the APIs and drive the runs of a database.
 
@@ -42,6 +46,7 @@ _SETTINGS = """Show all settings with their values and origins; secrets are mask
 A setting is looked for on the command line, then as STEPWELL_<NAME> in the environment, then in stepwell.toml.
 """
 app.command("stepwell.cli.run:run", name="run", help=_RUN)
+app.command("stepwell.cli.simulate:simulate", name="simulate", help=_SIMULATE)
 app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
 app.command("stepwell.cli.serve:serve", name="serve", help=_SERVE)
 app.command("stepwell.cli.runs.commands:app", name="runs", help="List, show, watch, steer and decide runs.")

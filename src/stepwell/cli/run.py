@@ -1,4 +1,4 @@
-"""`stepwell run`: one flow document, or a run that was left, to its end.
+"""`stepwell run`: one document, or a run that was left, to its end.
 
 The output is JSON on stdout; all else is on stderr, which on failure ends with the problem as one line of JSON.
 """
@@ -21,9 +21,10 @@ from stepwell.cli.live import Follower
 from stepwell.cli.opening import hosted_app, quiet
 from stepwell.cli.options import HERE, AppName, Json, JsonText, Where, read_json
 from stepwell.cli.output import problem_object, say, write_json
+from stepwell.cli.pipelines import PipelineFollower, is_pipeline_run
 from stepwell.core.errors import InvalidInputError
 from stepwell.core.status import Status
-from stepwell.documents import FlowDocument, check_document
+from stepwell.documents import Document, check_document
 from stepwell.engine import RunResult
 from stepwell.engine.ids import new_id
 
@@ -33,7 +34,7 @@ EXIT_CODES = {Status.COMPLETED: COMPLETED, Status.FAILED: FAILED, Status.CANCELL
 
 
 def run(
-    file: Annotated[Path | None, Parameter(help="Flow document, YAML or JSON.")] = None,
+    file: Annotated[Path | None, Parameter(help="Document of a flow or a pipeline, YAML or JSON.")] = None,
     /,
     *,
     input: Annotated[JsonText, Parameter(help="The run's input: JSON, @file, or - for stdin.")] = None,
@@ -42,12 +43,12 @@ def run(
     app: AppName = None,
     where: Where = HERE,
 ) -> None:
-    """Run a flow document, or go on with a run, to its end."""
+    """Run a document, or go on with a run, to its end."""
     if (file is None and resume is None) or (resume is not None and input is not None):
         raise InvalidInputError("expected a document, or --resume RUN_ID (which has its input already)")
     value = read_json(input, option="--input")
     hosted, _ = hosted_app(quiet(where.settings(app=app)), drive=True)
-    document = check_document(file, hosted.flows) if file is not None else None
+    document = check_document(file, hosted.kinds) if file is not None else None
     session = Session(hosted, document, resume, quiet=json)
     try:
         result = asyncio.run(session.run(value))
@@ -69,7 +70,7 @@ def report(result: RunResult, *, pretty: bool) -> None:
 class Session:
     """One run in this process, from opening the database to the run's end."""
 
-    def __init__(self, app: App, document: FlowDocument | None, resume: str | None, *, quiet: bool) -> None:
+    def __init__(self, app: App, document: Document | None, resume: str | None, *, quiet: bool) -> None:
         self._app = app
         self._document = document
         self._resume = resume
@@ -88,7 +89,10 @@ class Session:
             self._exists = True
             say(f"run {self._run_id}")
             engine = self._app.engine
-            follower = Follower(options=self._db_option())
+            state = await engine.state(self._run_id)
+            follower: Follower | PipelineFollower = Follower(options=self._db_option())
+            if await is_pipeline_run(engine, state):
+                follower = PipelineFollower()
             await follower.follow(engine.watch(self._run_id), live=not self._quiet)
             return await engine.result(self._run_id)
         finally:
@@ -99,7 +103,7 @@ class Session:
         assert document is not None, "without a document there is a run to resume"
         # Not `engine.save`: it is run once and now; what it says about starting by itself is for servers.
         await engine.workflows.save(
-            kind=self._app.flows.kind,
+            kind=document.kind,
             name=document.name,
             version=document.version,
             text=document.text,

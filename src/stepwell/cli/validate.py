@@ -1,4 +1,4 @@
-"""`stepwell validate`: what is wrong with flow documents, as `file:line: pointer: message`. Uses no network."""
+"""`stepwell validate`: what is wrong with documents, as `file:line: pointer: message`. Uses no network."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ from stepwell.documents import DocumentError, FileFault, InvalidDocumentsError, 
 
 
 def validate(
-    *files: Annotated[Path, Parameter(required=True, help="Flow documents, or folders of them.")], app: AppName = None
+    *files: Annotated[Path, Parameter(required=True, help="Documents, or folders of them.")], app: AppName = None
 ) -> None:
-    """Check flow documents; exits with 2 when there is a fault."""
-    flows = (import_app(app) if app else App()).flows
+    """Check documents of flows and pipelines; exits with 2 when there is a fault."""
+    kinds = (import_app(app) if app else App()).kinds
     paths: list[Path] = []
     faults: list[FileFault] = []
     unread: list[DocumentError] = []
@@ -29,7 +29,7 @@ def validate(
     read = len(paths)
     for path in paths:
         try:
-            check_document(path, flows)
+            check_document(path, kinds)
         except InvalidDocumentsError as error:
             faults += error.faults
         except DocumentError as error:

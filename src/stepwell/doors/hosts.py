@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepwell.doors.problem import problem_response
 
 
-@lru_cache(1024)
+@lru_cache(64)
 def is_loopback(host: str) -> bool:
     """Whether a name or an address, without port, means this machine."""
     name = host.rstrip(".").lower()
@@ -26,7 +26,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@lru_cache(1024)  # the same few names, over and over
+@lru_cache(64)  # the same few names, over and over; few, since a caller chooses how long they are
 def host_of(header: str) -> str:
     """The name in a `Host` header, without port and brackets; "" when there is none."""
     try:

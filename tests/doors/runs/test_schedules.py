@@ -199,12 +199,21 @@ def test_deleting_a_definition_ends_its_schedule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "path", "message"),
     [
-        ({}, "", "expected exactly one of cron, every_s, after_s and at; found none"),
+        ({}, "cron", "expected exactly one of cron and at, found neither"),
+        (
+            {"cron": "0 9 * * *", "at": "2030-01-01T00:00:00Z"},
+            "cron",
+            "expected exactly one of cron and at, found both",
+        ),
         ({"cron": "* * * *"}, "cron", "Wrong number of fields"),
         ({"cron": "61 * * * *"}, "cron", "Bad"),
-        ({"cron": "0 0 30 2 *"}, "cron", "expected a time to come, found none"),
+        ({"cron": "0 0 30 2 *"}, "cron", "Bad day-of-month"),
         ({"cron": "0 9 * * *", "timezone": "Mars/Base"}, "timezone", "expected an IANA name"),
-        ({"type": "once", "cron": "0 9 * * *"}, "cron", "is not part of a schedule of type once"),
+        (
+            {"type": "once", "cron": "0 9 * * *", "at": "2030-01-01T00:00:00Z"},
+            "cron",
+            "is not part of a schedule of type once",
+        ),
         ({"type": "recurring"}, "cron", "is required"),
         ({"type": "once", "at": "soon"}, "at", "expected a time like 2026-04-07T12:00:00Z, found 'soon'"),
         ({"type": "once", "at": "2020-01-01T00:00:00Z"}, "at", "expected a time to come, found none"),

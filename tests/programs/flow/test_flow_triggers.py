@@ -85,6 +85,30 @@ def test_event_delivered_again_after_it_started_a_run_waits_for_no_other(tmp_pat
     assert in_engine(tmp_path, main) == [[{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]]
 
 
+def test_events_of_one_owner_start_runs_of_that_owner_and_are_not_mixed_with_others(tmp_path: Path) -> None:
+    async def main(engine: Engine) -> Any:
+        await save(engine, "both", BOTH + GIVES)
+        for owner, id, kind in (("ann", "1", "a"), ("bob", "2", "b"), ("", "3", "b"), ("ann", "4", "b")):
+            await engine.send_event(event(id, kind), owner=owner)
+            await asyncio.sleep(1)
+        return [(run.owner, await output(engine, run.run_id)) for run in await runs(engine)]
+
+    assert in_engine(tmp_path, main) == [[("ann", {"a": "1", "b": "4"})]]
+
+
+def test_listen_that_wants_every_event_hears_none_of_another_owner(tmp_path: Path) -> None:
+    async def main(engine: Engine) -> Any:
+        await save(engine, "hear", "do: [{l: {listen: {to: {any: []}, read: envelope}, output: {as: '.[0].id'}}}]")
+        started = {owner: (await engine.start("hear", owner=owner)).run_id for owner in ("ann", "bob", "")}
+        await asyncio.sleep(1)
+        await engine.send_event(event("of bob"), owner="bob")
+        await asyncio.sleep(5)
+        await engine.send_event(event("of ann"), owner="ann")
+        return {owner: await output(engine, run_id) for owner, run_id in started.items()}
+
+    assert in_engine(tmp_path, main) == [{"ann": "of ann", "bob": "of bob", "": "of bob"}]
+
+
 def test_listen_that_wants_every_event_keeps_what_comes_before_it(tmp_path: Path) -> None:
     async def main(engine: Engine) -> Any:
         await save(

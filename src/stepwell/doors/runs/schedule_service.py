@@ -145,6 +145,9 @@ def _rule_of(asked: ScheduleRequest) -> dict[str, Any]:
     ]
     if asked.type is not None and getattr(asked, wanted[asked.type]) is None:
         faults.append(Fault(path=(wanted[asked.type],), message="is required"))
+    if not faults and (asked.cron is None) == (asked.at is None):
+        found = "neither" if asked.cron is None else "both"
+        faults.append(Fault(path=("cron",), message=f"expected exactly one of cron and at, found {found}"))
     if faults:
         raise InvalidRequestError(faults)
     at = None if asked.at is None else _instant(asked.at, asked.timezone)

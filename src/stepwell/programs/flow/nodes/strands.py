@@ -85,17 +85,11 @@ async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: s
 
     async def wait(ctx: RunContext) -> None:
         await ctx.sleep_until(timer, deadline)
+        # Raised in the branch: so a retry of the run also forgets what the body had open, and it begins anew.
+        text = f"expected an end within {seconds:g} s, found none"
+        raise failure("timeout", text, at, status=408, retryable=True, forget=(timer,))
 
     branches = {"body": branch(scope, work), "timer": wait}
     result = cast(RaceResult, await ctx.race(race, branches, until="first"))
-    if result.winner == "timer":
-        raise failure(
-            "timeout",
-            f"expected an end within {seconds:g} s, found none",
-            at,
-            status=408,
-            retryable=True,
-            forget=(race, timer),
-        )
     join(scope, [result.value])
     return unsealed(result.value)

@@ -1,0 +1,86 @@
+"""Follows a run of a pipeline: a bar with its rate on a terminal, else a line now and then."""
+
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.cli.output import say
+from stepwell.core.history import RunCreated
+from stepwell.core.state import State
+from stepwell.engine import Engine, Seen
+from stepwell.programs.pipeline.programs import PREFIX, range_of
+from stepwell.programs.pipeline.reporting import ITEM, Counts
+
+EVERY_S: Final = 5.0
+
+
+async def is_pipeline_run(engine: Engine, state: State) -> bool:
+    """Whether a run is one of a pipeline."""
+    definition = await engine.store.find_definition(digest=state.definition)
+    return definition is not None and definition.kind == "pipeline"
+
+
+class PipelineFollower:
+    """How far the executions are, by what their ranges tell."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[str, Counts] = {}
+        self._total = 0
+        self._messages = 0
+        self._began = time.monotonic()
+
+    async def follow(self, seen: AsyncIterator[Seen], *, live: bool) -> None:
+        """Until the run ends. `live` draws on stderr, when that is a terminal."""
+        if live and sys.stderr.isatty():
+            await self._draw(seen)
+            return
+        said_at = self._began
+        async for one in seen:
+            self._take(one)
+            if time.monotonic() - said_at >= EVERY_S:
+                said_at = time.monotonic()
+                say(self._words())
+        say(self._words())
+
+    async def _draw(self, seen: AsyncIterator[Seen]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("executions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as progress:
+            task = progress.add_task("", total=None)
+            async for one in seen:
+                self._take(one)
+                progress.update(
+                    task, completed=self._ended(), total=self._total or None, description=self._rate_in_words()
+                )
+        say(self._words())
+
+    def _take(self, seen: Seen) -> None:
+        if isinstance(seen.event, RunCreated):
+            given: Any = msgspec.json.decode(seen.event.input)
+            self._total = int(given["executions"]) if isinstance(given, dict) and given.get("executions") else 0
+        item = seen.item
+        if item is None or not item.key.startswith(PREFIX) or not isinstance(item.data, dict):
+            return
+        if item.data.get("kind", ITEM) == ITEM:
+            self._ranges[range_of(item.key)] = msgspec.convert(item.data.get("counts", {}), Counts)
+            self._messages += len(item.data.get("messages", ()))
+
+    def _ended(self) -> int:
+        return sum(counts.completed + counts.failed for counts in self._ranges.values())
+
+    def _rate_in_words(self) -> str:
+        took_s = max(time.monotonic() - self._began, 1e-9)
+        trouble = next((counts.trouble for counts in self._ranges.values() if counts.trouble), None)
+        return f"{self._messages / took_s:,.0f} messages/s{f', {trouble}' if trouble else ''}"
+
+    def _words(self) -> str:
+        failed = sum(counts.failed for counts in self._ranges.values())
+        return (
+            f"{self._ended()} executions ended, {failed} of them failed; "
+            f"{self._messages} messages acknowledged, {self._rate_in_words()}"
+        )

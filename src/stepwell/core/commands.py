@@ -145,8 +145,11 @@ class FailAttempt(Command, frozen=True, kw_only=True):
 
 
 class SetTimer(Command, frozen=True, kw_only=True):
+    """Due at the instant `due_at`, or `after_s` seconds after this is decided."""
+
     key: str
-    due_at: float
+    due_at: float = 0.0
+    after_s: float | None = None
     name: str = ""
     input: Raw = NULL
 

@@ -43,10 +43,11 @@ def decide(state: State, command: c.AnyCommand, now: float) -> Decision:
         case c.FailAttempt():
             return _fail_attempt(state, command, now)
         case c.SetTimer():
+            due_at = command.due_at if command.after_s is None else now + command.after_s
             return _begin(
                 state,
                 command.key,
-                h.TimerSet(at=now, key=command.key, due_at=command.due_at, name=command.name, input=command.input),
+                h.TimerSet(at=now, key=command.key, due_at=due_at, name=command.name, input=command.input),
             )
         case c.AwaitSignal():
             return _begin(

@@ -122,6 +122,9 @@ class RunContext(Protocol):
     async def sleep_until(self, key: str, at: float, *, name: str = "", input: Any = None) -> None:
         """Wait until the instant `at` (seconds since the epoch, UTC), across restarts."""
 
+    async def sleep(self, key: str, seconds: float, *, name: str = "", input: Any = None) -> None:
+        """Wait for so long, counted from when the timer goes on record: however long the run stood still before."""
+
     async def wait(
         self,
         key: str,

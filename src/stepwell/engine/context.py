@@ -161,6 +161,12 @@ class BranchContext:
         step = await self._wait_closed(key, lambda: c.SetTimer(key=key, due_at=at, name=name, input=raw))
         self._outcome(key, step)
 
+    async def sleep(self, key: str, seconds: float, *, name: str = "", input: Any = None) -> None:
+        _check_instant(seconds)
+        raw, _ = recorded(input)
+        step = await self._wait_closed(key, lambda: c.SetTimer(key=key, after_s=seconds, name=name, input=raw))
+        self._outcome(key, step)
+
     async def wait(
         self,
         key: str,

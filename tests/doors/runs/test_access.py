@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from stepwell.core.status import Status
+from stepwell.engine.ids import workflow_uuid
 
 from .serving import DEFINITIONS, FORMS, NOBODY, RUNS, House, housed, json_of, parse_events, review, step
 
@@ -38,7 +39,7 @@ async def test_what_belongs_to_others_is_not_there_on_any_path(guarded: House) -
     house, bob = guarded, bearer("bob")
     id = await house.define(review(), inputs=[{"name": "paper", "type": "file"}])
     json_of(await house.client.put(f"{DEFINITIONS}/{id}/schedule", json={"cron": "0 9 * * *"}))
-    files = {"workflowId": (None, id), "paper": ("a.txt", b"x")}
+    files: Any = {"workflowId": (None, id), "paper": ("a.txt", b"x")}
     prefer = {"Prefer": "respond-async"}
     run_id = (await house.client.post(f"{RUNS}/execute", files=files, headers=prefer)).headers["x-workflow-run-id"]
     await house.until(run_id, Status.WAITING)
@@ -92,8 +93,6 @@ async def test_administrator_sees_the_runs_of_all(tmp_path: Path) -> None:
 
 
 async def test_operators_workflows_are_everybodys_and_their_runs_are_not(guarded: House) -> None:
-    from stepwell.engine.ids import workflow_uuid
-
     id = workflow_uuid("double")
     await guarded.run(id, inputs={"n": 1})
     theirs = await guarded.client.post(

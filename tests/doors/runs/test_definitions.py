@@ -130,7 +130,7 @@ async def test_definition_is_deleted_and_its_runs_stay(house: House) -> None:
     assert json_of(await house.client.delete(f"{DEFINITIONS}/{id}")) == {"success": True}
     assert await house.get(run["id"]) == run
     for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/versions"), ("POST", "/envs")):
-        body = {"name": "x", "steps": [ECHO]} if method == "PUT" else {"envs": {}}
+        body: Any = {"name": "x", "steps": [ECHO]} if method == "PUT" else {"envs": {}}
         answer = await house.client.request(method, f"{DEFINITIONS}/{id}{path}", json=body)
         assert answer.status_code == 404, (method, path, answer.text)
 

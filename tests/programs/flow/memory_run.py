@@ -82,6 +82,8 @@ class MemoryRun:
         """The options of each step, over all passes."""
         self.used: list[str] = []
         """Keys used in this pass."""
+        self.due: dict[str, float] = {}
+        """When timers that were set for so long are due: on record like the rest."""
         self.crash_after: int | None = None
         self._timers: list[tuple[float, int, asyncio.Future[None]]] = []
 
@@ -200,6 +202,10 @@ class MemoryContext:
             await self._memory.timer(at)
 
         await self._once(key, do)
+
+    async def sleep(self, key: str, seconds: float, *, name: str = "", input: Any = None) -> None:
+        at = self._memory.due.setdefault(key, self._memory.now + seconds)
+        await self.sleep_until(key, at, name=name, input=input)
 
     async def wait(
         self,

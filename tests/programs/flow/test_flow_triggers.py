@@ -7,7 +7,7 @@ from typing import Any
 from flow_engine import event, in_engine, output, runs, save, started
 
 from engine.virtual_time import VirtualLoop, run_virtual
-from stepwell.core.program import RunContext
+from stepwell.core.program import Programs, RunContext
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine
 from stepwell.programs.flow import FlowPrograms
@@ -36,7 +36,11 @@ def test_workflow_that_cannot_be_compiled_here_keeps_no_event_from_the_others(tm
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         found: list[str] = []
-        for kinds in ([FlowPrograms(functions=functions), native], [FlowPrograms(functions=Functions())]):
+        servers: list[list[Programs]] = [
+            [FlowPrograms(functions=functions), native],
+            [FlowPrograms(functions=Functions())],
+        ]
+        for kinds in servers:
             engine = Engine(
                 store=SqliteStore(str(tmp_path / "t.db")), dispatch=LocalDispatch(), clock=loop, programs=kinds
             )

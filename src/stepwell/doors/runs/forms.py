@@ -6,16 +6,13 @@ Submitting one decides the approval behind it, by the same rules as every other 
 import html
 from typing import Final
 
-from stepwell.core.approvals import OWNER_ROLE, ROLE
-from stepwell.core.errors import ProgramError
-from stepwell.core.principal import Principal
 from stepwell.core.state import StepKind
 from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply, instant
+from stepwell.doors.kit.deciding import check_answer, deciders_of, may_see_approval
 from stepwell.doors.runs.api import FORMS, api
 from stepwell.doors.runs.mapping import activity_id, pagination
 from stepwell.doors.runs.reading import shown_run
 from stepwell.doors.runs.wire import FormAnswer, FormList, FormQuery, RunAnswer, SubmitRequest, UserForm
-from stepwell.programs.flow.nodes.validation import DataCheck
 from stepwell.store.port import ApprovalQuery, ApprovalRow
 
 ACTIONS: Final = ["approve", "reject", "modify"]
@@ -81,33 +78,17 @@ async def _check_data(call: Call, row: ApprovalRow, body: SubmitRequest) -> None
     """Raises `InvalidRequestError`."""
     if body.action == "modify" and body.data is None:
         raise InvalidRequestError([Fault(path=("data",), message="expected what to go on with, found nothing")])
-    if row.schema is None or body.data is None or body.action == "reject":
-        return
-    try:
-        await DataCheck(row.schema, "data", call.request.app.state.expressions).check(body.data, "")
-    except ProgramError as error:
-        errors = error.problem.data["errors"] if error.problem.data else []
-        faults = [Fault.at(f"/data{one['pointer']}", one["message"]) for one in errors]
-        raise InvalidRequestError(faults or [Fault(path=("data",), message=error.problem.detail)]) from None
+    if body.action != "reject":
+        await check_answer(call, row, body.data)
 
 
 async def _pending(call: Call) -> ApprovalRow:
     """The approval behind the form of the path. Raises `MissingError`."""
     id = call.id("form_id", "form")
     found = await call.engine.approvals(ApprovalQuery(approval_id=id, limit=1))
-    if not found or not _may_see(call.principal, found[0]):
+    if not found or not may_see_approval(call.principal, found[0]):
         raise MissingError("form", id)
     return found[0]
-
-
-def _may_see(principal: Principal, row: ApprovalRow) -> bool:
-    return principal.may_see(row.owner) or bool(set(row.deciders) & set(deciders_of(principal)))
-
-
-def deciders_of(principal: Principal) -> tuple[str, ...]:
-    """The names under which somebody may be asked to decide."""
-    roles = (f"{ROLE}{role}" for role in principal.roles)
-    return tuple(dict.fromkeys((principal.id, principal.owner, *(role for role in roles if role != OWNER_ROLE))))
 
 
 async def _form(call: Call, row: ApprovalRow) -> UserForm:

@@ -50,15 +50,14 @@ class Builder:
         )
 
     def _list(self, steps: tuple[m.PlanStep, ...], *, limit: int | None = None) -> Steps:
-        nodes = [self._node(step, in_line=limit is not None) for step in steps]
-        return Steps(nodes, Level(steps), limit=limit)
+        return Steps([self._node(step) for step in steps], Level(steps), limit=limit)
 
-    def _node(self, step: m.PlanStep, *, in_line: bool) -> Node:
+    def _node(self, step: m.PlanStep) -> Node:
         check = self._check(step)
         is_task = isinstance(step.action, m.HttpTask | m.FunctionTask)
         return Node(
             step,
-            self._action(step, check, in_line=in_line),
+            self._action(step, check),
             when=None if step.when is None else self._expression(step.when),
             reads=reads_of(step),
             check=None if is_task or step.output_schema is None else check,
@@ -70,14 +69,14 @@ class Builder:
         at = f"{step.at}/{self._words.output_schema}"
         return Working(DataCheck(step.output_schema, "output", self._expressions), at)
 
-    def _action(self, step: m.PlanStep, check: Working, *, in_line: bool) -> Action:
+    def _action(self, step: m.PlanStep, check: Working) -> Action:
         match step.action:
             case m.HttpTask():
                 return HttpAction(step.action, check)
             case m.FunctionTask():
                 return FunctionAction(step.action, check)
             case m.Wait():
-                return WaitAction(step.action, began=in_line)
+                return WaitAction(step.action)
             case m.Approval():
                 return ApprovalAction(step.action)
             case m.Callback():

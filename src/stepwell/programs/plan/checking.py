@@ -57,7 +57,9 @@ class _Checker:
                 text = f"expected letters, digits, _ and -, found {describe(step.key)}"
                 self._check.fault(f"{step.at}/{self._words.key}", text)
             elif step.key in seen:
-                self._check.fault(f"{step.at}/{self._words.key}", f"expected a key of its own, found that of {seen[step.key]}")
+                self._check.fault(
+                    f"{step.at}/{self._words.key}", f"expected a key of its own, found that of {seen[step.key]}"
+                )
             seen.setdefault(step.key, step.at)
 
     def steps(self, steps: Sequence[m.PlanStep], outer: Visible) -> None:

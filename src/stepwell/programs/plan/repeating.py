@@ -46,18 +46,18 @@ async def _repeated(perform: Perform, place: Place) -> Any:
         if delay_s is None:
             raise ProgramError(found, tuple(dict.fromkeys(forget)))
         granted = await place.ctx.record(f"{key}/retry", {"error": msgspec.to_builtins(found), "delay_s": delay_s})
-        await place.ctx.sleep_until(f"{key}/delay", place.ctx.now + granted["delay_s"], name=place.step.name)
+        await place.ctx.sleep(f"{key}/delay", granted["delay_s"], name=place.step.name)
 
 
 def _timed(perform: Perform, seconds: float) -> Perform:
     async def within(place: Place) -> Any:
-        timer, deadline = f"{place.key}/timeout/after", place.ctx.now + seconds
+        timer = f"{place.key}/timeout/after"
 
         async def body(ctx: RunContext) -> Any:
             return await perform(place.on(ctx, place.key))
 
         async def wait(ctx: RunContext) -> None:
-            await ctx.sleep_until(timer, deadline)
+            await ctx.sleep(timer, seconds)
             text = f"expected an end within {seconds:g} s, found none"
             raise ProgramError(problem("step_timeout", text, status=408), (timer,))
 

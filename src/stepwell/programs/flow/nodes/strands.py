@@ -81,10 +81,10 @@ def _merge(before: Any, merged: Any, copy: Any) -> Any:
 async def within(scope: Scope, key: str, seconds: float, work: StrandWork, at: str) -> Any:
     """The outcome of `work`, unless `seconds` pass first: then an error of the standard's type `timeout`."""
     ctx = scope.strand.ctx
-    race, timer, deadline = f"{key}/timeout", f"{key}/timeout/after", ctx.now + seconds
+    race, timer = f"{key}/timeout", f"{key}/timeout/after"
 
     async def wait(ctx: RunContext) -> None:
-        await ctx.sleep_until(timer, deadline)
+        await ctx.sleep(timer, seconds)
         # Raised in the branch: so a retry of the run also forgets what the body had open, and it begins anew.
         text = f"expected an end within {seconds:g} s, found none"
         raise failure("timeout", text, at, status=408, retryable=True, forget=(timer,))

@@ -54,7 +54,7 @@ def test_input_file_that_is_not_there(inside: Shell) -> None:
 
 
 def test_document_that_is_not_there(inside: Shell) -> None:
-    assert inside.run("run", "none.yaml").sentence == "stepwell: none.yaml does not exist: name a flow document"
+    assert inside.run("run", "none.yaml").sentence == "stepwell: none.yaml does not exist: name a document"
 
 
 def test_document_that_is_no_text(inside: Shell) -> None:

@@ -346,7 +346,8 @@ class Engine:
     async def send_event(self, event: Any, *, owner: str = "") -> None:
         """Accept a CloudEvent (JSON form): on disk on return, taken to all who listen soon after.
 
-        An event of an owner is not taken to runs of other owners. Raises `InvalidInputError` that names the attribute.
+        An event of an owner is not taken to runs of other owners.
+        Raises `InvalidInputError` that names the attribute.
         """
         data = {"event": _as_input(check_event(event)), "owner": owner, "lineage": ()}
         item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data=data)

@@ -20,7 +20,10 @@ async def test_headers_are_evaluated_and_kept_apart_from_the_payload() -> None:
 
 
 async def test_earlier_stages_are_read_by_their_names() -> None:
-    stages = [{"stage": "created", "set": {"id": 5}}, {"set": {"of": {"$ref": "stages.created.payload.id"}}}]
+    stages: list[dict[str, Any]] = [
+        {"stage": "created", "set": {"id": 5}},
+        {"set": {"of": {"$ref": "stages.created.payload.id"}}},
+    ]
     assert await sent(document(*stages)) == [{"id": 5}, {"of": 5}]
 
 
@@ -35,7 +38,10 @@ async def test_a_template_sees_what_it_had_before() -> None:
 
 
 async def test_a_wait_moves_the_clock_of_its_execution() -> None:
-    stages = [{"set": {"t": {"$fn": "nows()"}}, "wait": "2m"}, {"set": {"t": {"$fn": "nows()"}}}]
+    stages: list[dict[str, Any]] = [
+        {"set": {"t": {"$fn": "nows()"}}, "wait": "2m"},
+        {"set": {"t": {"$fn": "nows()"}}},
+    ]
     first, second = await sent(document(*stages))
     assert second["t"] - first["t"] == 120
 

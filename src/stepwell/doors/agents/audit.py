@@ -166,8 +166,11 @@ def _of_run(event: h.AnyEvent) -> Said | None:
             version = event.base.version if event.base is not None else None
             return "run.retried", {"attempt": event.generation, "from_step": event.from_step, "version": version}
         case h.RunRolledBack():
-            data = {"to_seq": event.to_seq, "reason": event.reason}
-            return "run.rolled_back", {**data, "compensate": event.compensate or None}
+            return "run.rolled_back", {
+                "to_seq": event.to_seq,
+                "reason": event.reason,
+                "compensate": event.compensate or None,
+            }
         case h.SnapshotTaken():
             return "snapshot.created", {"label": event.label}
     return None

@@ -53,7 +53,7 @@ async def shell(code: str, folder: Path, names: dict[str, str]) -> str:
     process = await asyncio.create_subprocess_exec(
         "bash", "-ceu", code, cwd=folder, env=names, stdout=-1, stderr=-1, stdin=asyncio.subprocess.DEVNULL
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         out, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return out.decode()

@@ -24,7 +24,7 @@ processes.set_forkserver_preload(["stepwell.engine", "stepwell.store.sqlite", "h
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps the body and the id of every message; that of the endpoint is verified."""
+    """Keeps the body and the id of every message that came whole; that of the endpoint is verified."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -40,7 +40,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the kill was between the head and the body of a request: nobody was told anything
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.got.append((headers["webhook-id"], body, headers))
         self.send_response(200)

@@ -263,6 +263,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """The steps that every run has, in the order of the definition; none where only running shows them."""
     check_input: Any = None  # Callable[[Any], Awaitable[Mapping[str, Sequence[str]]]] | None
     """Every fault of a run's input, by variable ("" is the whole); None where any input is taken."""
+    typed: Any = None  # core.typed.TypedWorkflow | None
+    """What a workflow of typed events says of them; None for all others."""
     secret_inputs: tuple[str, ...] = ()
     """Names of the inputs that no view shows."""
     hiding: Any = None  # Callable[[Any], Hiding] | None

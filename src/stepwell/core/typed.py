@@ -61,9 +61,7 @@ class EventFault(StepwellError):
     - `invalid_context`: a context that cannot be read; `detail` says why.
     """
 
-    def __init__(
-        self, code: FaultCode, detail: str = "", *, name: str = "", expected: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, code: FaultCode, detail: str = "", *, name: str = "", expected: Sequence[str] = ()) -> None:
         super().__init__(code, detail)
         self.code: FaultCode = code
         self.detail = detail

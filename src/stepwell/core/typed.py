@@ -8,10 +8,10 @@ Hung on `core.program.Compiled.typed` by those kinds whose programs are written 
   starts from a context (the state of an earlier run) hands it to `with_context(input, context)` first.
 - **Posted events.** `read_event(body, step)` makes the data of a signal, sent with `engine.signal(run_id,
   EVENT_SIGNAL, data)`: on disk when that returns, consumed by the run even if it has to be brought back for it.
-- **Stream.** Each stream item whose `data` has the shape of `Envelope` is an event that the run wrote; `internal` marks
-  those that only a curious watcher is shown. The last one of a completed run is its stop event, of a failed run the
-  event that says why (`WorkflowFailedEvent`, `WorkflowTimedOutEvent`). A run that was ended from outside (cancelled,
-  stopped, or failed by the engine itself) has no such last event: `ending` makes one for its reader.
+- **Stream.** Each stream item whose `data` has the shape of `Envelope` is an event that the run wrote; `internal`
+  marks those that only a curious watcher is shown. The last one of a completed run is its stop event, of a failed run
+  the event that says why (`WorkflowFailedEvent`, `WorkflowTimedOutEvent`). A run that was ended from outside
+  (cancelled, stopped, or failed by the engine itself) has no such last event: `ending` makes one for its reader.
 - **Result.** The run's output is the plain result (`StopEvent(result=v)`: `v`; a subclass: its fields as an object).
   Its envelope is the last stream item (`engine.last_items(run_id, 1)`); `check_envelope` says whether the class is
   still known.
@@ -114,7 +114,7 @@ class TypedWorkflow(Protocol):
         """
 
     def check_envelope(self, envelope: Envelope) -> None:
-        """Whether an event of the past can still be read: raises `EventFault` when its class is gone or has changed."""
+        """Whether an event of the past can still be read: raises `EventFault` when its class is gone or changed."""
 
     def ending(self, status: Status, detail: str) -> Envelope:
         """The last event of a run that ended without one of its own; `detail` is the text of its error."""

@@ -122,6 +122,7 @@ class App:
             secrets=ServerSecrets(),
             processes=self._processes if settings.allow_processes else None,
             callbacks=SecretTokens(lambda: self._token_key, base_url=self.base_url),
+            agents=self.agents,
         )
 
     @property

@@ -564,6 +564,18 @@ flow(
 )
 
 flow(
+    "asks_a_model",
+    """
+    do:
+      - ask:
+          call: agent
+          with: {prompt: '[1, 2]', tools: [increment], output_schema: {type: array}}
+      - note: {call: note, with: {n: '${ .[1].n }'}}
+    """,
+    output={"n": 3},
+)
+
+flow(
     "runs_others",
     """
     do:

@@ -12,6 +12,7 @@ import msgspec
 from stepwell.core.program import Branch, Compiled, Program, Programs, RunContext, StepContext, Work
 from stepwell.core.retry import RetryPolicy
 from stepwell.engine import Engine, EngineOptions
+from stepwell.programs.agents.port import AgentRequest, AgentTurn, ToolCall
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
@@ -91,6 +92,20 @@ class RealProcesses:
         await self.run(request)
 
 
+class Model:
+    """A language model that has each number of the question incremented, and then answers."""
+
+    async def turn(self, request: AgentRequest, step: StepContext) -> AgentTurn:
+        step.think("hm")
+        await asyncio.sleep(0.01)
+        found = [message.content for message in request.messages if message.role == "tool"]
+        if found:
+            return AgentTurn(text=f"[{','.join(found)}]")
+        numbers = msgspec.json.decode(request.messages[-1].content, type=list[int])
+        calls = (ToolCall(id=str(n), name="increment", arguments={"n": n}) for n in numbers)
+        return AgentTurn(tool_calls=tuple(calls))
+
+
 def functions_of(lab: Lab) -> Functions:
     """What the flows of the corpus call."""
     functions = Functions()
@@ -144,6 +159,7 @@ class FlowWorld(World):
             http=self.service.client(),
             processes=RealProcesses(),
             callbacks=TOKENS,
+            agents=Model(),
         )
         self._flows = WatchedFlows(flows, self.lab)
 

@@ -20,8 +20,8 @@ from stepwell.core.program import RunContext, StepContext
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine
 from stepwell.programs.agents import AgentSettings, OpenAiAgents
+from stepwell.programs.agents.port import AgentRequest, AgentTurn, Message
 from stepwell.programs.native import NativePrograms
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn, Message
 from stepwell.store.port import StreamItem
 from stepwell.store.sqlite import SqliteStore
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stepwell.core.errors import code_of
-from stepwell.programs.plan.agents_port import AgentRequest, Message, Tool, ToolCall
+from stepwell.programs.agents.port import AgentRequest, Message, Tool, ToolCall
 
 from .provider import CUT, HELLO, PAUSE, USAGE, Answer, ask, call, delta, end, provider, refusal, says, usage
 

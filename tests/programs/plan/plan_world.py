@@ -16,10 +16,10 @@ from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine
 from stepwell.engine.engine import RunResult
 from stepwell.engine.views import RunView, StepView
+from stepwell.programs.agents.port import AgentRequest, AgentTurn
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.functions import Functions
 from stepwell.programs.http import HttpRequest, HttpResponse
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 from stepwell.programs.plan.programs import PlanPrograms
 from stepwell.programs.plan.scope import Services
 from stepwell.programs.plan.templates import KIND, read_template

@@ -6,7 +6,7 @@ import pytest
 
 from stepwell.core.errors import Problem, StepFailure, code_of
 from stepwell.core.program import StepContext
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn, Message, ToolCall
+from stepwell.programs.agents.port import AgentRequest, AgentTurn, Message, ToolCall
 
 from .plan_world import Calls, Model, PlanWorld, Played, play, quiet, step, template, variables
 

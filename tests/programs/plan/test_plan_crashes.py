@@ -20,7 +20,7 @@ from stepwell.core.program import StepContext
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.engine.views import RunView
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn, ToolCall
+from stepwell.programs.agents.port import AgentRequest, AgentTurn, ToolCall
 
 from .plan_world import (
     RUN_ID,

@@ -8,8 +8,8 @@ import pytest
 from stepwell.core.history import ApprovalRequested, ChildStarted, RunCreated
 from stepwell.core.program import StepContext
 from stepwell.engine import Engine
+from stepwell.programs.agents.port import AgentRequest, AgentTurn
 from stepwell.programs.http import HttpResponse
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 
 from .plan_world import (
     RUN_ID,

@@ -13,7 +13,7 @@ import msgspec
 from stepwell.core.program import StepContext
 from stepwell.programs.agents.faults import failed
 from stepwell.programs.agents.pieces import Pieces
-from stepwell.programs.plan.agents_port import AgentTurn, ToolCall
+from stepwell.programs.agents.port import AgentTurn, ToolCall
 
 MAX_CHARACTERS: Final = 1_000_000
 MAX_CALLS: Final = 128

@@ -14,8 +14,8 @@ from stepwell.core.errors import StepFailure
 from stepwell.core.program import StepContext
 from stepwell.programs.agents.answers import Answer
 from stepwell.programs.agents.faults import failure, not_set_up
+from stepwell.programs.agents.port import AgentRequest, AgentTurn
 from stepwell.programs.agents.questions import question
-from stepwell.programs.plan.agents_port import AgentRequest, AgentTurn
 
 if TYPE_CHECKING:
     import httpx

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.programs.plan.agents_port import AgentRequest, Message, Tool, ToolCall
+from stepwell.programs.agents.port import AgentRequest, Message, Tool, ToolCall
 
 SCHEMA_NAME: Final = "answer"
 

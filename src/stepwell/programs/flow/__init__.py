@@ -6,15 +6,12 @@ all faults at once), `compiling` (model to nodes) and `nodes` (what runs).
 
 from stepwell.programs.flow.checking import Definition, check_definition
 from stepwell.programs.flow.expressions import ExpressionError, Expressions
-from stepwell.programs.flow.nodes.calls import FlowFunction, FlowFunctions
 from stepwell.programs.flow.programs import FlowPrograms
 
 __all__ = [
     "Definition",
     "ExpressionError",
     "Expressions",
-    "FlowFunction",
-    "FlowFunctions",
     "FlowPrograms",
     "check_definition",
 ]

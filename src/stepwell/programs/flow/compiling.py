@@ -28,6 +28,7 @@ from stepwell.programs.flow.nodes.oauth import Tokens
 from stepwell.programs.flow.nodes.openapi import Documents, OpenApiCall, OpenApiNode
 from stepwell.programs.flow.nodes.scope import END, EXIT, Node
 from stepwell.programs.flow.nodes.sequence import Entry, Sequence
+from stepwell.programs.function_port import RegisteredFunctions
 from stepwell.programs.http import HttpClient
 
 Positions = Mapping[str, int]
@@ -40,7 +41,7 @@ class Compiler:
         self,
         definition: Definition,
         *,
-        functions: calls.FlowFunctions | None,
+        functions: RegisteredFunctions | None,
         http: HttpClient | None,
         outside: outside.Outside = outside.NOTHING_OUTSIDE,
     ) -> None:
@@ -164,6 +165,8 @@ class Compiler:
                 return outside.callback_node(task, self._http, self._outside)
             case tasks.CallApproval():
                 return _approval(task)
+            case tasks.CallLanguageModel():
+                return outside.agent_node(task, self._functions, self._outside, self._definition)
             case tasks.CallFunction():
                 return self._function(task)
         raise AssertionError(f"a checked definition has no {type(task).__name__}")

@@ -1,6 +1,9 @@
-"""Compiles the tasks that deal with what is outside of their run: events, other runs, processes, callbacks."""
+"""Compiles the tasks that deal with what is outside of their run: events, other runs, processes, callbacks, language
+models.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -10,6 +13,7 @@ from stepwell.programs.flow.checking import Definition
 from stepwell.programs.flow.expressions import constant, together
 from stepwell.programs.flow.model import tasks
 from stepwell.programs.flow.model.processes import LANGUAGES, Process
+from stepwell.programs.flow.nodes.agent import AgentNode
 from stepwell.programs.flow.nodes.callback import CallbackNode
 from stepwell.programs.flow.nodes.listen import ForEach, ListenNode
 from stepwell.programs.flow.nodes.listening import listening_of
@@ -17,6 +21,8 @@ from stepwell.programs.flow.nodes.run_process import ProcessCall, RunProcessNode
 from stepwell.programs.flow.nodes.run_workflow import ChildCall, RunWorkflowNode
 from stepwell.programs.flow.nodes.scope import Node
 from stepwell.programs.flow.nodes.sequence import Sequence
+from stepwell.programs.flow.nodes.validation import DataCheck
+from stepwell.programs.function_port import RegisteredFunctions
 from stepwell.programs.http import HttpClient
 from stepwell.programs.processes import Language, Processes
 
@@ -24,10 +30,13 @@ ListCompiler = Callable[[tuple[tasks.Task, ...]], Sequence]
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
-    """What such tasks are handed: local processes where they may run, and who issues the tokens of callbacks."""
+    """What such tasks are handed: local processes where they may run, who issues the tokens of callbacks, and who
+    asks language models.
+    """
 
     processes: Processes | None = None
     callbacks: CallbackTokens | None = None
+    agents: Any = None  # an AgentRunner, which msgspec has no type for
 
 
 NOTHING_OUTSIDE = Outside()
@@ -97,3 +106,22 @@ def callback_node(task: tasks.CallCallback, http: HttpClient | None, outside: Ou
     parts = {"url": given.url, "payload": given.payload, "timeout_seconds": given.timeout_seconds} if given else {}
     arguments = together({name: part for name, part in parts.items() if part is not None})
     return CallbackNode(arguments, http, outside.callbacks, name=task.name, at=task.at)
+
+
+def agent_node(
+    task: tasks.CallLanguageModel, functions: RegisteredFunctions | None, outside: Outside, definition: Definition
+) -> Node:
+    given = task.with_
+    parts = {"prompt": given.prompt, "system": given.system, "model": given.model}
+    schema = given.output_schema
+    return AgentNode(
+        together({name: part for name, part in parts.items() if part is not None}),
+        runner=outside.agents,
+        functions=functions,
+        tools=given.tools,
+        max_turns=given.max_turns,
+        output_schema=schema,
+        check=None if schema is None else DataCheck(schema, "answer", definition.expressions),
+        name=task.name,
+        at=task.at,
+    )

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from stepwell.core.program import Compiled, RunContext
+from stepwell.programs.agents.port import AgentRunner
 from stepwell.programs.callbacks import CallbackTokens
 from stepwell.programs.flow import shapes
 from stepwell.programs.flow.checking import Definition, check_definition
 from stepwell.programs.flow.compiling import Compiler
 from stepwell.programs.flow.expressions import Expression, Expressions
-from stepwell.programs.flow.nodes.calls import FlowFunctions
 from stepwell.programs.flow.nodes.durations import Length
 from stepwell.programs.flow.nodes.scope import Ended, Facts, Scope, Strand, evaluate
 from stepwell.programs.flow.nodes.secret_values import SecretValues
@@ -20,6 +20,7 @@ from stepwell.programs.flow.nodes.strands import within
 from stepwell.programs.flow.nodes.validation import DataCheck
 from stepwell.programs.flow.outside import Outside
 from stepwell.programs.flow.starting import listens_of, timing_of, trigger_of
+from stepwell.programs.function_port import RegisteredFunctions
 from stepwell.programs.http import HttpClient
 from stepwell.programs.processes import Processes
 from stepwell.programs.secrets import Secrets
@@ -30,7 +31,8 @@ class FlowPrograms:
 
     `functions` by the names that `call` uses, `http` for `call: http` and `call: openapi`, `expressions` for all of
     jq that is not evaluated in Python, `secrets` for `$secrets` and authentication, `processes` for `run: shell` and
-    `run: script` (without them these are refused), `callbacks` for the tokens of `call: callback`.
+    `run: script` (without them these are refused), `callbacks` for the tokens of `call: callback`, `agents`
+    for `call: agent`.
     """
 
     kind = "flow"
@@ -38,18 +40,19 @@ class FlowPrograms:
     def __init__(
         self,
         *,
-        functions: FlowFunctions | None = None,
+        functions: RegisteredFunctions | None = None,
         http: HttpClient | None = None,
         expressions: Expressions | None = None,
         secrets: Secrets | None = None,
         processes: Processes | None = None,
         callbacks: CallbackTokens | None = None,
+        agents: AgentRunner | None = None,
     ) -> None:
         self._secrets = secrets
         self._functions = functions
         self._http = http
         self._expressions = expressions
-        self._outside = Outside(processes=processes, callbacks=callbacks)
+        self._outside = Outside(processes=processes, callbacks=callbacks, agents=agents)
 
     def check(self, document: str) -> Definition:
         """The typed model of a definition. Raises `InvalidDefinitionError` with all its faults."""

@@ -1,20 +1,20 @@
 """Where a step runs: the facts of its run, the steps around it, and what its values may look up."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 from stepwell.core.errors import Problem, code_of
-from stepwell.core.program import RunContext, RunInfo, Work
-from stepwell.core.retry import RetryPolicy
+from stepwell.core.program import RunContext, RunInfo
+from stepwell.programs.agents.port import AgentRunner
 from stepwell.programs.callbacks import CallbackTokens
 from stepwell.programs.flow import expressions as jq
 from stepwell.programs.flow.check import describe
 from stepwell.programs.flow.nodes.failures import failure
+from stepwell.programs.function_port import RegisteredFunction, RegisteredFunctions
 from stepwell.programs.http import HttpClient
-from stepwell.programs.plan.agents_port import AgentRunner
 from stepwell.programs.plan.hiding import NO_VEIL, Veil, given_env, veil_of
 from stepwell.programs.plan.inputs import complete_input
 from stepwell.programs.plan.interpolation import fill
@@ -22,40 +22,6 @@ from stepwell.programs.plan.model import Plan, PlanStep
 
 Names = Mapping[str, Any]
 """What `{{ }}` and jq texts see."""
-
-
-class Parameter(Protocol):
-    """One argument of a function."""
-
-    @property
-    def kind(self) -> Any:
-        """Its annotation."""
-
-    @property
-    def required(self) -> bool: ...
-
-
-class PlanFunction(Protocol):
-    """A registered function: what a call does, how its step is tried, and what it takes."""
-
-    name: str
-    call: Any
-    retry: RetryPolicy
-    timeout_s: float | None
-    heartbeat_timeout_s: float | None
-
-    @property
-    def parameters(self) -> Mapping[str, Parameter]: ...
-
-    def work(self, arguments: Mapping[str, Any] | None = None) -> Work: ...
-
-
-class PlanFunctions(Protocol):
-    """The registered functions, by name."""
-
-    def find(self, name: str) -> PlanFunction | None: ...
-
-    def names(self) -> Collection[str]: ...
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +35,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     no_agents: str = ""
     """Why agents cannot be asked from this installation: a plan that has one is then refused."""
 
-    def find(self, function: str) -> PlanFunction | None:
-        functions: PlanFunctions | None = self.functions
+    def find(self, function: str) -> RegisteredFunction | None:
+        functions: RegisteredFunctions | None = self.functions
         return None if functions is None else functions.find(function)
 
     @property

@@ -8,7 +8,7 @@ from msgspec import field
 from stepwell.core.approvals import ApprovalRequest, faults_by_field
 from stepwell.programs.flow import expressions as jq
 from stepwell.programs.flow.binding import Part, Reader, reader_of, text
-from stepwell.programs.flow.check import BROKEN, Check, describe
+from stepwell.programs.flow.check import BROKEN, Check, describe, hint
 from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.model.data import (
     AnyEndpoint,
@@ -18,6 +18,7 @@ from stepwell.programs.flow.model.data import (
     read_http_uri,
 )
 from stepwell.programs.flow.model.durations import MAX_S, TimeSpan
+from stepwell.programs.flow.model.schemas import check_document
 from stepwell.programs.flow.model.security import Authentication
 from stepwell.programs.flow.model.text import Condition, Fields, Text, Value, read_fields, read_value
 
@@ -108,6 +109,38 @@ class CallbackArguments(Part, frozen=True, kw_only=True):
     url: Annotated[Expression, read_http_uri] | None = None
     payload: Value | None = None
     timeout_seconds: Annotated[Expression, read_seconds] | None = None
+
+
+MAX_TURNS = 1_000
+
+
+class LanguageModelArguments(Part, frozen=True, kw_only=True):
+    """`call: agent`: asks a language model, which may call `tools` (registered functions) before it answers."""
+
+    prompt: Annotated[Expression, valued(str)]
+    system: Annotated[Expression, valued(str)] | None = None
+    model: Annotated[Expression, valued(str)] | None = None
+    tools: tuple[str, ...] = ()
+    max_turns: int = 10
+    output_schema: Any = None
+
+
+def read_language_model(value: Any, at: str, check: Check) -> Any:
+    """The arguments, with tools that there are, and an answer that a schema can be asked of."""
+    found = reader_of(LanguageModelArguments)(value, at, check)
+    if not isinstance(found, LanguageModelArguments):
+        return found
+    before = len(check.faults)
+    if not 1 <= found.max_turns <= MAX_TURNS:
+        check.fault(f"{at}/max_turns", f"expected 1 to {MAX_TURNS:,}, found {describe(found.max_turns)}")
+    known = None if check.functions is None else check.functions.names()
+    for place, name in enumerate(found.tools):
+        if known is not None and name not in known:
+            words = f"expected a function that is registered, found {describe(name)}{hint(name, known)}"
+            check.fault(f"{at}/tools/{place}", words)
+    if found.output_schema is not None:
+        check_document(found.output_schema, f"{at}/output_schema", check)
+    return found if len(check.faults) == before else BROKEN
 
 
 class GrpcService(Part, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ KINDS: dict[str, type[tasks.Task]] = {
 }
 CALLS: dict[str, type[tasks.Task]] = {
     "a2a": tasks.CallAgent,
-    "agent": tasks.CallLater,
+    "agent": tasks.CallLanguageModel,
     "approval": tasks.CallApproval,
     "asyncapi": tasks.CallAsyncApi,
     "callback": tasks.CallCallback,

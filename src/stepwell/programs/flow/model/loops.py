@@ -22,7 +22,7 @@ _NOT_IDLE = (
     tasks.CallMcp,
     tasks.CallAgent,
     tasks.CallCallback,
-    tasks.CallLater,
+    tasks.CallLanguageModel,
 )
 
 

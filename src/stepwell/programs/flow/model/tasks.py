@@ -222,8 +222,8 @@ class CallAgent(Task, frozen=True, kw_only=True):
     with_: calls.AgentArguments = field(name="with")
 
 
-class CallLater(Task, frozen=True, kw_only=True):
-    """Functions of our own that are still to come."""
+class CallLanguageModel(Task, frozen=True, kw_only=True):
+    """`call: agent`, which the standard does not have."""
 
-    call: Annotated[str, Unsupported("this function")]
-    with_: Fields | None = field(name="with", default=None)
+    call: str
+    with_: Annotated[calls.LanguageModelArguments, calls.read_language_model] = field(name="with")

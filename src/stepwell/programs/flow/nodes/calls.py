@@ -1,19 +1,15 @@
 """`call` of a registered Python function (a step) and of a task in `use.functions` (no step of its own)."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from stepwell.core.errors import ProgramError
-from stepwell.core.program import Work
-from stepwell.core.retry import RetryPolicy
 from stepwell.programs.flow.check import describe
 from stepwell.programs.flow.expressions import Expression
 from stepwell.programs.flow.nodes.failures import placed
 from stepwell.programs.flow.nodes.scope import END, Ended, Jump, Node, Scope, evaluate, failure
+from stepwell.programs.function_port import RegisteredFunction
 
 __all__ = [
-    "FlowFunction",
-    "FlowFunctions",
     "FunctionNode",
     "MissingFunctionNode",
     "ReusableNode",
@@ -22,30 +18,10 @@ __all__ = [
 ]
 
 
-class FlowFunction(Protocol):
-    """A function that flows may call: what a call does, and how its step is tried."""
-
-    name: str
-    retry: RetryPolicy
-    timeout_s: float | None
-    heartbeat_timeout_s: float | None
-
-    def work(self, arguments: Mapping[str, Any] | None = None) -> Work:
-        """One call with these keyword arguments. The arguments are the flow's own: they must not be changed."""
-
-
-class FlowFunctions(Protocol):
-    """The functions that flows may call, by name."""
-
-    def find(self, name: str) -> FlowFunction | None: ...
-
-    def names(self) -> Collection[str]: ...
-
-
 class FunctionNode:
     """One step per call."""
 
-    def __init__(self, function: FlowFunction, arguments: Expression | None, *, name: str, at: str) -> None:
+    def __init__(self, function: RegisteredFunction, arguments: Expression | None, *, name: str, at: str) -> None:
         self._function = function
         self._arguments = arguments
         self._name = name

@@ -1,7 +1,7 @@
 """The port to language models: one turn of a conversation. Who talks to a provider implements `AgentRunner`.
 
-A conversation is kept by the plan that runs it: each turn is a step of the run, each tool call another one, so a
-restart asks nothing twice.
+A conversation is kept by the run that holds it (`conversation`): each turn is a step, each tool call another one,
+so a restart asks nothing twice.
 """
 
 from typing import Any, Literal, Protocol

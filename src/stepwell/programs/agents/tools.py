@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from stepwell.programs.plan.agents_port import Tool
-from stepwell.programs.plan.scope import Parameter, PlanFunction
+from stepwell.programs.agents.port import Tool
+from stepwell.programs.function_port import Parameter, RegisteredFunction
 
 
-def tool_of(function: PlanFunction) -> Tool:
+def tool_of(function: RegisteredFunction) -> Tool:
     """A function as it is offered to a model; its first paragraph of documentation says what it is for."""
     properties = {name: _schema(parameter) for name, parameter in function.parameters.items()}
     required = [name for name, parameter in function.parameters.items() if parameter.required]

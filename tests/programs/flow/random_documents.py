@@ -267,6 +267,9 @@ FIELDS: Mapping[tuple[Any, str], Special] = {
     # Not "escalate", which is valid only together with others.
     (calls.ApprovalArguments, "on_timeout"): lambda maker: maker.random.choice(["fail", "reject", "approve"]),
     **{(calls.CallbackArguments, name): lambda _maker: "${ .a }" for name in _fields(calls.CallbackArguments)},
+    **{(calls.LanguageModelArguments, name): lambda _maker: "${ .a }" for name in ("prompt", "system", "model")},
+    (calls.LanguageModelArguments, "max_turns"): lambda maker: maker.random.randint(1, 9),
+    (calls.LanguageModelArguments, "output_schema"): lambda _maker: {"type": "string"},
     (events.EventDefinition, "with"): lambda maker: {"source": "http://x", "type": "t", "data": maker.value()},
     (events.EventFilter, "with"): lambda maker: {"type": "t", "data": maker.value()},
     (workflow.Workflow, "use"): lambda _maker: {},

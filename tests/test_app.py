@@ -54,6 +54,18 @@ async def test_flow_with_a_function(app: stepwell.App, tmp_path: Path) -> None:
     assert (result.status, result.output) == (Status.COMPLETED, "hello ann")
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        (Settings(), "http://127.0.0.1:8082"),
+        (Settings(host="::1", port=9000), "http://[::1]:9000"),
+        (Settings(public_url="https://flows.example/"), "https://flows.example"),
+    ],
+)
+def test_addresses_that_are_handed_out_begin_with(settings: Settings, url: str) -> None:
+    assert stepwell.App(settings=settings).base_url == url
+
+
 async def test_depth_is_a_setting(db: str, tmp_path: Path) -> None:
     (tmp_path / "self.yaml").write_text(
         "document: {dsl: '1.0.0', namespace: test, name: self, version: '1.0.0'}\n"

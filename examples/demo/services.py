@@ -1,14 +1,14 @@
-"""The services around the shop, as one HTTP server on loopback: customers, stock, shipments.
+"""The services around the shop: customers, stock, shipments.
 
 Stock is what a remote service is like: it can be busy, it can be slow, and it does not reserve twice for the same
 `Idempotency-Key`.
 """
 
-import json
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local import Asked, LocalService
 
 BUSY_TIMES = 2
 HOLD_S = 30.0
@@ -26,17 +26,22 @@ class Services:
         self.reserved: dict[str, str] = {}
         """Idempotency key to the sku that was reserved under it."""
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._service = LocalService(self._answer)
+        self.url = self._service.url
 
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/{path}"
+    def close(self) -> None:
+        self.go_on.set()
+        self._service.close()
 
-    def answer(self, path: str, key: str, body: Any) -> tuple[int, Any]:
-        """Status and body of an answer."""
-        if path != "/stock":
-            self.asked[path] += 1
-            return 200, {"name": "Ann"} if path == "/customer" else {"shipment": "S-1", "total": body["total"]}
+    def _answer(self, asked: Asked) -> tuple[int, Any]:
+        if asked.path == "/stock":
+            return self._stock(asked.headers["idempotency-key"], asked.body)
+        self.asked[asked.path] += 1
+        if asked.path == "/customer":
+            return 200, {"name": "Ann"}
+        return 200, {"shipment": "S-1", "total": asked.body["total"]}
+
+    def _stock(self, key: str, body: Any) -> tuple[int, Any]:
         sku = str(body["sku"])
         with self._lock:
             self.asked[sku] += 1
@@ -47,35 +52,3 @@ class Services:
             self.reached.set()
             self.go_on.wait(HOLD_S)
         return 200, {"sku": sku, "reserved": body["quantity"]}
-
-    def close(self) -> None:
-        self.go_on.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        services = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._reply(*services.answer(self.path, "", None))
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._reply(*services.answer(self.path, self.headers.get("Idempotency-Key", ""), body))
-
-            def _reply(self, status: int, body: Any) -> None:
-                data = json.dumps(body).encode()
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(data)))
-                    self.end_headers()
-                    self.wfile.write(data)
-                except ConnectionError:
-                    pass  # the caller was killed while it waited: that is what the demo is about
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                pass
-
-        return Handler

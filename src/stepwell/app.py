@@ -129,7 +129,8 @@ class App:
     def base_url(self) -> str:
         """How the server is reached from outside, without a slash at its end."""
         settings = self.settings
-        return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return (settings.public_url or f"http://{host}:{settings.port}").rstrip("/")
 
     @cached_property
     def plans(self) -> list[PlanPrograms]:

@@ -59,6 +59,24 @@ def test_it_stops_cleanly(server: "subprocess.Popen[str]", number: signal.Signal
     assert (server.returncode, out, err) == (0, "", "")
 
 
+def post(url: str, body: Any) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def test_addresses_that_it_hands_out_have_the_port_it_listens_on(shell: Shell) -> None:
+    shell.environ["STEPWELL_EGRESS_ALLOW"] = nobody = "127.0.0.1:9"
+    with shell.background("serve", "--port", "0") as server:
+        api = f"{url_of(server)}/api/v1"
+        steps = [{"type": "wait", "key": "now", "config": {"seconds": 0}}]
+        run = post(f"{api}/workflows", {"name": "Now", "steps": steps, "callback_url": f"http://{nobody}/"})
+        deliveries = f"{api}/webhooks/callbacks/deliveries"
+        (delivery,) = until(lambda: get(deliveries)[1]["data"], what="the end of the run")
+
+    assert delivery["payload"]["data"]["link"] == f"{api}/workflows/{run['id']}"
+
+
 @pytest.mark.slow
 def test_it_goes_on_with_what_a_killed_process_left(shell: Shell) -> None:
     shell.write("short.yaml", documents.flow("short", "- pause: {wait: PT0.5S}\n- ask: {call: approval}\n"))

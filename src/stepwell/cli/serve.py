@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
+import msgspec
 import uvicorn
 from cyclopts import Parameter
 
@@ -70,9 +71,11 @@ def serve(
     """Serve until SIGTERM or Ctrl-C."""
     loaded = where.settings(host=host, port=port, app=app, flows=flows)
     hosted, settings = hosted_app(loaded, drive=True)
-    if settings.flows:
-        hosted.load(settings.flows)
     with listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])  # callback addresses name it
+        hosted.configure(settings, drive=True)
+        if settings.flows:
+            hosted.load(settings.flows)
         runner.run(serve_until_stopped(hosted, settings, listener))
 
 

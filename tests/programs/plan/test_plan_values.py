@@ -47,6 +47,7 @@ NAMES = {"input": {"xs": [1, {"y": "two"}], "none": None, "on": True}, "steps": 
         ("{{ input.xs }}", [1, {"y": "two"}]),
         (" {{input.on}} ", True),
         ("{{ input.none }}", None),
+        ("{{ input.none.x[0] }}", None),
         ("{{ steps.f.output }}", 1.5),
         ("n={{ steps.f.output }}!", "n=1.5!"),
         ("{{ input.xs }}{{ input.none }}", '[1,{"y":"two"}]'),
@@ -66,7 +67,7 @@ def test_fill(value: Any, filled: Any) -> None:
     [
         ("{{ input.z }}", "/at", "{{ input.z }}: expected 'z' in input, found only xs, none, on"),
         ({"u": ["{{ input.xs[5] }}"]}, "/at/u/0", "expected item 5 in input.xs, found 2 items"),
-        ("{{ input.none.x }}", "/at", "expected an object or a list at input.none, found null"),
+        ("{{ input.on.x }}", "/at", "expected an object or a list at input.on, found true"),
         ("{{ steps.ff.output }}", "/at", "expected 'ff' in steps, found only f; did you mean 'f'?"),
         ({"a/b": "{{ nope }}"}, "/at/a~1b", "expected 'nope', found only input, steps"),
     ],

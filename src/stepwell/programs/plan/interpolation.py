@@ -1,7 +1,8 @@
 """`{{ path }}` in the values of plans: plain lookups, no code.
 
 A text that is one lookup as a whole keeps the JSON type of what it finds; in a longer text it becomes text. Paths are
-names and list positions: `steps.fetch.output.rows[0].name`, `input["a name"]`. A backslash before `{{` keeps it.
+names and list positions: `steps.fetch.output.rows[0].name`, `input["a name"]`. What is looked up in null is null, as
+in jq: a step that was skipped has that output. A backslash before `{{` keeps it.
 """
 
 import json
@@ -128,6 +129,8 @@ def look_up(path: Path, names: Mapping[str, Any], at: str) -> Any:
 
 
 def _step_into(value: Any, segment: Segment) -> Any:
+    if value is None:
+        return None
     if isinstance(value, Mapping):
         return value.get(str(segment), msgspec.UNSET)
     if isinstance(value, list) and str(segment).isdigit() and int(segment) < len(value):

@@ -334,13 +334,13 @@ class App:
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
         # Here, since a program of its own needs no server (0.2 s).
-        from stepwell.doors import agents, devset, events, operations, runs
+        from stepwell.doors import agents, devset, events, llama, operations, runs
         from stepwell.doors.guards import guards
         from stepwell.doors.server import build
 
         settings = self.settings
         self._new_authenticator = partial(Authenticator, access_rules(settings), tokens=token_verifier(settings))
-        doors: list[Api] = [agents.api, runs.api, devset.api, events.api, operations.api]
+        doors: list[Api] = [agents.api, runs.api, devset.api, *llama.apis, events.api, operations.api]
         middleware = guards(
             settings,
             doors=[door.door for door in doors],

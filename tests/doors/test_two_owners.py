@@ -16,6 +16,7 @@ import pytest_asyncio
 
 import stepwell
 from stepwell.core.principal import Scope
+from stepwell.core.program import RunContext
 from stepwell.engine.ids import workflow_uuid
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.settings import Settings
@@ -47,6 +48,8 @@ PIPELINE: Json = {
 }
 SCHEMA: Json = {"id": "schema-of-ada", "type": "json", "schema": '{"type": "object"}'}
 
+EVENT: Json = {"event": {"type": "StopEvent", "value": {}}}
+
 PUBLIC = {
     *("/health", "/llama/health", "/openapi.json", "/openapi/{door}.json", "/docs"),  # the same for everybody
     *("/ready", "/metrics"),  # totals of one's own runs: tests/security/test_served.py
@@ -72,6 +75,9 @@ IDS = {
     "/api/schemas/{id}": "schema",
     "/api/workflows/{id}": "pipeline",
     **{f"{prefix}/engine/runs/{{run_id}}": "pipeline_run" for prefix in ("", "/api")},
+    **{f"{prefix}/workflows/{{name}}": "pipeline" for prefix in ("", "/llama")},
+    **{f"/{of}/{{handler_id}}": "handler" for of in ("handlers", "results", "events")},
+    **{f"/llama/{of}/{{handler_id}}": "new_handler" for of in ("handlers", "results", "events")},
 }
 """Path up to a parameter to the kind of id it takes."""
 
@@ -128,6 +134,8 @@ class World:
             ("PUT", "/api/workflows/{id}"): PIPELINE,
             ("POST", "/api/schemas/{id}"): SCHEMA,
             ("PUT", "/api/schemas/{id}"): SCHEMA,
+            ("POST", "/events/{handler_id}"): EVENT,
+            ("POST", "/llama/events/{handler_id}"): EVENT,
         }
         return bodies.get((method, path), {} if method in ("POST", "PATCH") else None)
 
@@ -194,6 +202,18 @@ async def _devset(world: World) -> None:
     world.ids |= {"pipeline_name": row.workflow, "pipeline_uuid": workflow_uuid(row.workflow)}
 
 
+async def _llama(world: World) -> None:
+    for kind, prefix in (("handler", ""), ("new_handler", "/llama")):
+        start = {"start_event": {"note": MARK}}
+        made = await world.made("POST", f"{prefix}/workflows/stand_still/run-nowait", start)
+        world.ids[kind] = made["handler_id"]
+
+
+async def stand_still(ctx: RunContext, input: Any) -> Any:
+    await ctx.sleep("/still", 3600)
+    return input
+
+
 def routes(folder: Path = Path("/nowhere")) -> list[Route]:
     """Every route that the server documents."""
     server = stepwell.App(settings=Settings(db=f"sqlite:///{folder}/none.db")).asgi()
@@ -210,6 +230,7 @@ LISTS = [path for method, path in ROUTES if method == "GET" and "{" not in path]
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("owners")
     app = stepwell.App(settings=Settings(db=f"sqlite:///{folder}/runs.db", egress_allow=("127.0.0.1",)))
+    app.add_workflow("stand_still", stand_still)
     async with served(app.asgi()) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
         world = World(app, client)
         await world.person("ada")
@@ -218,13 +239,14 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         await _agents(world)
         await _runs(world)
         await _devset(world)
+        await _llama(world)
         world.before = {path: (await world.probe("ada", "GET", path)).text for path in _read_whole()}
         yield world
 
 
 def _read_whole() -> list[str]:
     """What is read of ada's things, to be compared."""
-    changing = ("/stream", "/upcoming-runs", "/deliveries")
+    changing = ("/stream", "/upcoming-runs", "/deliveries", "/events/{handler_id}")
     return [path for method, path in WITH_ID if method == "GET" and not path.endswith(changing)]
 
 
@@ -386,4 +408,6 @@ async def test_ada_herself_finds_everything(world: World) -> None:
     last = [route for route in WITH_ID if route[0] == "DELETE"]
     ordered = [*first, *(route for route in WITH_ID if route not in (*first, *last)), *reversed(last)]
     found = {f"{method} {path}": (await world.probe("ada", method, path)).status_code for method, path in ordered}
+    failed = [route for route in found if route.startswith("POST") and route.endswith("/run")]
+    assert {found.pop(route) for route in failed} == {500}, "that API tells so that a run failed: there is no broker"
     assert not [route for route, status in found.items() if status == 404 or status >= 500]

@@ -25,7 +25,7 @@ from stepwell.doors.kit import (
     position_of,
     read_position,
 )
-from stepwell.doors.kit.streams import RETRY_MS
+from stepwell.doors.kit.streams import RETRY
 from stepwell.doors.problem import PROBLEMS, ProblemBody
 from stepwell.engine import Engine
 from stepwell.programs.native import NativePrograms
@@ -80,7 +80,7 @@ def test_messages_are_framed_and_the_stream_ends_with_them() -> None:
     client = run_virtual(Client().read(EventStream(numbers(2))))
 
     assert client.text == (
-        f"retry: {RETRY_MS}\n\n"
+        f"{RETRY.decode()}"
         "event: number\nid: 1\ndata: 1\n\n"
         "event: number\nid: 2\ndata: 2\n\n"
     )  # fmt: skip

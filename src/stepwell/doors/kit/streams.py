@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -26,7 +26,8 @@ log = structlog.get_logger()
 MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 PING_S: Final = 9.0
-RETRY_MS: Final = 3000
+RETRY: Final = b"retry: 3000\n\n"
+"""After how many milliseconds a client comes back."""
 _POSITION: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,15}))?")
 
 
@@ -75,24 +76,35 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return f"{event}{id}data: ".encode() + msgspec.json.encode(self.data) + b"\n\n"
 
 
+class Encoded(Protocol):
+    """A piece of a stream that knows how it goes over the wire."""
+
+    def encoded(self) -> bytes: ...
+
+
 class EventStream(Response):
-    """A response that sends messages as they come, and `ping` every `ping_s` whatever else is sent.
+    """A response that sends messages as they come, and `ping` every `ping_s` (None: never) whatever else is sent.
+
+    `greeting` is what goes first. `media_type` is another than that of events where the messages are no events.
 
     Whatever can be refused (an unknown run, ...) is to be looked at before: the first byte says that all is well.
     """
 
     def __init__(
         self,
-        messages: AsyncGenerator[Message, None],
+        messages: AsyncGenerator[Encoded, None],
         *,
-        ping: Message | None = None,
-        ping_s: float = PING_S,
+        ping: Encoded | None = None,
+        ping_s: float | None = PING_S,
         headers: dict[str, str] | None = None,
+        greeting: bytes = RETRY,
+        media_type: str = f"{MEDIA_TYPE}; charset=utf-8",
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.init_headers({**HEADERS, **(headers or {}), "Content-Type": f"{MEDIA_TYPE}; charset=utf-8"})
+        self.init_headers({**HEADERS, **(headers or {}), "Content-Type": media_type})
         self._messages = messages
+        self._greeting = greeting
         self._ping = b": ping\n\n" if ping is None else ping.encoded()
         self._ping_s = ping_s
 
@@ -106,11 +118,15 @@ class EventStream(Response):
 
     async def _stream(self, receive: Receive, send: Send) -> None:
         """Until the messages end or the client has gone."""
-        await _send(send, f"retry: {RETRY_MS}\n\n".encode())
+        if self._greeting:
+            await _send(send, self._greeting)
         sending = asyncio.create_task(self._send_messages(send))
-        gone = asyncio.create_task(_disconnect(receive))
+        gone = asyncio.create_task(disconnected(receive))
         try:
-            await self._ping_until({sending, gone}, send)
+            if self._ping_s is None:
+                await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await self._ping_until({sending, gone}, send, self._ping_s)
         finally:
             sending.cancel()
             gone.cancel()
@@ -126,24 +142,24 @@ class EventStream(Response):
         except Exception:  # the status line is long gone: the client sees an end and comes back
             log.exception("stream.failed")
 
-    async def _ping_until(self, either: set[asyncio.Task[None]], send: Send) -> None:
+    async def _ping_until(self, either: set[asyncio.Task[None]], send: Send, ping_s: float) -> None:
         """Return when one of the tasks has ended."""
         loop = asyncio.get_running_loop()
-        next_ping = loop.time() + self._ping_s
+        next_ping = loop.time() + ping_s
         while True:
             wait_s = max(0.0, next_ping - loop.time())
             done, _ = await asyncio.wait(either, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return
             await _send(send, self._ping)
-            next_ping += self._ping_s
+            next_ping += ping_s
 
 
 async def _send(send: Send, chunk: bytes) -> None:
     await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
     """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

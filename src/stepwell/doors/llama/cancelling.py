@@ -1,0 +1,45 @@
+"""Cancelling runs, and forgetting handlers."""
+
+from stepwell.core.errors import RefusedError
+from stepwell.core.status import TERMINAL, Status
+from stepwell.doors.kit import Answer, Api, Call, Reply
+from stepwell.doors.llama.dialect import Dialect
+from stepwell.doors.llama.errors import HandlerMissingError
+from stepwell.doors.llama.handlers import Handlers
+from stepwell.doors.llama.wire import Cancelled, CancelQuery, is_true
+
+
+def declare(api: Api, dialect: Dialect) -> None:
+    """Declare the operation."""
+
+    @api.post(
+        f"{dialect.prefix}/handlers/{{handler_id}}/cancel",
+        summary="Cancel a run, or forget its handler",
+        answers={200: Answer(type=Cancelled)},
+        fails={404: "there is no such handler"},
+    )
+    async def cancel_handler(call: Call, query: CancelQuery) -> Reply:
+        """With `purge` the handler is forgotten too: this API does not show the run any more. Its history is kept."""
+        handlers = Handlers(call.engine, call.principal)
+        state = await handlers.find(call.path("handler_id"))
+        was_cancelled = state.phase is Status.CANCELLED
+        was_running = await _cancel(call, state.run_id)
+        if is_true(query.purge):
+            await handlers.drop(state.run_id)
+            return Reply(body=Cancelled(status="deleted"))
+        if not was_running and (was_cancelled or not dialect.cancels_ended):
+            raise HandlerMissingError
+        return Reply(body=Cancelled(status="cancelled"))
+
+
+async def _cancel(call: Call, run_id: str) -> bool:
+    """Whether it was running until now."""
+    state = await call.engine.state(run_id)
+    if state.status in TERMINAL:
+        return False
+    try:
+        return await call.engine.cancel(run_id, actor=call.actor)
+    except RefusedError:
+        if (await call.engine.state(run_id)).status in TERMINAL:  # it has ended meanwhile
+            return False
+        raise

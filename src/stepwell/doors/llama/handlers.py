@@ -1,0 +1,152 @@
+"""Handlers: the names under which this API knows runs, and which run each stands for now.
+
+Most need no record: the id leads to its run (`ids`). Two kinds of records tell the rest. A `handler` is an id that a
+client chose, or whose run was continued by another one: it names the newest. A `handler_gone` is a run that is no
+handler any more, since it was purged or continued; its history is kept as every run's.
+"""
+
+from typing import Final
+
+import msgspec
+
+from stepwell.core.errors import RunNotFoundError
+from stepwell.core.principal import Principal
+from stepwell.core.state import State
+from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError
+from stepwell.doors.llama.ids import beginning_of, handler_id_of, new_handler_id, run_id_of
+from stepwell.engine import Engine
+from stepwell.engine.ids import canonical_uuid, new_id
+from stepwell.store.port import Record, RunQuery, RunRow
+
+HANDLER: Final = "handler"
+GONE: Final = "handler_gone"
+LABEL: Final = "handler_id"
+"""The label of a run whose handler id does not follow from its own."""
+STARTING_S: Final = 10.0
+"""How long a handler is taken to be starting a run that does not exist yet; after that, its server died."""
+MAX_ID: Final = 200
+
+
+class Handle(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler id that a run is to start under, and the id that the run is to have.
+
+    `labels` are for the run; `before` is the run that it continues.
+    """
+
+    handler_id: str
+    run_id: str
+    labels: dict[str, str] = {}
+    before: str = ""
+
+
+class Handlers:
+    """The handlers of an engine, as one principal sees them: those of others do not exist."""
+
+    def __init__(self, engine: Engine, principal: Principal) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._principal = principal
+
+    async def find(self, handler_id: str) -> State:
+        """The run of a handler. Raises `HandlerMissingError`."""
+        for run_id in await self._runs_of(handler_id):
+            state = await self._state(run_id)
+            if state is not None and self._principal.may_see(state.owner) and not await self.is_gone(run_id):
+                return state
+        raise HandlerMissingError
+
+    async def run_id(self, handler_id: str) -> str:
+        """The id of a handler's run. Raises `HandlerMissingError`."""
+        return (await self.find(handler_id)).run_id
+
+    def id_of(self, run: RunRow | State) -> str:
+        """What a run is called here."""
+        chosen = run.labels.get(LABEL) if run.owner == self._principal.owner else None
+        return chosen or handler_id_of(run.run_id)
+
+    async def is_gone(self, run_id: str) -> bool:
+        """Whether the run is no handler any more."""
+        return bool(await self._store.get_records(GONE, id=run_id))
+
+    async def drop(self, run_id: str) -> None:
+        """The run is no handler any more."""
+        await self._store.put_record(Record(kind=GONE, id=run_id, owner=self._principal.owner, data={}))
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def fresh(self) -> Handle:
+        """A handle for a run that stands for itself."""
+        handler_id = new_handler_id(self._engine.clock.now())
+        run_id = run_id_of(handler_id)
+        assert run_id is not None, "a fresh handler id is well formed"
+        return Handle(handler_id=handler_id, run_id=run_id)
+
+    async def adopt(self, handler_id: str) -> Handle:
+        """A handle for a run that is to be known by an id that nothing is known by. Raises `HandlerBusyError`."""
+        return await self._take(handler_id, before="")
+
+    async def go_on(self, handler_id: str, before: str) -> Handle:
+        """A handle for the run that takes the place of an ended one. Raises `HandlerBusyError`: another one does."""
+        return await self._take(handler_id, before=before)
+
+    async def began(self, handle: Handle) -> None:
+        """The run of a handle exists: the one before gives way to it."""
+        if handle.before:
+            await self.drop(handle.before)
+
+    async def _take(self, handler_id: str, *, before: str) -> Handle:
+        record = await self._record(handler_id)
+        if record is not None and await self._starting(record):
+            raise HandlerBusyError(handler_id)
+        now = self._engine.clock.now()
+        run_id = new_id(now)
+        version = record.version if record is not None else 0
+        fresh = Record(
+            kind=HANDLER,
+            id=self._key(handler_id),
+            owner=self._principal.owner,
+            version=version + 1,
+            data={"run_id": run_id, "before": before, "at": now},
+        )
+        if not await self._store.put_record(fresh, expect_version=version):
+            raise HandlerBusyError(handler_id)
+        return Handle(handler_id=handler_id, run_id=run_id, labels={LABEL: handler_id}, before=before)
+
+    async def _starting(self, record: Record) -> bool:
+        """Whether its newest run is about to be."""
+        recent = record.data["at"] + STARTING_S > self._engine.clock.now()
+        return recent and await self._state(record.data["run_id"]) is None
+
+    # --- finding ----------------------------------------------------------------------------------------------------
+
+    def _key(self, handler_id: str) -> str:
+        return f"{self._principal.owner}\x1f{handler_id}"
+
+    async def _record(self, handler_id: str) -> Record | None:
+        found = await self._store.get_records(HANDLER, id=self._key(handler_id))
+        return found[0] if found else None
+
+    async def _runs_of(self, handler_id: str) -> list[str]:
+        """The runs that an id may stand for, the first that exists counts."""
+        record = await self._record(handler_id)
+        if record is not None:  # the one before, should the server have died before it could start the newest
+            return [run_id for run_id in (record.data["run_id"], record.data["before"]) if run_id]
+        run_id = canonical_uuid(handler_id) or run_id_of(handler_id)
+        if run_id is None:
+            return []
+        return [run_id] if run_id == handler_id or await self._state(run_id) else await self._beginning(handler_id)
+
+    async def _beginning(self, handler_id: str) -> list[str]:
+        """The run whose id begins as the handler id says; none when there are several."""
+        text = beginning_of(handler_id)
+        if text is None:
+            return []
+        rows = await self._engine.list_runs(RunQuery(owner=self._principal.sees, search=text, limit=20))
+        found = [row.run_id for row in rows if handler_id_of(row.run_id) == handler_id]
+        return found if len(found) == 1 else []
+
+    async def _state(self, run_id: str) -> State | None:
+        try:
+            return await self._engine.state(run_id)
+        except RunNotFoundError:
+            return None

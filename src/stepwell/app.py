@@ -6,7 +6,7 @@ The only place that names concrete classes (with `cli/` and `doors/` on top of i
 
 import inspect
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from stepwell.engine.ids import workflow_uuid
 from stepwell.files import Files
 from stepwell.programs.agents import MISSING, AgentSettings, OpenAiAgents, has_library
 from stepwell.programs.callbacks import SecretTokens
+from stepwell.programs.code import CodePrograms, is_workflow
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
 from stepwell.programs.http import HttpxClient
@@ -60,6 +61,8 @@ from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from workflows import Workflow as LlamaWorkflow
+    from workflows.events import Event
 
     from stepwell.doors.kit import Api
     from stepwell.security.egress.transport import GuardedTransport
@@ -97,6 +100,7 @@ class App:
         self.function = self.functions.function
         self._settings = settings
         self._native = NativePrograms()
+        self._code = CodePrograms(self._clock.now)
         self._operator_http = HttpxClient()
         """For documents of the operator (files, `load`), who may call any address."""
         self._jq = JqWorkers()
@@ -105,8 +109,8 @@ class App:
         self.brokers = BrokerRegistry(self._broker_options)
         self.sources = SourceRegistry(self._source_options)
         self._token_key = b""
-        self._workflows: dict[str, str] = {}
-        """Name to version of the registered Python workflows."""
+        self._workflows: dict[str, tuple[str, str]] = {}
+        """Name to kind and version of what `add_workflow` registered."""
         self._documents: list[Path] = []
         self._engine: Engine | None = None
         self._lock: FileLock | None = None
@@ -235,17 +239,33 @@ class App:
 
         return register if program is None else register(program)
 
-    def add_workflow(self, name: str, workflow: Program, *, version: str = "") -> None:
-        """Register an async function over a `RunContext` and the run's input. Raises `StepwellError`."""
+    def add_workflow(
+        self,
+        name: str,
+        workflow: "Program | LlamaWorkflow",
+        *,
+        version: str = "",
+        additional_events: "Sequence[type[Event]]" = (),
+    ) -> None:
+        """Register an async function over a `RunContext` and the run's input, or a LlamaIndex `Workflow` object.
+
+        `additional_events`: classes of such a workflow that no step names, but that may be posted to it.
+        Raises `StepwellError`.
+        """
         self._must_be_closed(f"the workflow {name!r} can be registered")
-        if not inspect.iscoroutinefunction(workflow):
-            raise StepwellError(
-                f"workflow {name!r}: expected `async def program(ctx, input)`, found {type(workflow).__name__}"
-            )
         if name in self._workflows:
             raise StepwellError(f"expected a new name, found {name!r}, under which a workflow is registered")
-        self._workflows[name] = version
-        self._native.add(name, workflow)
+        if is_workflow(workflow):
+            self._code.add(name, workflow, additional_events)
+            self._workflows[name] = self._code.kind, version
+        elif inspect.iscoroutinefunction(workflow):
+            self._native.add(name, workflow)
+            self._workflows[name] = self._native.kind, version
+        else:
+            raise StepwellError(
+                f"workflow {name!r}: expected `async def program(ctx, input)`, found {type(workflow).__name__}"
+                " (which is no LlamaIndex `Workflow` object either)"
+            )
 
     def load(self, path: str | Path) -> None:
         """Take a flow document, or the `*.yaml`, `*.yml` and `*.json` files of a folder; checked at `open`.
@@ -436,7 +456,7 @@ class App:
         return Engine(
             store=store,
             dispatch=dispatch,
-            programs=[self.flows, self._native, *self.plans, self.pipelines],
+            programs=[self.flows, self._native, self._code, *self.plans, self.pipelines],
             clock=self._clock,
             webhooks=webhooks,
             files=self.files,
@@ -452,8 +472,8 @@ class App:
     async def _save_definitions(self, engine: Engine) -> None:
         if not self.drive:
             return
-        for name, version in self._workflows.items():
-            await engine.save(kind=self._native.kind, name=name, version=version, text=name)
+        for name, (kind, version) in self._workflows.items():
+            await engine.save(kind=kind, name=name, version=version, text=name)
         for document in documents.check_documents(self._documents, self.kinds):
             await engine.save(kind=document.kind, name=document.name, version=document.version, text=document.text)
 

@@ -9,6 +9,7 @@ outcome is on record returns at once. For that to be true a program
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -185,6 +186,35 @@ class RunContext(Protocol):
 
     async def record(self, key: str, value: Any) -> Any:
         """Return `value`, or what was recorded under `key` on an earlier pass."""
+
+    def recall(self, key: str) -> Any:
+        """What is on record under `key`: the value recorded, or the output of the step; None when there is nothing.
+
+        Raises `ProgramError` when the step failed for good. For programs with a loop of their own, which read their
+        record before they go on.
+        """
+
+    def show(self, key: str, item: Any) -> None:
+        """Put a JSON value on the run's stream beside the record that this pass has made under `key`.
+
+        It goes to disk together with that record as long as nothing is awaited between the two; no event of its own
+        tells of it.
+        """
+
+    def branches(self) -> "AbstractAsyncContextManager[Branches]":
+        """Run branches that begin as they come, and not all at once as those of a race."""
+
+
+class Branches(Protocol):
+    """Branches that begin as they come; those still under way are cancelled when the block is left."""
+
+    def begin(self, branch: "Branch") -> Callable[[], object]:
+        """Begin a branch; returns what cancels it. What it raises is lost: it tells its outcome to who needs it."""
+
+    async def rest(self, awaitable: Awaitable[Any]) -> Any:
+        """Await what only these branches bring about. When all of them wait for something durable, the run may be let
+        go of meanwhile.
+        """
 
 
 Branch = Callable[[RunContext], Awaitable[Any]]

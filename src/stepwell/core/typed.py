@@ -119,5 +119,5 @@ class TypedWorkflow(Protocol):
     def ending(self, status: Status, detail: str) -> Envelope:
         """The last event of a run that ended without one of its own; `detail` is the text of its error."""
 
-    def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:
+    async def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:
         """The context at the end of a history. Raises `EventFault` (`invalid_context`)."""

@@ -26,6 +26,7 @@ from stepwell.engine.attempts import AttemptContext, decode, problem_of, recorde
 from stepwell.engine.events import check_event
 from stepwell.engine.ids import derived_id, new_id
 from stepwell.engine.ordering import NO_ORDER, Order
+from stepwell.engine.strands import Strands
 from stepwell.store.port import StreamItem
 
 if TYPE_CHECKING:
@@ -265,6 +266,26 @@ class BranchContext:
             self._now = self._driver.state.last_at
         else:
             self._now = choice.at
+
+    def recall(self, key: str) -> Any:
+        state = self._driver.state
+        choice = state.choices.get(key)
+        if choice is not None:
+            return self._decided(choice).value
+        step = state.find(key)
+        return self._outcome(key, step) if step is not None and step.closed_seq else None
+
+    def show(self, key: str, item: Any) -> None:
+        _, item = recorded(item)
+        self._driver.publish(StreamItem(type="item", data=item, key=key))
+
+    def branches(self) -> Strands:
+        def begin(branch: Branch) -> Awaitable[Any]:
+            context = BranchContext(self._driver, now=self._now)
+            self._inner.append(context)
+            return branch(context)
+
+        return Strands(self._driver, begin)
 
     async def race(
         self,

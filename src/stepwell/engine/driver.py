@@ -154,12 +154,12 @@ class RunDriver:
                 await self.block(self.loop.create_future())
             await self._until_running()
 
-    async def block(self, awaitable: Awaitable[Any]) -> None:
+    async def block(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for something that may take long: a run of which every branch does so is let go."""
         self.blocked += 1
         self._look_idle()
         try:
-            await awaitable
+            return await awaitable
         finally:
             self.blocked -= 1
             if self._idle is not None:

@@ -264,6 +264,15 @@ class MemoryContext:
     async def publish(self, key: str, item: Any) -> None:
         raise NotImplementedError
 
+    def recall(self, key: str) -> Any:
+        raise NotImplementedError
+
+    def show(self, key: str, item: Any) -> None:
+        raise NotImplementedError
+
+    def branches(self) -> Any:
+        raise NotImplementedError
+
     async def record(self, key: str, value: Any) -> Any:
         async def do() -> Any:
             return value

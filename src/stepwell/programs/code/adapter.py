@@ -1,0 +1,225 @@
+"""What the package's control loop sees of the engine (`InternalRunAdapter`): its ticks are put on record before their
+commands run, its mailbox holds posted events, its clock is the engine's, its waits let the run be let go of.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from stepwell.core.errors import ProgramError, problem
+from stepwell.core.program import Branches, RunContext, StepContext
+from stepwell.core.typed import EVENT_SIGNAL
+from stepwell.programs.code.codec import Codec
+from stepwell.programs.code.envelopes import envelope
+from stepwell.programs.code.patches import Operation, Patch
+from stepwell.programs.code.record import Past, item_of
+from stepwell.programs.code.seam import (
+    Event,
+    InternalRunAdapter,
+    NamedTask,
+    PendingStart,
+    PendingWorker,
+    StartEvent,
+    StepId,
+    TickAddEvent,
+    TickStepResult,
+    WaitForNextTaskResult,
+    WaitResult,
+    WaitResultTick,
+    WaitResultTimeout,
+    WorkerTask,
+    WorkflowTick,
+)
+from stepwell.programs.code.state import HostedStore
+
+
+class Invocation(msgspec.Struct):
+    """One invocation of a step: what it writes belongs to it."""
+
+    step: Any  # a StepContext
+    writes: list[Patch] = []
+    closed: bool = False
+
+
+INVOCATION: ContextVar[Invocation | None] = ContextVar("stepwell_invocation", default=None)
+"""The invocation that the code at hand belongs to."""
+
+
+class HostedAdapter(InternalRunAdapter):
+    """One run, as its control loop sees it."""
+
+    def __init__(
+        self,
+        ctx: RunContext,
+        branches: Branches,
+        past: Past,
+        *,
+        codec: Codec,
+        now: Callable[[], float],
+    ) -> None:
+        self._ctx = ctx
+        self._branches = branches
+        self._codec = codec
+        self._now = now
+        self._mailbox: asyncio.Queue[WorkflowTick | BaseException] = asyncio.Queue()
+        self._ticks = past.ticks
+        self._heard = past.heard
+        self._writes = past.last_write
+        self._loose: list[Patch] = []
+        """Writes of no step, or of one that had ended: they go with the next tick."""
+        self._deadlines = sorted(past.deadlines.values(), key=lambda deadline: deadline[0])
+        self._alarms: set[str] = set()
+        self._inbox: dict[int, tuple[Event, int]] = {}
+        """By identity of a posted event: the event, and its number."""
+        self._listening = False
+        self._fault: BaseException | None = None
+        self._current = ""
+        self.start_event: StartEvent | None = None
+        self.rounds = past.rounds
+        self.keys: dict[str | None, str] = {}
+        """By invocation: the key of its step, until it has reported."""
+        self.blame = past.blame
+        self.store: HostedStore | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self._ctx.run.id
+
+    async def get_now(self) -> float:
+        return self._now()
+
+    def get_state_store(self, namespace: tuple[str, ...] = ()) -> Any:
+        return None if namespace else self.store
+
+    # --- the record -------------------------------------------------------------------------------------------------
+
+    async def on_tick(self, tick: WorkflowTick) -> None:
+        key = f"tick/{self._ticks}"
+        entry: dict[str, Any] = {}
+        self.blame = (key,)
+        if isinstance(tick, TickStepResult) and (step := self.keys.pop(tick.invocation_id, None)) is not None:
+            entry["step"] = step
+            self.blame = (key, step)
+            self.rounds[item_of(step)] = self.rounds.get(item_of(step), 0) + 1
+        elif isinstance(tick, TickAddEvent):
+            entry |= self._source(tick.event)
+        entry["tick"] = self._codec.dump_tick(tick, of_step="step" in entry)
+        if self._loose:
+            entry["writes"], self._loose = self._loose, []
+        await self._ctx.record(key, entry)
+        self._ticks += 1
+        self._current = key
+
+    def _source(self, event: Event) -> Mapping[str, Any]:
+        """Where an event came from, when it came from outside: this tick consumes it."""
+        if event is self.start_event:
+            return {"start": True}
+        found = self._inbox.pop(id(event), None)
+        return {"inbox": found[1]} if found is not None else {}
+
+    def note(self, operations: Sequence[Operation]) -> None:
+        """A write to the state: noted by the invocation that made it."""
+        self._writes += 1
+        invocation = INVOCATION.get()
+        writes = self._loose if invocation is None or invocation.closed else invocation.writes
+        writes.append((self._writes, operations))
+
+    async def write_to_event_stream(self, event: Event) -> None:
+        item = msgspec.to_builtins(envelope(event))
+        invocation = INVOCATION.get()
+        if invocation is None:
+            self._ctx.show(self._current, item)
+        else:
+            step: StepContext = invocation.step
+            step.publish(item)
+
+    # --- the mailbox ------------------------------------------------------------------------------------------------
+
+    async def send_event(self, tick: WorkflowTick) -> None:
+        self._mailbox.put_nowait(tick)
+
+    async def wait_receive(self, timeout_seconds: float | None = None) -> WaitResult:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                found = await self._mailbox.get()
+        except TimeoutError:
+            return WaitResultTimeout()
+        if isinstance(found, BaseException):
+            raise found
+        return WaitResultTick(tick=found)
+
+    def listen(self) -> None:
+        """Take posted events from now on, those that came before too."""
+        if not self._listening:
+            self._listening = True
+            self._branches.begin(self._listen)
+
+    async def _listen(self, ctx: RunContext) -> None:
+        for number in count(self._heard):
+            try:
+                signal = await ctx.wait(f"inbox/{number}", EVENT_SIGNAL, name="event")
+                assert signal is not None  # it has no deadline
+                self._mailbox.put_nowait(self._posted(signal.data, number))
+            except Exception as fault:  # noqa: BLE001  the run fails with it: nobody else would hear of it
+                self._fault = fault
+                self._mailbox.put_nowait(fault)
+                return
+
+    def _posted(self, data: Any, number: int) -> TickAddEvent:
+        try:
+            event = self._codec.serializer.deserialize_value(data["event"])
+            step = data.get("step")
+            tick = TickAddEvent(event=event, step_id=StepId.from_str(step) if step else None)
+        except Exception as fault:
+            raise ProgramError(
+                problem("validation", f"a posted event cannot be read: {fault}", retryable=False)
+            ) from fault
+        self._inbox[id(event)] = event, number
+        return tick
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    async def wait_for_next_task(
+        self, running: list[NamedTask], pending: list[PendingStart], timeout: float | None = None
+    ) -> WaitForNextTaskResult:
+        if self._fault is not None:
+            raise self._fault
+        at_work = any(isinstance(task, WorkerTask) for task in running) or any(
+            isinstance(start, PendingWorker) for start in pending
+        )
+        due_at = self._due_at(timeout)
+        if not at_work:
+            self.listen()
+            self._wake_at(due_at)
+        timeout = None if due_at is None else max(0.0, due_at - self._now())
+        result: WaitForNextTaskResult = await self._branches.rest(
+            super().wait_for_next_task(running, pending, timeout)
+        )
+        return result
+
+    def _due_at(self, timeout: float | None) -> float | None:
+        """When the next timer is due, with those that a former life of the run set up."""
+        now = self._now()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            self._mailbox.put_nowait(self._deadlines.pop(0)[1])
+        dues = [] if timeout is None else [now + timeout]
+        dues += [self._deadlines[0][0]] if self._deadlines else []
+        return min(dues, default=None)
+
+    def _wake_at(self, due_at: float | None) -> None:
+        """Have the run brought back when its next timer is due, should it be let go of until then."""
+        if due_at is None:
+            return
+        key = f"alarm/{math.ceil(due_at * 1000)}"
+        if key not in self._alarms:
+            self._alarms.add(key)
+
+            async def alarm(ctx: RunContext) -> None:
+                await ctx.sleep_until(key, due_at, name="timer")
+
+            self._branches.begin(alarm)

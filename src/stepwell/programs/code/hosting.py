@@ -1,0 +1,67 @@
+"""One workflow object, as it is hosted: the classes it declares, how its record is written, where its runs begin."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from stepwell.programs.code.codec import Codec
+from stepwell.programs.code.runtime import RUNTIME
+from stepwell.programs.code.seam import (
+    BrokerState,
+    Event,
+    InMemoryStateStore,
+    RegisteredWorkflow,
+    SerializedContext,
+    StartEvent,
+    StopEvent,
+    Workflow,
+    infer_state_type,
+)
+
+CONTEXT: Final = "__context__"
+"""The member of a run's input that holds the context it starts from."""
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run begins: the fields of its start event, its control loop, its state."""
+
+    fields: Mapping[str, Any]
+    broker: Any  # BrokerState, which msgspec has no type for
+    state: Any  # a pydantic model
+
+
+class Hosted:
+    """A workflow object and what hosting needs of it. Raises what the package raises for one that cannot run."""
+
+    def __init__(self, name: str, workflow: Workflow, additional_events: Sequence[type[Event]] = ()) -> None:
+        workflow.validate()
+        self.name: Final = name
+        self.workflow: Final = workflow
+        self.stop_event_class: Final[type[StopEvent]] = workflow.stop_event_class
+        self.state_type: Final[type[BaseModel]] = infer_state_type(workflow)
+        kinds = {workflow.start_event_class, workflow.stop_event_class, *workflow.events, *additional_events}
+        self.events: Final = {kind.__name__: kind for kind in sorted(kinds, key=lambda kind: kind.__name__)}
+        self.codec: Final = Codec([*kinds, self.state_type])
+        RUNTIME.take_on(workflow)
+
+    @property
+    def registered(self) -> RegisteredWorkflow:
+        return RUNTIME.get_or_register(self.workflow)
+
+    def start_event(self, fields: Mapping[str, Any]) -> StartEvent:
+        """The start event of these fields. Raises pydantic's `ValidationError`."""
+        return self.workflow.start_event_class(**fields)
+
+    def begin(self, input: Any) -> Beginning:
+        """Where a run with this input begins. Raises `ValueError` for a context that cannot be read."""
+        fields = dict(input or {})
+        context = fields.pop(CONTEXT, None)
+        if not context:
+            return Beginning(fields=fields, broker=BrokerState.from_workflow(self.workflow), state=self.state_type())
+        strict = self.codec.strict
+        parsed = SerializedContext.from_dict_auto(dict(context), strict)
+        broker = BrokerState.from_serialized(parsed, self.workflow, strict)
+        state = InMemoryStateStore.from_dict(parsed.state, strict).checkpoint().state if parsed.state else None
+        return Beginning(fields=fields, broker=broker, state=state or self.state_type())

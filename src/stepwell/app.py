@@ -7,8 +7,9 @@ The only place that names concrete classes (with `cli/` and `doors/` on top of i
 import inspect
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -52,7 +53,7 @@ from stepwell.security.authentication import Authenticator
 from stepwell.security.egress.rules import EgressRules, check_url
 from stepwell.security.keys import ApiKeys, FirstKey
 from stepwell.security.masking import MASKS, mask_access_log
-from stepwell.settings import Settings, load_settings, masked
+from stepwell.settings import Settings, SettingsError, load_settings, masked
 from stepwell.sources.port import SOURCE, SourceOptions
 from stepwell.sources.registry import SourceRegistry
 from stepwell.store.port import Record
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from workflows import Workflow as LlamaWorkflow
     from workflows.events import Event
 
+    from stepwell.console import Console
     from stepwell.doors.kit import Api
     from stepwell.security.egress.transport import GuardedTransport
 
@@ -113,6 +115,7 @@ class App:
         """Name to kind and version of what `add_workflow` registered."""
         self._documents: list[Path] = []
         self._engine: Engine | None = None
+        self._console: Console | None = None
         self._lock: FileLock | None = None
 
     @cached_property
@@ -354,6 +357,7 @@ class App:
     def asgi(self) -> "Starlette":
         """The server: every door that exists. Its lifespan opens the app, unless that is open already."""
         # Here, since a program of its own needs no server (0.2 s).
+        from stepwell.console import DOOR
         from stepwell.doors import agents, devset, events, llama, operations, runs
         from stepwell.doors.guards import guards
         from stepwell.doors.server import build
@@ -363,12 +367,14 @@ class App:
         doors: list[Api] = [agents.api, runs.api, devset.api, *llama.apis, events.api, operations.api]
         middleware = guards(
             settings,
-            doors=[door.door for door in doors],
+            doors=[*(door.door for door in doors), DOOR],
             authenticator=lambda: self._authenticator,
             clock=self._clock.now,
         )
         mask_access_log()
-        server = build(opening=self._opened, middleware=middleware, doors=doors)
+        self._console = self._new_console()
+        routes = self._console.routes if self._console is not None else ()
+        server = build(routes, opening=self._opened, middleware=middleware, doors=doors)
         server.state.database = masked(settings.db)
         server.state.files = self.files
         server.state.expressions = self._jq
@@ -382,18 +388,43 @@ class App:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Engine]:
         """The engine; opened and closed here, unless it is open already."""
-        if self._engine is not None:
-            await self._open_doors(self._engine)
-            yield self._engine
-            return
-        async with self:
+        async with AsyncExitStack() as opened:
+            if self._engine is None:
+                await opened.enter_async_context(self)
             await self._open_doors(self.engine)
+            if self._console is not None:
+                opened.push_async_callback(self._console.close)
             yield self.engine
 
     async def _open_doors(self, engine: Engine) -> None:
         """Who may come in: anybody of this machine until there are tokens or an API key, then who has one."""
         keys = ApiKeys(engine.store, row=Record)
         self._authenticator = self._new_authenticator(keys=keys, has_keys=FirstKey(keys.exist).made)
+
+    def _new_console(self) -> "Console | None":
+        """The console, where it is wanted and its library is installed. Raises `SettingsError`."""
+        from stepwell.console import DOOR, Console
+        from stepwell.console.desk import Desk
+        from stepwell.doors.access import public_origin
+
+        settings = self.settings
+        installed = find_spec("nicegui") is not None
+        if settings.console and not installed:
+            raise SettingsError("console is set, and its library is not installed: pip install 'stepwell[console]'")
+        if settings.console is False or not installed:
+            return None
+
+        def desk() -> Desk:
+            return Desk(
+                engine=self.engine,
+                authenticate=lambda call: self._authenticator.authenticate(call, DOOR.rules, self._clock.now()),
+                kinds=self.kinds,
+                expressions=self._jq,
+                database=masked(settings.db),
+            )
+
+        secure = public_origin(settings).startswith("https:")
+        return Console(desk, cookie=settings.auth_cookie, secure=secure)
 
     async def knows_callers(self) -> bool:
         """Whether tokens are set up, or an API key is good now: without, only this machine may call."""

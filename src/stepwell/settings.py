@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: Annotated[
         str, Meta(description="how the server is reached from outside, for callback addresses; default host and port")
     ] = ""
+    console: Annotated[
+        bool | None, Meta(description="serve the web console; not set: when its library is installed")
+    ] = None
     allow_processes: Annotated[bool, Meta(description="let documents run shell commands and scripts")] = False
     log_level: Annotated[LogLevel, Meta(description="least level that is logged")] = "info"
     log_format: Annotated[LogFormat, Meta(description="text or json, one line each, on stderr")] = "text"

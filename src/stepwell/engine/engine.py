@@ -148,6 +148,8 @@ class Engine:
         self.events = Events(self)
         self._dispatch = dispatch
         self._duties: list[DutyLoop] = []
+        self.written_outside = 0
+        """How often another process was seen to have written: with `committer.batches`, whether anything is new."""
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -356,6 +358,7 @@ class Engine:
 
     async def _written_outside(self) -> None:
         """Another process wrote: perhaps an endpoint, perhaps something to deliver."""
+        self.written_outside += 1
         if self.webhooks is not None:
             await self.webhooks.refresh()
         self._nudge_outbox()
@@ -474,9 +477,9 @@ class Engine:
         """What doors show of a run, now or as it stood after the event `at_seq`: its steps with every attempt, its
         approvals, no secrets. Raises `RunNotFoundError`."""
         events = (await self.history(run_id))[:at_seq]
-        return run_view(events, await self._compiled_of(events))
+        return run_view(events, await self.compiled_of(events))
 
-    async def _compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
+    async def compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
         """What a run runs; None where this process does not know it (a Python workflow of another one)."""
         try:
             return await self.workflows.compiled(fold(events).definition)

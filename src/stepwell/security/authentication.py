@@ -34,13 +34,15 @@ class DoorRules(msgspec.Struct, frozen=True, kw_only=True):
     """Where a door looks for credentials, and what it lets in without.
 
     `streams` says which GET paths are streams: only these may have their token in the query. `is_open` says which
-    paths need no principal at all (probes, callbacks whose path is the credential).
+    paths need no principal at all (probes, callbacks whose path is the credential). `socket_scope` is what a
+    WebSocket needs: where it only shows, and asks again before it changes anything, `read` is enough.
     """
 
     sources: tuple[Source, ...] = DEFAULT_SOURCES
     takes_internal: bool = False
     streams: Callable[[str], bool] = lambda _path: False
     is_open: Callable[[str], bool] = lambda _path: False
+    socket_scope: Scope = "write"
 
 
 class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ class Authenticator:
             by_itself = credential is None or credential.source == "cookie"
             if by_itself:
                 check_origin(call, allowed=self._rules.origins, proof=credential is not None)
-            _check_scope(principal, "write" if call.unsafe else "read")
+            _check_scope(principal, _scope_of(call, door))
             return with_organisation(principal, call)
         except AccessError as refused:
             return refused.refusal
@@ -190,6 +192,12 @@ def _check_place(credential: Credential, call: Call, door: DoorRules, rules: Acc
         return
     if not rules.query_tokens or call.method != "GET" or call.websocket or not door.streams(call.path):
         raise AccessError(Reason.TOKEN_IN_QUERY, f"?{QUERY_NAME}= is not taken here: send the header Authorization")
+
+
+def _scope_of(call: Call, door: DoorRules) -> Scope:
+    if call.websocket:
+        return door.socket_scope
+    return "write" if call.unsafe else "read"
 
 
 def _check_scope(principal: Principal, scope: Scope) -> None:

@@ -1,0 +1,47 @@
+import { mermaid } from "nicegui-mermaid";
+
+let turn = Promise.resolve(); // Mermaid draws one graph at a time
+
+export default {
+  emits: ["detail"],
+  props: { text: String, statuses: Object },
+  data: () => ({ fault: "" }),
+  template: `
+    <section class="sw-panel" aria-label="Graph">
+      <header><h2>Graph</h2></header>
+      <div class="sw-graph" ref="place" v-show="text && !fault" tabindex="0" role="img" aria-label="The workflow's graph; nodes show the status of their steps"></div>
+      <div class="sw-empty" v-if="!text" style="padding: 1.5rem">A Python function: what it does is in the timeline.</div>
+      <div class="sw-empty" v-if="fault" style="padding: 1.5rem">This graph cannot be drawn: {{ fault }}</div>
+    </section>`,
+  mounted() {
+    mermaid.initialize({ startOnLoad: false, securityLevel: "strict", theme: "base", fontFamily: "inherit",
+      flowchart: { htmlLabels: true, curve: "basis", nodeSpacing: 34, rankSpacing: 38 } });
+    this.draw();
+  },
+  watch: { text() { this.draw(); }, statuses() { this.paint(); } },
+  methods: {
+    draw() {
+      if (!this.text) return;
+      turn = turn.then(async () => {
+        try {
+          const { svg } = await mermaid.render("graph-" + Math.random().toString(36).slice(2), this.text);
+          this.$refs.place.innerHTML = svg;
+          this.fault = "";
+          for (const node of this.nodes()) node.addEventListener("click", () => this.$emit("detail", this.id(node)));
+          this.paint();
+        } catch (error) {
+          this.fault = error.message;
+        }
+      });
+    },
+    nodes() { return this.$refs.place.querySelectorAll("g.node"); },
+    id: (node) => /(?:^|-)flowchart-(.+)-\d+$/.exec(node.id)?.[1] ?? node.id,
+    paint() {
+      for (const node of this.nodes()) {
+        const status = this.statuses?.[this.id(node)];
+        for (const old of [...node.classList].filter((name) => name === node.dataset.status)) node.classList.remove(old);
+        if (status) { node.dataset.status = status; node.classList.add(status); } else delete node.dataset.status;
+      }
+    },
+  },
+};

@@ -1,0 +1,117 @@
+"""The beat of all live pages: at most four times a second it looks whether anything was committed, and if so lets
+each page look again.
+
+One loop serves every page, and stops when none is open. It measures what its pages cost and keeps them, all together,
+under a share of one core: many open pages are refreshed less often, and never slow the runs down.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from stepwell.engine import Engine
+
+log = structlog.get_logger()
+
+BEAT_S: Final = 0.25
+QUIET_S: Final = 5.0
+"""A page is refreshed this often although nothing was committed here: another machine may have."""
+SHARE: Final = 0.025
+"""Of one core, for the refreshing of all pages; sending what changed costs about as much again."""
+BURST_S: Final = 0.2
+"""What may be spent at once after a while of quiet."""
+
+Refresh = Callable[[], Awaitable[None]]
+T = TypeVar("T")
+
+
+class Page:
+    """A page that is refreshed; `due` since when it has something to look at."""
+
+    def __init__(self, refresh: Refresh) -> None:
+        self.refresh = refresh
+        self.dirty = True
+        self.refreshed_at = 0.0
+
+
+class Pulse:
+    """The pages that are open, and the loop that refreshes them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pages: list[Page] = []
+        self._task: asyncio.Task[None] | None = None
+        self._seen: tuple[int, int] = (0, 0)
+        self._shared: dict[Any, asyncio.Future[Any]] = {}
+        self._budget_s = BURST_S
+        self._budget_at = time.monotonic()
+
+    def join(self, refresh: Refresh) -> Page:
+        """Have `refresh` called at each beat with news, from now on."""
+        page = Page(refresh)
+        self._pages.append(page)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="stepwell-console")
+        return page
+
+    def leave(self, page: Page) -> None:
+        """The page is closed."""
+        if page in self._pages:
+            self._pages.remove(page)
+
+    async def shared(self, key: Any, make: Callable[[], Awaitable[T]]) -> T:
+        """What `make` gives, made once per beat for all pages that ask under this key."""
+        future = self._shared.get(key)
+        if future is None or (future.done() and (future.cancelled() or future.exception() is not None)):
+            future = self._shared[key] = asyncio.ensure_future(make())
+        found: T = await asyncio.shield(future)  # one page that is closed must not take it from the others
+        return found
+
+    async def close(self) -> None:
+        """End the loop; pages are refreshed no more."""
+        self._pages.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while self._pages:
+            await asyncio.sleep(BEAT_S)
+            self._look()
+            for page in sorted((page for page in self._pages if page.dirty), key=lambda page: page.refreshed_at):
+                if not self._may_spend():
+                    break  # whoever waits longest is first at the next beat
+                await self._refresh(page)
+        self._task = None
+
+    def _look(self) -> None:
+        """Mark the pages that have something to look at."""
+        now = time.monotonic()
+        seen = (self._engine.committer.batches, self._engine.written_outside)
+        news, self._seen = seen != self._seen, seen
+        if news or any(now - page.refreshed_at > QUIET_S for page in self._pages):
+            self._shared.clear()
+        for page in self._pages:
+            page.dirty = page.dirty or news or now - page.refreshed_at > QUIET_S
+
+    async def _refresh(self, page: Page) -> None:
+        page.dirty = False
+        began = time.thread_time()
+        try:
+            await page.refresh()
+        except Exception:  # one page's fault must not stop the others; the page itself says what it can
+            log.exception("console.refresh_failed")
+        page.refreshed_at = time.monotonic()
+        self._budget_s -= time.thread_time() - began
+
+    def _may_spend(self) -> bool:
+        now = time.monotonic()
+        self._budget_s = min(BURST_S, self._budget_s + (now - self._budget_at) * SHARE)
+        self._budget_at = now
+        return self._budget_s > 0

@@ -1,0 +1,257 @@
+"""The page of one run: how it stands, what it can be told, its graph, timeline, history and values, all live."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi.responses import Response
+from nicegui import app, ui
+from nicegui.element import Element
+from starlette.requests import Request
+
+from stepwell.console import run_items
+from stepwell.console.frame import LivePage
+from stepwell.console.graphs import DrawnGraph, draw, statuses
+from stepwell.console.visitor import Visitor, as_dict
+from stepwell.core import history as h
+from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
+from stepwell.core.program import Compiled, Hiding
+from stepwell.engine.retrying import RetryOptions
+from stepwell.engine.viewing import run_view
+from stepwell.engine.views import RunView
+from stepwell.store.port import StreamItem
+
+SHOWN: Final = 500
+"""Rows of the history, and of the stream, that a page begins with: the newest."""
+GONE: Final = "This run is not there any more: it was deleted since (retention), or is somebody else's."
+
+
+class Part(Element):
+    """An element of the page that is told what to show, and sends it only when it is news."""
+
+    def __init__(self, **props: Any) -> None:
+        super().__init__()
+        self._props.update(props)
+
+    def fill(self, **props: Any) -> None:
+        if any(name not in self._props or self._props[name] != value for name, value in props.items()):
+            self._props.update(props)
+            self.update()
+
+
+class Head(Part, component="elements/run_head.js"):
+    """Status, facts and commands. Emits `act` (verb and its options) and `points` (what it can be rolled back to)."""
+
+
+class Timeline(Part, component="elements/run_lanes.js"):
+    """Steps over time. Emits `detail` (the key of a step) and `act`."""
+
+
+class Graph(Part, component="elements/run_graph.js"):
+    """The workflow, with the status of each node. Emits `detail`."""
+
+
+class Log(Part, component="elements/run_log.js"):
+    """History, stream and messages as they come; only what is new is sent."""
+
+
+class Values(Part, component="elements/run_values.js"):
+    """Input, output and error."""
+
+
+class RunPage(LivePage):
+    """One run, followed by reading what is after the last event and item that the page has."""
+
+    def __init__(self, request: Request, run_id: str) -> None:
+        super().__init__(request, title="Run", active="/console/")
+        self._run_id = run_id
+        self._events: list[h.AnyEvent] = []
+        self._sent = 0
+        self._items = 0
+        self._view: RunView | None = None
+        self._compiled: Compiled | None = None
+        self._graph: DrawnGraph | None = None
+        self._definition = ""
+
+    def build(self) -> None:
+        may_act = self.visitor.principal.may("write")
+        self._head = Head(run=None, mayAct=may_act, id=self._run_id)
+        self._timeline = Timeline(lanes=[], run=None, mayAct=may_act)
+        with ui.element("div").classes("sw-two"):
+            self._drawing = Graph(text="", statuses={})
+            self._values = Values(values={})
+        self._log = Log(first=0)
+        self.on(self._head, "act", self._act)
+        self.on(self._timeline, "act", self._act)
+        self.on(self._head, "points", self._points, acts=False)
+        self.on(self._timeline, "detail", self._detail, acts=False)
+        self.on(self._drawing, "detail", self._detail_at, acts=False)
+
+    async def show(self) -> None:
+        try:
+            created = await self.visitor.created(self._run_id)
+            news = await self.engine.store.events(self._run_id, len(self._events), -1)
+        except RunNotFoundError:
+            self._head.fill(gone=GONE)
+            return
+        if news or self._view is None:
+            self._events += news
+            await self._know(created)
+            self._view = run_view(self._events, self._compiled)
+            self._show_view(self._view, created)
+        await self._show_log()
+
+    async def _know(self, created: h.RunCreated) -> None:
+        """What it runs: the same until a retry takes a newer version."""
+        bases = (event.base for event in reversed(self._events) if isinstance(event, h.RunRetried))
+        digest = next((base.definition for base in bases if base is not None), created.definition)
+        if digest == self._definition:
+            return
+        self._definition = digest
+        self._compiled = await self.engine.compiled_of(self._events)
+        self._graph = draw(await self.engine.store.find_definition(digest=digest), self._compiled)
+
+    def _show_view(self, view: RunView, created: h.RunCreated) -> None:
+        undoable = self._compiled is not None and self._compiled.compensation is not None
+        head = run_items.head_of(view, created, undoable=undoable)
+        self.client.title = f"{view.row.workflow_name}: {view.row.status} · Stepwell"
+        self._head.fill(run=head)
+        times = {name: head[name] for name in ("started", "created", "ended", "status", "allowed")}
+        self._timeline.fill(lanes=run_items.lanes_of(view.steps), run=times, total=len(view.steps))
+        error = None if view.error is None else msgspec.to_builtins(view.error)
+        self._values.fill(values={"Input": view.input, "Output": view.output, "Error": error})
+        if self._graph is not None:
+            self._drawing.fill(text=self._graph.text, statuses=statuses(self._graph, view.steps))
+
+    async def _show_log(self) -> None:
+        first = max(self._sent, len(self._events) - SHOWN)
+        if first >= len(self._events) and not self.engine_may_have_items():
+            return
+        hiding = await self._hiding()
+        rows = [run_items.event_row(seq, event, hiding) for seq, event in enumerate(self._events[first:], first + 1)]
+        items = await self._new_items()
+        if not self._sent and first:
+            self._log.fill(first=first)
+        self._sent, self._items = len(self._events), items[-1].n if items else self._items
+        if rows or items:
+            self._log.run_method(
+                "add",
+                rows,
+                [run_items.item_row(item, hiding) for item in items],
+                [message for item in items for message in run_items.messages_of(item)],
+            )
+
+    async def _new_items(self) -> list[StreamItem]:
+        """The newest of the stream at first, then all that follow."""
+        if not self._items:
+            return await self.engine.last_items(self._run_id, SHOWN)
+        return await self.engine.stream(self._run_id, after=self._items)
+
+    def engine_may_have_items(self) -> bool:
+        """Items are committed without an event: as long as the run goes on there may be some."""
+        return self._view is None or self._view.row.ended_at is None
+
+    async def _hiding(self) -> Hiding | None:
+        compiled = self._compiled
+        if compiled is None or compiled.hiding is None:
+            return None
+        found: Hiding = compiled.hiding((await self.engine.state(self._run_id)).input)
+        return found
+
+    # --- what the page asks -----------------------------------------------------------------------------------------
+
+    async def _detail(self, key: Any) -> None:
+        step = run_items.find_step(self._view.steps, str(key)) if self._view is not None else None
+        if step is not None:
+            self._timeline.run_method("open", run_items.detail_of(step))
+
+    async def _detail_at(self, node: Any) -> None:
+        """The step that a node of the graph shows: the latest of them."""
+        if self._view is None or self._graph is None:
+            return
+        keys = [step.key for step in self._view.steps if self._graph.node_of(step.key) == str(node)]
+        if keys:
+            await self._detail(keys[-1])
+
+    async def _points(self, _nothing: Any) -> None:
+        await self.visitor.created(self._run_id)
+        points = await self.engine.snapshots(self._run_id)
+        found = [
+            {
+                "seq": point.seq,
+                "at": point.at,
+                "reason": point.reason,
+                "label": point.label,
+                "step": self._step_at(point.seq),
+            }
+            for point in points[-200:]
+        ]
+        self._head.run_method("choose", found)
+
+    def _step_at(self, seq: int) -> str:
+        """The key that the event of this number is about."""
+        return str(getattr(self._events[seq - 1], "key", "")) if seq <= len(self._events) else ""
+
+    async def _act(self, what: Any) -> str | None:
+        """Tell the run. Its rules are the engine's: what the page offers may be out of date."""
+        order = as_dict(what)
+        id, actor, engine = self._run_id, self.visitor.actor, self.engine
+        await self.visitor.created(id)
+        reason, compensate = str(order.get("reason") or "")[:500], bool(order.get("compensate"))
+        match order.get("verb"):
+            case "pause":
+                await engine.pause(id, reason=reason, actor=actor)
+            case "resume":
+                await engine.resume(id, actor=actor)
+            case "stop":
+                await engine.stop(id, reason=reason, actor=actor)
+            case "cancel":
+                await engine.cancel(id, reason=reason, compensate=compensate, actor=actor)
+            case "retry":
+                options = RetryOptions(from_step=str(order.get("step") or ""), latest=bool(order.get("latest")))
+                await engine.retry(id, options=options, actor=actor)
+            case "roll_back":
+                await engine.roll_back(id, _seq(order), reason=reason, compensate=compensate, actor=actor)
+            case "fork":
+                started = await engine.fork(id, at_seq=_seq(order), input=_read(order.get("input")), actor=actor)
+                ui.navigate.to(f"/console/runs/{started.run_id}")
+            case _:
+                return None
+        return None
+
+
+def _seq(order: dict[str, Any]) -> int:
+    seq = order.get("seq")
+    if not isinstance(seq, int):
+        raise StepwellError("expected a place in the history")
+    return seq
+
+
+def _read(text: Any) -> Any:
+    try:
+        return msgspec.json.decode(str(text))
+    except msgspec.DecodeError as fault:
+        raise InvalidInputError(f"the input is no JSON: {fault}") from None
+
+
+@ui.page("/runs/{run_id}")
+async def page(request: Request, run_id: str) -> None:
+    """`/console/runs/{run_id}`"""
+    await RunPage(request, run_id).open()
+
+
+@app.get("/runs/{run_id}/download")
+async def download(request: Request, run_id: str) -> Response:
+    """A run with its steps and history as one JSON document; secrets are masked."""
+    visitor = Visitor(request)
+    try:
+        await visitor.created(run_id)
+        events = await visitor.engine.history(run_id)
+        compiled = await visitor.engine.compiled_of(events)
+    except RunNotFoundError as fault:
+        return Response(msgspec.json.encode({"detail": fault.message}), 404, media_type="application/json")
+    view = run_view(events, compiled)
+    hiding = compiled.hiding((await visitor.engine.state(run_id)).input) if compiled and compiled.hiding else None
+    history = [run_items.event_fields(seq, event, hiding) for seq, event in enumerate(events, 1)]
+    body = msgspec.json.encode({"run": view, "history": history})
+    headers = {"Content-Disposition": f'attachment; filename="run-{run_id}.json"', "Cache-Control": "no-store"}
+    return Response(msgspec.json.format(body), headers=headers, media_type="application/json")

@@ -1,0 +1,38 @@
+"""What the server of the browser tests hosts: steps that a test holds and lets go through files in a folder."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import stepwell
+
+FOLDER = Path(os.environ["STEPWELL_TEST_FOLDER"])
+
+app = stepwell.App()
+
+
+@app.function
+async def hold(name: str) -> str:
+    """Ends when the file is there."""
+    while not (FOLDER / name).exists():  # noqa: ASYNC110  another process makes it
+        await asyncio.sleep(0.02)
+    return f"{name} let go"
+
+
+@app.function
+async def need(name: str) -> str:
+    """Fails unless the file is there."""
+    if not (FOLDER / name).exists():
+        raise RuntimeError(f"{name} is missing")
+    return f"{name} found"
+
+
+@app.function
+async def ponder(ctx: stepwell.StepContext, name: str) -> str:
+    """Thinks aloud, and waits for the file."""
+    ctx.think(f"about {name}")
+    ctx.publish({"seen": name})
+    return await hold(name)
+
+
+app.load("flows")

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepwell.console.desk import DESK, Desk
-from stepwell.console.sign_in import SIGN_IN, refuse, sign_in_page, sign_in_routes
+from stepwell.console.sign_in import SIGN_IN, refuse, sign_in_routes
 from stepwell.security.authentication import DoorRules
 from stepwell.security.doors import Door
 
@@ -48,12 +48,8 @@ class Console:
     @property
     def routes(self) -> list[BaseRoute]:
         """Where it stands in a server."""
-        return [
-            Route(PATH, _with_slash),
-            Route(SIGN_IN, sign_in_page(self._cookie)),
-            *sign_in_routes(self._cookie, secure=self._secure),
-            Mount(PATH, self),
-        ]
+        inside = [*sign_in_routes(self._cookie, secure=self._secure), Mount("", self)]
+        return [Route(PATH, _with_slash), Mount(PATH, routes=inside)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shell = self._shell if self._shell is not None else await self._start()

@@ -4,7 +4,6 @@ The cookie is the credential itself, kept from scripts (HttpOnly), from other si
 doors (its path): there is no session of ours that could outlive a key that was revoked.
 """
 
-from collections.abc import Awaitable, Callable
 from html import escape
 from typing import Final
 from urllib.parse import quote
@@ -22,7 +21,6 @@ from stepwell.security.middleware import call_of, principal_of
 from stepwell.security.refusals import Refusal
 
 SIGN_IN: Final = "/console/sign-in"
-SESSION: Final = "/console/session"
 _COOKIE_PATH: Final = "/console"
 
 _SCRIPT: Final = """
@@ -58,21 +56,18 @@ def refuse(scope: Scope, refusal: Refusal) -> ASGIApp:
     return RedirectResponse(f"{SIGN_IN}?next={quote(here, safe='')}", 303)
 
 
-def sign_in_page(cookie: str) -> Callable[[Request], Awaitable[Response]]:
-    """The page that asks for a credential; a cookie that is still there has not been good enough and is dropped."""
+def sign_in_routes(cookie: str, *, secure: bool) -> list[BaseRoute]:
+    """The page, and where a credential is sent and dropped; below the console's path.
+
+    What is in the header has been verified like any door's. A cookie that is still there when somebody comes to the
+    page has not been good enough.
+    """
 
     async def page(request: Request) -> Response:
-        response = HTMLResponse(
-            _html(_own(request.query_params.get("next", ""))), headers={"Cache-Control": "no-store"}
-        )
+        html = _html(_own(request.query_params.get("next", "")))
+        response = HTMLResponse(html, headers={"Cache-Control": "no-store"})
         response.delete_cookie(cookie, path=_COOKIE_PATH)
         return response
-
-    return page
-
-
-def sign_in_routes(cookie: str, *, secure: bool) -> list[BaseRoute]:
-    """Where the credential is sent, and dropped. What is in the header has been verified like any door's."""
 
     async def begin(request: Request) -> Response:
         sent = call_of(request.scope)
@@ -88,7 +83,11 @@ def sign_in_routes(cookie: str, *, secure: bool) -> list[BaseRoute]:
         answer.delete_cookie(cookie, path=_COOKIE_PATH)
         return answer
 
-    return [Route(SESSION, begin, methods=["POST"]), Route(SESSION, end, methods=["DELETE"])]
+    return [
+        Route("/sign-in", page),
+        Route("/session", begin, methods=["POST"]),
+        Route("/session", end, methods=["DELETE"]),
+    ]
 
 
 def _own(path: str) -> str:

@@ -34,8 +34,9 @@ check: setup
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -m "not slow"
 
+# On all processors; the tests of one file stay together, since they share servers and brokers.
 test: setup services
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile
 
 soak: setup services
 	STEPWELL_SOAK=1 $(PY) -m pytest

@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", list(examples()))
 def test_example_does_what_its_page_says(example: Example, world: World) -> None:
     ends = example.options.get("ends")
     if ends == "refused":
@@ -81,7 +81,7 @@ def check(sentence: dict[str, str], example: Example, world: World) -> None:
         assert ended.output == msgspec.json.decode(sentence["output"])
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", list(examples()))
 def test_example_can_be_formatted(example: Example) -> None:
     assert read(canonical(example.text)).value == read(example.text).value
 

@@ -200,3 +200,39 @@ class Injected(Workflow):
     @step
     def only(self, ev: StartEvent, names: Annotated[list[str], Resource(opened)]) -> StopEvent:
         return StopEvent(result=names)
+
+
+class Name(Event):
+    name: str
+    takes: float
+
+
+class Named(Event):
+    name: str
+
+
+class Shared(Workflow):
+    """Two workers of one step write to one list and one mapping of the state at once."""
+
+    @step
+    async def send(self, ctx: Context, ev: StartEvent) -> Name | None:
+        await ctx.store.set("times", {})
+        await ctx.store.set("names", [])
+        ctx.send_event(Name(name="a", takes=3.0))
+        ctx.send_event(Name(name="b", takes=1.0))
+        return None
+
+    @step(num_workers=2)
+    async def write(self, ctx: Context, ev: Name) -> Named:
+        async with ctx.store.edit_state() as state:
+            state["names"].append(ev.name)
+        times = await ctx.store.get("times")
+        await ctx.store.set(f"times.{ev.name}", times.get(ev.name, 0) + 1)
+        await asyncio.sleep(ev.takes)
+        return Named(name=ev.name)
+
+    @step
+    async def collect(self, ctx: Context, ev: Named) -> StopEvent | None:
+        if ctx.collect_events(ev, [Named] * 2) is None:
+            return None
+        return StopEvent(result=[sorted(await ctx.store.get("names")), await ctx.store.get("times")])

@@ -17,13 +17,15 @@ from stepwell.core.typed import EVENT_SIGNAL
 from stepwell.programs.code.codec import Codec
 from stepwell.programs.code.envelopes import envelope
 from stepwell.programs.code.patches import Operation, Patch
-from stepwell.programs.code.record import Past, item_of
+from stepwell.programs.code.record import Past, item_of, key_of, key_of_round
 from stepwell.programs.code.seam import (
+    EmissionKey,
     Event,
     InternalRunAdapter,
     NamedTask,
     PendingStart,
     PendingWorker,
+    SentEvent,
     StartEvent,
     StepId,
     TickAddEvent,
@@ -80,9 +82,16 @@ class HostedAdapter(InternalRunAdapter):
         self._fault: BaseException | None = None
         self._current = ""
         self.start_event: StartEvent | None = None
-        self.rounds = past.rounds
+        self._rounds = past.rounds
         self.keys: dict[str | None, str] = {}
         """By invocation: the key of its step, until it has reported."""
+        self._again: set[str] = set()
+        """Keys of steps whose outcome was taken from the record, until they have reported."""
+        self._invoked: dict[str, str] = {}
+        """By invocation: the key of its step."""
+        self._numbers: dict[tuple[str, int], int] = {}
+        """By invocation and place of a sent event: its place in the invocation that sent it first."""
+        self._sent = past.sent
         self.blame = past.blame
         self.store: HostedStore | None = None
 
@@ -105,22 +114,54 @@ class HostedAdapter(InternalRunAdapter):
         if isinstance(tick, TickStepResult) and (step := self.keys.pop(tick.invocation_id, None)) is not None:
             entry["step"] = step
             self.blame = (key, step)
-            self.rounds[item_of(step)] = self.rounds.get(item_of(step), 0) + 1
+            self._rounds[item_of(step)] = self._rounds.get(item_of(step), 0) + 1
         elif isinstance(tick, TickAddEvent):
-            entry |= self._source(tick.event)
-        entry["tick"] = self._codec.dump_tick(tick, of_step="step" in entry)
+            entry |= self._source(tick)
+        again = entry.get("step") in self._again
+        self._again.discard(entry.get("step", ""))
+        entry["tick"] = self._codec.dump_tick(tick, of_step="step" in entry, again=again)
         if self._loose:
             entry["writes"], self._loose = self._loose, []
         await self._ctx.record(key, entry)
         self._ticks += 1
         self._current = key
 
-    def _source(self, event: Event) -> Mapping[str, Any]:
-        """Where an event came from, when it came from outside: this tick consumes it."""
-        if event is self.start_event:
+    def _source(self, tick: TickAddEvent) -> Mapping[str, Any]:
+        """Where an event came from, when it came from outside or from the middle of a step: this tick consumes it."""
+        if tick.event is self.start_event:
             return {"start": True}
-        found = self._inbox.pop(id(event), None)
+        if tick.emission is not None and (step := self._invoked.get(tick.emission.invocation_id)) is not None:
+            place = tick.emission.invocation_id, tick.emission.index
+            return {"sent": [step, self._numbers.get(place, tick.emission.index)]}
+        found = self._inbox.pop(id(tick.event), None)
         return {"inbox": found[1]} if found is not None else {}
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def invoked(self, name: str, work_item: str | None, invocation_id: str) -> str:
+        """A step begins, or goes on: its key."""
+        key = key_of_round(key_of(name, work_item), self._rounds)
+        if key in self.keys.values():  # two waits of one work item ended at once
+            key = f"{key}+{invocation_id}"
+        self.keys[invocation_id] = self._invoked[invocation_id] = key
+        return key
+
+    def send_again(self, key: str, invocation_id: str, sends: Sequence[SentEvent]) -> list[SentEvent]:
+        """A step's outcome was taken from the record: of what it had sent, what was not consumed goes out again."""
+        self._again.add(key)
+        lost = [sent for sent in sends if (key, sent.index) not in self._sent]
+        for number, sent in enumerate(lost):
+            self._numbers[invocation_id, number] = sent.index
+            tick = TickAddEvent(
+                event=sent.event,
+                step_id=sent.step_id,
+                recovery_counts=sent.recovery_counts,
+                emission=EmissionKey(invocation_id=invocation_id, index=number),
+            )
+            self._mailbox.put_nowait(tick)
+        return [sent.model_copy(update={"index": number}) for number, sent in enumerate(lost)]
+
+    # --- writes, and what is shown ----------------------------------------------------------------------------------
 
     def note(self, operations: Sequence[Operation]) -> None:
         """A write to the state: noted by the invocation that made it."""

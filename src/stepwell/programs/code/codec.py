@@ -92,9 +92,6 @@ class Codec:
         with self.serializer.validation_context():
             return _SENDS.validate_python(data.get("sends", []))
 
-    def load_outputs(self, data: Mapping[str, Any]) -> list[StepWorkerOutput]:
-        return [*self.load_results(data["results"]), *self.load_sends(data)]
-
     def _with_requirements(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
         if not item.get("requirements"):
             return item
@@ -102,17 +99,18 @@ class Codec:
 
     # --- ticks ------------------------------------------------------------------------------------------------------
 
-    def dump_tick(self, tick: WorkflowTick, *, of_step: bool) -> dict[str, Any]:
+    def dump_tick(self, tick: WorkflowTick, *, of_step: bool, again: bool = False) -> dict[str, Any]:
         """A tick; `of_step`: what its step gave back is on record already. Raises `NotKeptError`.
 
-        A failure is kept with the tick all the same: the verdict of the retry policy is part of it.
+        A failure is kept with the tick all the same: the verdict of the retry policy is part of it. So is what the
+        step had sent, when its outcome was taken from the record (`again`): part of that had arrived before.
         """
         failed = isinstance(tick, TickStepResult) and any(isinstance(r, StepWorkerFailed) for r in tick.result)
         dumped = _dumped(tick, leave_out={"result", "sends"})
         found = {name: value for name, value in dumped.items() if value not in (None, [], {})}
         if isinstance(tick, TickStepResult) and (failed or not of_step):
             found["result"] = self.dump_results(tick.result)
-        if isinstance(tick, TickStepResult) and not of_step:
+        if isinstance(tick, TickStepResult) and (again or not of_step):
             found["sends"] = [_dumped(send) for send in tick.sends]
         return found
 
@@ -121,7 +119,7 @@ class Codec:
         found = dict(data)
         if outcome is not None:
             found.setdefault("result", outcome["results"])
-            found["sends"] = outcome.get("sends", [])
+            found.setdefault("sends", outcome.get("sends", []))
         if "result" in found:
             found["result"] = [self._with_requirements(item) for item in found["result"]]
         with self.serializer.validation_context():

@@ -44,6 +44,8 @@ class Past(msgspec.Struct, kw_only=True):
     """Whether the start event was consumed."""
     rounds: dict[str, int] = {}
     """By work item and step: how many invocations have reported."""
+    sent: set[tuple[str, int]] = set()
+    """By step and place in it: the events sent in the middle of steps that were consumed."""
     patches: list[Patch] = []
     deadlines: dict[tuple[str, str], tuple[float, Any]] = {}
     """By step and waiter: when the waiter gives up, and the tick that says so."""
@@ -116,6 +118,8 @@ class Reading:
             past.ticks += 1
             past.started = past.started or entry.get("start", False)
             past.heard = max(past.heard, entry.get("inbox", -1) + 1)
+            if "sent" in entry:
+                past.sent.add((entry["sent"][0], entry["sent"][1]))
             self._take_patches(entry)
             key = entry.get("step")
             outcome = None

@@ -18,7 +18,7 @@ from stepwell.programs.code.adapter import INVOCATION, HostedAdapter, Invocation
 from stepwell.programs.code.codec import NotKeptError
 from stepwell.programs.code.endings import failure, problem_of, result_of
 from stepwell.programs.code.hosting import Beginning, Hosted
-from stepwell.programs.code.record import OUTCOME, Past, Reading, key_of, key_of_round, outcome_in
+from stepwell.programs.code.record import OUTCOME, Past, Reading, outcome_in
 from stepwell.programs.code.runtime import CURRENT
 from stepwell.programs.code.seam import (
     CommandCompleteRun,
@@ -109,13 +109,8 @@ class HostedRun:
     async def do_step(
         self, state: StepWorkerState, call: Callable[[], Awaitable[list[StepWorkerOutput]]]
     ) -> list[StepWorkerOutput]:
-        under_way = self.adapter.keys
-        key = key_of_round(key_of(state.step_name, state.work_item_id), self.adapter.rounds)
-        if key in under_way.values():  # two waits of one work item ended at once
-            key = f"{key}+{state.invocation_id}"
-        under_way[state.invocation_id] = key
         done: asyncio.Future[list[StepWorkerOutput]] = asyncio.get_running_loop().create_future()
-        cancel = self._branches.begin(partial(self._invoke, key, state.step_name, call, done))
+        cancel = self._branches.begin(partial(self._invoke, state, call, done))
         self.adapter.listen()
         try:
             return await done
@@ -125,15 +120,14 @@ class HostedRun:
 
     async def _invoke(
         self,
-        key: str,
-        name: str,
+        state: StepWorkerState,
         call: Callable[[], Awaitable[list[StepWorkerOutput]]],
         done: "asyncio.Future[list[StepWorkerOutput]]",
         ctx: RunContext,
     ) -> None:
         """One invocation, as a step on a branch of its own; its outcome is told to the control loop's worker."""
         try:
-            outputs = await self._step(key, name, call, ctx)
+            outputs = await self._step(state, call, ctx)
         except asyncio.CancelledError:
             done.cancel()
             raise
@@ -145,8 +139,10 @@ class HostedRun:
                 done.set_result(outputs)
 
     async def _step(
-        self, key: str, name: str, call: Callable[[], Awaitable[list[StepWorkerOutput]]], ctx: RunContext
+        self, state: StepWorkerState, call: Callable[[], Awaitable[list[StepWorkerOutput]]], ctx: RunContext
     ) -> list[StepWorkerOutput]:
+        invocation_id = state.invocation_id or ""
+        key = self.adapter.invoked(state.step_name, state.work_item_id, invocation_id)
         live: list[StepWorkerOutput] | None = None
 
         async def work(step: StepContext) -> Any:
@@ -165,12 +161,15 @@ class HostedRun:
             return outcome
 
         try:
-            outcome = await ctx.step(key, work, name=name)
+            outcome = await ctx.step(key, work, name=state.step_name)
         except ProgramError as fault:
             outcome = outcome_in(fault.problem)
             if outcome is None:
                 raise
-        return live if live is not None else self._hosted.codec.load_outputs(outcome)
+        if live is not None:
+            return live
+        sends = self.adapter.send_again(key, invocation_id, self._hosted.codec.load_sends(outcome))
+        return [*self._hosted.codec.load_results(outcome["results"]), *sends]
 
     def _stamped(self, outputs: list[StepWorkerOutput]) -> list[StepWorkerOutput]:
         """Failures carry the instant of the machine's clock; the run goes by the engine's."""

@@ -38,6 +38,7 @@ from workflows.runtime.types.plugin import (
 from workflows.runtime.types.results import (
     AddWaiter,
     DeleteWaiter,
+    EmissionKey,
     RetryAttempt,
     SentEvent,
     StepFunctionResult,
@@ -66,6 +67,7 @@ __all__ = [
     "CommandFailWorkflow",
     "CommandHalt",
     "DeleteWaiter",
+    "EmissionKey",
     "Event",
     "InMemoryStateStore",
     "InternalDispatchEvent",

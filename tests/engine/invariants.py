@@ -16,7 +16,7 @@ from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import TERMINAL, Status
 from stepwell.engine.projections import approval_row, run_row
 from stepwell.store.port import ApprovalRow, RunRow, StreamItem
-from stepwell.store.sqlite.writer import day_of
+from stepwell.store.rows import day_of
 
 
 class Began(Protocol):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from postgres.server import emptied_database
 from stepwell.store.port import Store
+from stepwell.store.postgres import PostgresStore
 from stepwell.store.sqlite import SqliteStore
 
 MakeStore = Callable[[], Store]
@@ -16,7 +18,13 @@ MakeStore = Callable[[], Store]
 
 STORES: dict[str, Callable[[Path], MakeStore]] = {
     "sqlite": lambda folder: lambda: SqliteStore(str(folder / "runs.db")),
+    "postgres": lambda folder: _on_postgres(),  # noqa: ARG005
 }
+
+
+def _on_postgres() -> MakeStore:
+    url = emptied_database()
+    return lambda: PostgresStore(url)
 
 
 @pytest.fixture(params=STORES)

@@ -284,8 +284,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     due_at: float | None = None
 
 
+ANY_RUN: Final = "*"
+"""In place of a run's id: perhaps every run."""
+
+
 class RunStore(Protocol):
     """Runs, their histories and what follows from them: what driving runs needs."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other nodes may drive runs of the same database. Then a run is taken over before it is driven, and
+        a commit that creates or wakes a run hands it out by itself.
+        """
 
     async def open(self) -> None:
         """Connect, check that the database is ours and of this version, migrate it forward."""
@@ -341,7 +351,16 @@ class RunStore(Protocol):
         """Delete up to `limit` runs that ended before that instant, oldest first; their ids."""
 
     async def changed_outside(self) -> list[str] | None:
-        """Ids of runs that another process appended to since the last call; None when none wrote anything."""
+        """Ids of runs that another process appended to since the last call; None when none wrote anything.
+
+        `ANY_RUN` among them: it is not known which.
+        """
+
+    async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
+        """Fence off whoever drove these runs until now, and load them; those that need no driver are left out."""
+
+    async def hand_out(self, run_ids: Sequence[str]) -> None:
+        """Have these runs driven by some node, where that has not been seen to."""
 
 
 class Queries(Protocol):

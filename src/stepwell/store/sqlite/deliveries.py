@@ -10,29 +10,11 @@ import apsw
 import msgspec
 
 from stepwell.store.port import Delivery, DeliveryQuery
+from stepwell.store.rows import delivery_of
 from stepwell.store.sql import statements
 
 ENDED: Final = ("delivered", "failed")
 STATUSES: Final = ("pending", *ENDED)
-
-_decode = msgspec.json.Decoder(Delivery).decode
-_encode = msgspec.json.encode
-
-
-def to_row(delivery: Delivery) -> tuple[Any, ...]:
-    """A new delivery, for `insert_delivery`."""
-    d = delivery
-    return (d.id, d.endpoint, d.status, d.created_at, d.due_at, _encode(d).decode())
-
-
-def to_settled(delivery: Delivery) -> tuple[Any, ...]:
-    """What became of one, for `settle_delivery`."""
-    d = delivery
-    return (d.status, d.due_at, _encode(d).decode(), d.id)
-
-
-def from_row(number: int, status: str, due_at: float | None, shown: str) -> Delivery:
-    return msgspec.structs.replace(_decode(shown), number=number, status=status, due_at=due_at)
 
 
 def list_deliveries(connection: apsw.Connection, query: DeliveryQuery) -> list[Delivery]:
@@ -43,7 +25,7 @@ def list_deliveries(connection: apsw.Connection, query: DeliveryQuery) -> list[D
         f"(SELECT id FROM ({ranges} ORDER BY id DESC) LIMIT ? OFFSET ?) ORDER BY id DESC",
         (*values, query.limit, query.offset),
     )
-    return [from_row(*row) for row in rows]
+    return [delivery_of(*row) for row in rows]
 
 
 def count_deliveries(connection: apsw.Connection, query: DeliveryQuery, at_most: int) -> int:

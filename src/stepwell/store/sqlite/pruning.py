@@ -5,8 +5,8 @@ from collections import Counter
 import apsw
 
 from stepwell.core.status import TERMINAL
+from stepwell.store.rows import ALL_DAYS, CountKey, day_of
 from stepwell.store.sql import statements
-from stepwell.store.sqlite.writer import ALL_DAYS, CountKey, day_of
 
 _TABLES = (
     ("history", "run"),

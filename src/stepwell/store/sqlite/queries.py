@@ -11,9 +11,9 @@ import msgspec
 
 from stepwell.core.status import WaitReason
 from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, RunQuery, RunRow
+from stepwell.store.rows import ALL_DAYS
 from stepwell.store.sqlite.connection import transaction
 from stepwell.store.sqlite.finding import NOWHERE, find, named_series
-from stepwell.store.sqlite.writer import ALL_DAYS
 
 _decode_runs = msgspec.json.Decoder(list[tuple[int, str, int, RunRow]]).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalRow]).decode

@@ -33,6 +33,7 @@ from stepwell.store.port import (
     RunRow,
     StreamItem,
 )
+from stepwell.store.rows import delivery_of, delivery_row, settled_row
 from stepwell.store.sql import statements
 from stepwell.store.sqlite import deliveries, pruning, queries
 from stepwell.store.sqlite.connection import check_folder, connect, faults_named, prepare, transaction
@@ -49,6 +50,8 @@ T = TypeVar("T")
 
 class SqliteStore:
     """Runs in one SQLite file. `path` is a file name or a `file:` URI (tests use `vfs=memdb`)."""
+
+    shared = False
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -223,6 +226,12 @@ class SqliteStore:
         live = self._read("live_runs", after, limit)
         return [*live, *self._read("due_runs", now, limit)] if len(live) < limit else live
 
+    async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
+        return [loaded for loaded in await self.load(run_ids) if loaded.live]
+
+    async def hand_out(self, run_ids: Sequence[str]) -> None:
+        """Nothing to do: the one process that drives the file sees to its runs."""
+
     async def next_due(self) -> float | None:
         due_at: float | None = self._read("next_due")[0][0]
         return due_at
@@ -320,16 +329,16 @@ class SqliteStore:
     # --- webhooks on their way --------------------------------------------------------------------------------------
 
     async def put_delivery(self, delivery: Delivery) -> None:
-        await self._write("insert_delivery", [deliveries.to_row(delivery)])
+        await self._write("insert_delivery", [delivery_row(delivery)])
 
     async def waiting_endpoints(self) -> list[tuple[str, float]]:
         return self._read("waiting_endpoints")
 
     async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
-        return [deliveries.from_row(*row) for row in self._read("due_deliveries", endpoint, now, limit)]
+        return [delivery_of(*row) for row in self._read("due_deliveries", endpoint, now, limit)]
 
     async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
-        await self._write("settle_delivery", [deliveries.to_settled(delivery) for delivery in settled])
+        await self._write("settle_delivery", [settled_row(delivery) for delivery in settled])
 
     async def fail_deliveries(self, endpoint: str, limit: int) -> int:
         return await self._write("fail_deliveries", [(endpoint, limit)])

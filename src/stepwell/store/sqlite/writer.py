@@ -6,41 +6,21 @@ Runs on the one writer connection. The statements of a group go out kind by kind
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import apsw
 import msgspec
 
 from stepwell.core.history import Listen
-from stepwell.core.status import Status
 from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
+from stepwell.store.rows import CountKey, count_change, delivery_row, search_text
 from stepwell.store.sql import statements
-from stepwell.store.sqlite.deliveries import to_row
 
-CountKey = tuple[int, str, str]
-"""Series, day, status."""
-ALL_DAYS: Final = ""
 SERIES_KEPT: Final = 10_000
 
 
 class _Lost(Exception):
     """A batch of the group was based on an old seq; which one is not known, so the group is taken apart."""
-
-
-@lru_cache(maxsize=64)
-def _day_text(day: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
-
-
-def day_of(at: float) -> str:
-    """The UTC day (`YYYY-MM-DD`) of an instant."""
-    return _day_text(int(at // 86_400))
-
-
-def search_text(row: RunRow) -> str:
-    """What the trigram index holds of a run: its id and its labels' values."""
-    return " ".join((row.run_id, *row.labels.values()))
 
 
 class Writer:
@@ -196,11 +176,11 @@ class Writer:
                     (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at),
                 )
             if batch.deliveries:
-                self._connection.executemany(self._sql["insert_delivery"], map(to_row, batch.deliveries))
+                self._connection.executemany(self._sql["insert_delivery"], map(delivery_row, batch.deliveries))
             if batch.listens is not None:
                 self._write_listeners(run, batch.listens)
             if batch.row is not None and batch.was is not batch.row.status:
-                _count(counts, self._series_of(batch.row), batch.row, batch.was)
+                count_change(counts, self._series_of(batch.row), batch.row, batch.was)
         changed = [(*key, runs) for key, runs in counts.items() if runs]
         if changed:
             self._connection.executemany(self._sql["add_count"], changed)
@@ -225,11 +205,3 @@ class Writer:
         self._connection.execute(self._sql["drop_deciders"], (number,))
         for who in row.deciders:
             self._connection.execute(self._sql["insert_decider"], (who, row.status, number))
-
-
-def _count(counts: Counter[CountKey], series: int, row: RunRow, was: Status | None) -> None:
-    """Move the run's one from the totals it was in to the totals it is in now."""
-    for day in (ALL_DAYS, day_of(row.created_at)):
-        counts[series, day, row.status] += 1
-        if was is not None:
-            counts[series, day, was] -= 1

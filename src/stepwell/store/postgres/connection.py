@@ -1,0 +1,160 @@
+"""Connections to PostgreSQL: made when needed, made again when lost, and their faults as one clear sentence each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+
+from stepwell.core.errors import NotRecordableError, StorageError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+CONNECT_TIMEOUT_S: Final = 5.0
+STATEMENT_TIMEOUT_S: Final = 15.0
+"""After so long without an answer the server is taken for lost: a network that was cut says nothing."""
+SETTINGS: Final = {
+    "application_name": "stepwell",
+    # A process that is frozen inside a transaction holds locks on runs that others are to take over.
+    "idle_in_transaction_session_timeout": "5s",
+    "lock_timeout": "10s",
+}
+WRITER_SETTINGS: Final = {
+    # Whatever a table's size: the ids of a batch in their order, each along the key.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "enable_sort": "on",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+_UNAVAILABLE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+
+
+def address_of(url: str) -> str:
+    """Where a database is, without its user and password."""
+    parts = urlsplit(url)
+    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "localhost")
+    return f"{host}:{parts.port or 5432}{parts.path}"
+
+
+@contextmanager
+def faults_named(address: str) -> Iterator[None]:
+    """Turn the errors of PostgreSQL and its driver into `StorageError`s that say what, where and what to do."""
+    try:
+        yield
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as fault:
+        raise StorageError(f"PostgreSQL at {address} refuses the user or password: check --db") from fault
+    except asyncpg.InvalidCatalogNameError as fault:
+        raise StorageError(f"there is no database {address}: create it (createdb), or name another --db") from fault
+    except asyncpg.InsufficientPrivilegeError as fault:
+        raise StorageError(
+            f"the user of {address} lacks a permission ({fault}): make it the owner of the database"
+        ) from fault
+    except asyncpg.ReadOnlySQLTransactionError as fault:
+        raise StorageUnavailableError(
+            f"the database {address} can only be read: name the primary server, or end its read-only mode"
+        ) from fault
+    except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as fault:
+        raise StorageUnavailableError(f"PostgreSQL at {address} has no space left ({fault}): free some") from fault
+    except asyncpg.TooManyConnectionsError as fault:
+        raise StorageUnavailableError(
+            f"PostgreSQL at {address} takes no more connections: raise max_connections, or run fewer nodes"
+        ) from fault
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError) as fault:
+        raise StorageError(POOLED.format(address=address)) from fault
+    except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.DeadlockDetectedError) as fault:
+        raise StorageUnavailableError(f"PostgreSQL at {address} is held up by another transaction") from fault
+    except (asyncpg.DataError, UnicodeError, OverflowError) as fault:  # a value that no column takes
+        raise NotRecordableError(f"this cannot be put on record: {fault}") from fault
+    except asyncpg.ProtocolViolationError as fault:
+        raise StorageError(POOLED.format(address=address)) from fault
+    except _UNAVAILABLE as fault:
+        reason = str(fault) or type(fault).__name__
+        raise StorageUnavailableError(
+            f"PostgreSQL at {address} cannot be reached ({reason}): is it running, is the address right?"
+        ) from fault
+    except asyncpg.PostgresError as fault:
+        raise StorageError(f"PostgreSQL at {address} refuses a statement: {fault}") from fault
+
+
+POOLED: Final = (
+    "{address} is behind a connection pool that gives each transaction another session (PgBouncer's transaction "
+    "mode): name the server itself with --db, or let the pool work in session mode"
+)
+
+
+class Line:
+    """One connection, for one statement or transaction at a time; made again when it was lost.
+
+    `known` collects the process ids of its backends.
+    """
+
+    def __init__(self, url: str, settings: dict[str, str], known: set[int]) -> None:
+        self._url = url
+        self._settings = settings
+        self._known = known
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """The connection, alone. One whose work was cut off half way is not used again."""
+        async with self._lock:
+            connection = await self._connected()
+            try:
+                yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                connection.terminate()
+                raise
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            if self._closed:
+                raise ConnectionError("the store is closed")
+            self._connection = await connect(self._url, self._settings)
+            self._known.add(self._connection.get_server_pid())
+        return self._connection
+
+    async def close(self) -> None:
+        self._closed = True
+        async with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None and not connection.is_closed():
+                try:
+                    await connection.close(timeout=2)
+                except (*_UNAVAILABLE, asyncpg.PostgresError):
+                    connection.terminate()
+
+
+async def connect(url: str, settings: dict[str, str]) -> Connection:
+    """A connection with our settings; they are set when it is made, so that each of its transactions has them."""
+    connection: Connection = await asyncpg.connect(
+        url,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=STATEMENT_TIMEOUT_S,
+        server_settings={**SETTINGS, **settings},
+    )
+    return connection
+
+
+def unnested(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as the columns that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,302 @@
+"""Finding the runs of one page, newest first, whatever is asked for and however many runs there are.
+
+Several ways lead to the same page: along an owner's statuses, along series, along the trigrams of a text. Each is a
+merge of index ranges in the order of the page, on which every other condition is checked run by run. Which of them is
+short depends on the data, so they are walked in turns, in growing pieces, and the first that fills the page or comes
+to its end has it: the cost is that of the best way, times the number of ways.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.core.status import Status
+from stepwell.store.port import RunQuery
+from stepwell.store.postgres.connection import Connection
+from stepwell.store.postgres.grams import TRIGRAM, numbers_of
+
+FIRST_PIECE: Final = 64
+LONGEST_PIECE: Final = 65_536
+MERGED: Final = 60
+"""Index ranges merged as they are walked; of more, the newest of each are taken and sorted."""
+SHORT_TEXT: Final = 20_000
+"""A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
+NEIGHBOURS: Final = 1_000
+NOWHERE: Final = 2**62
+_PLACE: Final = re.compile(r"\$(\d+)::")
+
+
+class Values:
+    """The values of a statement, and their places in it."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def bind(self, value: Any, kind: str) -> str:
+        """The place of a value of a type."""
+        self.all.append(value)
+        return f"${len(self.all)}::{kind}"
+
+
+class Way(msgspec.Struct):
+    """Ranges whose merge is walked, the condition on every run of it, and how far the walk has come.
+
+    `ranges` has `{below}` for the place up to which it is read, and `{piece}` for how much of each range is.
+    """
+
+    ranges: str
+    condition: str
+    values: list[Any]
+    below: int
+    left: int = NOWHERE
+    """How many runs may still be looked at."""
+    found: list[int] = []
+    ended: bool = False
+
+    async def walk(self, connection: Connection, piece: int) -> None:
+        """Look at the next `piece` runs."""
+        piece = min(piece, self.left)
+        places = {"below": f"${len(self.values) + 1}::bigint", "piece": f"${len(self.values) + 2}::bigint"}
+        runs = f"SELECT id FROM ({self.ranges}) r ORDER BY id DESC LIMIT {{piece}}"
+        if self.condition:
+            runs = (
+                f"SELECT v.id, {self.condition} AS fits FROM ({runs}) v "
+                "CROSS JOIN LATERAL (SELECT * FROM run WHERE run.id = v.id LIMIT 1) run"
+            )
+        fits = "FILTER (WHERE fits)" if self.condition else ""
+        sql = f"SELECT count(*), min(id), array_agg(id ORDER BY id DESC) {fits} FROM ({runs}) f"
+        row = await connection.fetchrow(*_used(sql.format(**places), [*self.values, self.below, piece]))
+        assert row is not None
+        seen, last, ids = row
+        self.found += ids or []
+        self.left -= piece
+        self.ended = seen < piece or self.left <= 0
+        self.below = last if seen else self.below
+
+
+def _used(sql: str, values: list[Any]) -> tuple[Any, ...]:
+    """The statement and those values that it has places for, numbered anew: a way covers some conditions by itself."""
+    used = sorted({int(number) for number in _PLACE.findall(sql)})
+    places = {number: place for place, number in enumerate(used, 1)}
+    return (_PLACE.sub(lambda found: f"${places[int(found[1])]}::", sql), *(values[number - 1] for number in used))
+
+
+async def find(connection: Connection, query: RunQuery) -> list[int]:
+    """The numbers of the runs on the page, newest first. Inside the caller's transaction."""
+    many = query.offset + query.limit
+    piece = max(FIRST_PIECE, 2 * many) + (NEIGHBOURS if query.created_to is not None else 0)
+    ways: Iterable[Way] = (await _Finder.of(connection, query)).ways()  # made one by one: the first is often enough
+    walked: list[Way] = []
+    while True:
+        for way in ways:
+            await way.walk(connection, piece if way.condition else many)
+            if way.ended or len(way.found) >= many:
+                return way.found[query.offset : many]
+            walked.append(way)
+        ways, walked = walked, []
+        piece = min(2 * piece, LONGEST_PIECE)
+
+
+class _Finder:
+    """The ways to the page of one query."""
+
+    def __init__(self, query: RunQuery) -> None:
+        self._query = query
+        self._text = query.search.replace("\0", "").encode(errors="ignore").decode().strip().lower()
+        self._values = Values()
+        self._below = NOWHERE
+        self._lowest = 0
+        self._series: list[int] | None = None
+        self._in_text: list[int] = []
+        self._counted: dict[tuple[int, str], int] = {}
+
+    @classmethod
+    async def of(cls, connection: Connection, query: RunQuery) -> "_Finder":
+        finder = cls(query)
+        await finder._set_bounds(connection)
+        await finder._set_series(connection)
+        finder._conditions = dict(finder._all_conditions())
+        return finder
+
+    _conditions: dict[str, str]
+
+    async def _set_bounds(self, connection: Connection) -> None:
+        """The place in the listing, and the time as far as the order of the numbers tells it."""
+        query = self._query
+        if query.before is not None:
+            self._below = await connection.fetchval("SELECT id FROM run WHERE uuid = $1", query.before) or 0
+        if query.created_from is not None:
+            self._lowest, _ = await _numbers_around(connection, query.created_from)
+        if query.created_to is not None:
+            _, last = await _numbers_around(connection, query.created_to)
+            self._below = min(self._below, last + 1)
+
+    async def _set_series(self, connection: Connection) -> None:
+        """The series asked for, those whose workflow holds the text, and how many runs the former have."""
+        query = self._query
+        if query.workflows or query.named:
+            self._series = await _of_workflows(connection, query.owner, query.workflows, query.named)
+            if not query.workflows and len(self._series) == len(await known(connection, query.owner, ())):
+                self._series = None  # every name holds the text
+        if self._text:
+            all = await known(connection, query.owner, query.workflows)
+            self._in_text = [series for series, workflow, _ in all if self._text in workflow.lower()]
+        wanted = {*(self._series or ()), *self._in_text}
+        if wanted:
+            statuses = [str(status) for status in query.statuses or tuple(Status)]
+            rows = await connection.fetch(
+                "SELECT series, status, runs FROM run_count "
+                "WHERE series = ANY ($1::bigint[]) AND day = '' AND status = ANY ($2::text[]) AND runs > 0",
+                list(wanted),
+                statuses,
+            )
+            self._counted = {(series, status): runs for series, status, runs in rows}
+
+    # --- conditions -------------------------------------------------------------------------------------------------
+
+    def _all_conditions(self) -> Iterator[tuple[str, str]]:
+        query, bind = self._query, self._values.bind
+        if query.owner is not None:
+            yield "owner", f"run.owner = {bind(query.owner, 'text')}"
+        if query.statuses:
+            yield "status", f"run.status = ANY ({bind(list(map(str, query.statuses)), 'text[]')})"
+        if query.reasons:
+            reasons = bind(list(map(str, query.reasons)), "text[]")
+            yield "reason", f"(run.status <> 'waiting' OR run.reason = ANY ({reasons}))"
+        if query.origins:
+            origin = "CASE WHEN run.parent IS NULL THEN run.door ELSE 'child' END"
+            yield "origin", f"{origin} = ANY ({bind(list(query.origins), 'text[]')})"
+        if self._series is not None:
+            yield "series", f"run.series = ANY ({bind(self._series, 'bigint[]')})"
+        if query.parent_id is not None:
+            yield "parent", f"run.parent = {bind(query.parent_id, 'text')}"
+        if query.created_from is not None:
+            yield "from", f"run.created_at >= {bind(query.created_from, 'float8')}"
+        if query.created_to is not None:
+            yield "to", f"run.created_at < {bind(query.created_to, 'float8')}"
+        if query.door is not None:
+            yield "door", f"run.door = {bind(query.door, 'text')}"
+        if self._text:
+            yield "text", self._text_condition()
+
+    def _text_condition(self) -> str:
+        """The text is in the workflow's name, in the id, or in the value of a label."""
+        text = self._values.bind(self._text, "text")
+        found = f"EXISTS (SELECT FROM run_text t WHERE t.run = run.id AND position({text} in t.text) > 0)"
+        named = f"run.series = ANY ({self._values.bind(self._in_text, 'bigint[]')})"
+        return f"({named} OR {found})" if self._in_text else found
+
+    # --- ways -------------------------------------------------------------------------------------------------------
+
+    def ways(self) -> Iterator[Way]:
+        query, short = self._query, 0 < len(self._text) < TRIGRAM
+        if query.parent_id is not None:
+            yield self._way([self._conditions["parent"]], "parent")
+            return
+        if self._series is None:
+            yield self._along_statuses(left=SHORT_TEXT if short else NOWHERE)
+        else:
+            yield self._way_of(self._ranges_of_series(self._series), "series", "status", "owner")
+        if query.door is not None:
+            yield self._way([self._conditions["door"]], "door")
+        if self._text and not short:
+            yield self._along_text()
+
+    def _way(self, places: list[str], *covered: str, left: int = NOWHERE) -> Way:
+        return self._way_of(" UNION ALL ".join(map(self._range, places)), *covered, left=left)
+
+    def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE) -> Way:
+        rest = [condition for name, condition in self._conditions.items() if name not in covered]
+        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left)
+
+    def _range(self, place: str) -> str:
+        where = [place] if place else []
+        return f"SELECT id FROM run WHERE {' AND '.join([*where, 'id < {below}', f'id >= {self._lowest}'])}"
+
+    def _along_statuses(self, *, left: int) -> Way:
+        """Along run_by_owner or run_by_status, one range per status; along the table when neither is given."""
+        owner = self._conditions.get("owner")
+        if owner is None and not self._query.statuses:
+            return self._way([""], left=left)
+        statuses = self._query.statuses or tuple(Status)
+        places = [f"status = '{Status(status)}'" for status in statuses]
+        by_reason = bool(owner and self._query.reasons and Status.WAITING in statuses)
+        if by_reason:  # along run_by_reason, which has the order of the page for one owner
+            waits = f"status = '{Status.WAITING}'"
+            places.remove(waits)
+            places += [f"{waits} AND reason = {self._values.bind(str(one), 'text')}" for one in self._query.reasons]
+        places = [f"{owner} AND {place}" for place in places] if owner else places
+        return self._way(places, "owner", "status", *(["reason"] if by_reason else []), left=left)
+
+    def _ranges_of_series(self, series: list[int]) -> str:
+        """Along run_by_series: its ranges merged, or the newest of each when there are hundreds."""
+        places = [key for key in self._counted if key[0] in set(series)]
+        if not places:
+            return "SELECT id FROM run WHERE false"
+        if len(places) <= MERGED:
+            return " UNION ALL ".join(
+                self._range(f"series = {one} AND status = '{status}'") for one, status in places
+            )
+        numbers = self._values.bind([one for one, _ in places], "bigint[]")
+        statuses = self._values.bind([status for _, status in places], "text[]")
+        newest = f"{self._range('series = s.series AND status = s.status')} ORDER BY id DESC LIMIT {{piece}}"
+        return f"SELECT l.id FROM unnest({numbers}, {statuses}) s (series, status) CROSS JOIN LATERAL ({newest}) l"
+
+    def _along_text(self) -> Way:
+        """The runs with all the trigrams, and those of the workflows that the text names."""
+        grams = self._values.bind(numbers_of(self._text), "int[]")
+        within = f"run < {{below}} AND run >= {self._lowest}"
+        ranges = f"SELECT run AS id FROM run_text WHERE grams @> {grams} AND {within}"
+        if self._in_text:
+            ranges = f"{ranges} UNION {self._ranges_of_series(self._in_text)}"
+        return self._way_of(ranges)
+
+
+async def named_series(connection: Connection, owner: str | None, workflow: str | None, text: str) -> list[int]:
+    """The series whose name holds the text, in any case."""
+    return await _of_workflows(connection, owner, () if workflow is None else (workflow,), text)
+
+
+async def _of_workflows(
+    connection: Connection, owner: str | None, workflows: tuple[str, ...], named: str
+) -> list[int]:
+    """The series of these workflows (all of them if empty) whose name holds a text, in any case."""
+    text = named.strip().casefold()
+    all = await known(connection, owner, workflows)
+    return [series for series, _, name in all if text in name.casefold()]
+
+
+async def known(connection: Connection, owner: str | None, workflows: tuple[str, ...]) -> list[tuple[int, str, str]]:
+    """Number, workflow and name of series, along series_by_workflow or series_by_owner."""
+    values = Values()
+    wanted = [f"owner = {values.bind(owner, 'text')}"] if owner is not None else []
+    wanted += [f"workflow = ANY ({values.bind(list(workflows), 'text[]')})"] if workflows else []
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    rows = await connection.fetch(f"SELECT id, workflow, name FROM series {where}", *values.all)
+    return [(series, workflow, name) for series, workflow, name in rows]
+
+
+async def _numbers_around(connection: Connection, at: float) -> tuple[int, int]:
+    """The numbers between which the runs of an instant are, by the time in the UUIDv7 (RFC 9562 §5.7).
+
+    Numbers follow the time of creation; an id may be older than its run (a child's is made by its parent), and nodes
+    number their runs side by side. So some neighbours are taken in, and whoever uses the numbers looks at the time of
+    creation, too.
+    """
+    sql = f"""
+        SELECT min(id), max(id) FROM (
+          (SELECT id FROM run WHERE uuid >= $1 ORDER BY uuid LIMIT {NEIGHBOURS})
+          UNION ALL
+          (SELECT id FROM run WHERE uuid < $1 ORDER BY uuid DESC LIMIT {NEIGHBOURS})
+        ) around
+    """
+    row = await connection.fetchrow(sql, _stamp(int(at * 1000)))
+    assert row is not None
+    return row[0] or 0, row[1] or 0
+
+
+def _stamp(ms: int) -> str:
+    digits = f"{min(max(0, ms), 2**48 - 1):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

@@ -1,0 +1,70 @@
+"""Whether a database can be used: the server's version, what may be done there, whose tables they are; migrations."""
+
+import asyncio
+from typing import Final
+
+from stepwell.core.errors import StorageError, StorageUnavailableError
+from stepwell.store.postgres.connection import POOLED, Connection
+from stepwell.store.sql import migrations
+
+OLDEST_SERVER: Final = 14
+LOCK: Final = 0x53574C31
+"""The key of the advisory lock of migrations ("SWL1")."""
+CHECK_CHANNEL: Final = "stepwell_check"
+ANSWER_WITHIN_S: Final = 5.0
+
+
+async def check_server(connection: Connection, address: str) -> None:
+    """Refuse a server that is too old, read-only, or behind a pool that loses a session's state."""
+    version = connection.get_server_version().major
+    if version < OLDEST_SERVER:
+        raise StorageError(f"{address} is PostgreSQL {version}: {OLDEST_SERVER} or newer is needed, upgrade it")
+    if await connection.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"):
+        raise StorageUnavailableError(
+            f"the database {address} can only be read: name the primary server, or end its read-only mode"
+        )
+    await _check_session(connection, address)
+
+
+async def _check_session(connection: Connection, address: str) -> None:
+    """What is listened for must arrive, also after other transactions."""
+    heard = asyncio.Event()
+
+    def hear(*_: object) -> None:
+        heard.set()
+
+    await connection.add_listener(CHECK_CHANNEL, hear)
+    try:
+        await connection.execute("SELECT pg_notify($1, '')", CHECK_CHANNEL)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await heard.wait()
+    except TimeoutError:
+        raise StorageError(POOLED.format(address=address)) from None
+    await connection.remove_listener(CHECK_CHANNEL, hear)
+
+
+async def migrate(connection: Connection, address: str) -> None:
+    """Bring the tables to this version, once, whoever else is starting: under an advisory lock."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '60s'")
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        version = await _version(connection, address)
+        for number, text in migrations("postgres"):
+            if number > version:
+                await connection.execute(text)
+                await connection.execute("UPDATE stepwell_schema SET version = $1", number)
+
+
+async def _version(connection: Connection, address: str) -> int:
+    """The migration that the database is at; 0 for an empty one, which is marked as ours."""
+    if await connection.fetchval("SELECT to_regclass('stepwell_schema') IS NULL"):
+        if await connection.fetchval("SELECT to_regclass('run') IS NOT NULL"):
+            raise StorageError(f"{address} is a database of another program: name another one with --db")
+        await connection.execute("CREATE TABLE stepwell_schema AS SELECT 0 AS version")
+    version = int(await connection.fetchval("SELECT version FROM stepwell_schema"))
+    latest = migrations("postgres")[-1][0]
+    if version > latest:
+        raise StorageError(
+            f"{address} was written by a newer Stepwell (schema {version}, this one knows {latest}): upgrade Stepwell"
+        )
+    return version

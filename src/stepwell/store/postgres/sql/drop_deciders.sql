@@ -1,0 +1,1 @@
+DELETE FROM decider WHERE approval = ANY ($1::bigint[])

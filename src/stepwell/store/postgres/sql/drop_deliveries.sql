@@ -1,0 +1,1 @@
+DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE endpoint = $1 LIMIT $2)

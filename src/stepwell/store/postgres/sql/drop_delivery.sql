@@ -1,0 +1,1 @@
+DELETE FROM delivery WHERE id = ANY ($1::bigint[])

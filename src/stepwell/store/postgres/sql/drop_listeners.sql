@@ -1,0 +1,1 @@
+DELETE FROM listener WHERE run = ANY ($1::bigint[])

@@ -1,0 +1,1 @@
+SELECT id, seq FROM run WHERE uuid = $1

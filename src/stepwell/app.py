@@ -23,9 +23,9 @@ from stepwell.connections import read_connections
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
+from stepwell.databases import dispatch_of, file_of, store_of
 from stepwell.dispatch.family import FamilyDispatch
-from stepwell.dispatch.local import FileLock, LocalDispatch
-from stepwell.dispatch.port import Dispatch
+from stepwell.dispatch.local import FileLock
 from stepwell.doors.access import access_rules, agent_rules, egress_rules, takes_tokens, token_verifier
 from stepwell.engine import Engine, EngineOptions
 from stepwell.engine.clock import Clock, SystemClock
@@ -57,7 +57,6 @@ from stepwell.settings import Settings, SettingsError, load_settings, masked
 from stepwell.sources.port import SOURCE, SourceOptions
 from stepwell.sources.registry import SourceRegistry
 from stepwell.store.port import Record
-from stepwell.store.sqlite.store import SqliteStore, store_for
 from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ class App:
     def files(self) -> Files | None:
         """The files that runs were given; None when there is no folder to keep them in (a database in memory)."""
         folder = self.settings.files_dir
-        if not folder and (database := _file_of(store_for(self.settings.db))) is not None:
+        if not folder and (database := file_of(store_of(self.settings))) is not None:
             folder = f"{database}.files"
         return Files(Path(folder)) if folder else None
 
@@ -310,7 +309,7 @@ class App:
         """
         if self._engine is not None:
             raise StepwellError("the app is open already")
-        store = self._connection_records = store_for(self.settings.db)
+        store = self._connection_records = store_of(self.settings)
         self._connections = read_connections(self.settings.connections)
         self._prepare_file(store)
         if self._jq_closed:  # else its workers start with the first expression that needs them
@@ -432,9 +431,9 @@ class App:
         keys = ApiKeys(self.engine.store, row=Record)
         return takes_tokens(self.settings) or any(key.state(now) == "active" for key in await keys.list())
 
-    def _prepare_file(self, store: SqliteStore) -> None:
+    def _prepare_file(self, store: Store) -> None:
         """The file must exist for who only reads and commands; who drives it takes its lock."""
-        path = _file_of(store)
+        path = file_of(store)
         if path is None:
             return
         if self.drive:
@@ -466,10 +465,10 @@ class App:
                 return msgspec.convert(record.data["options"], SourceOptions)
         return None
 
-    def _new_engine(self, store: SqliteStore, only: str | None) -> Engine:
+    def _new_engine(self, store: Store, only: str | None) -> Engine:
         settings = self.settings
-        dispatch: Dispatch = LocalDispatch(max_active=settings.max_active)
-        if only is not None:
+        dispatch = dispatch_of(store, settings)
+        if only is not None and not store.shared:  # beside other nodes, it is one of them while it lasts
 
             async def parent_of(run_id: str) -> str | None:
                 created = (await store.events(run_id, 0, 1))[:1]
@@ -508,7 +507,7 @@ class App:
         for document in documents.check_documents(self._documents, self.kinds):
             await engine.save(kind=document.kind, name=document.name, version=document.version, text=document.text)
 
-    async def _give_up(self, engine: Engine, store: SqliteStore) -> None:
+    async def _give_up(self, engine: Engine, store: Store) -> None:
         """Undo a failed `open`, as far as it came."""
         if engine.driving:
             await engine.close(grace_s=0)
@@ -528,7 +527,7 @@ def _guarded(rules: EgressRules) -> "GuardedTransport":
     return GuardedTransport(rules)
 
 
-def _file_of(store: SqliteStore) -> Path | None:
+def _file_of(store: Store) -> Path | None:
     """The database file; None for one in memory."""
     return None if store.path == ":memory:" or store.path.startswith("file:") else Path(store.path)
 

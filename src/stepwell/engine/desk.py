@@ -9,7 +9,7 @@ import msgspec
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.engine.journal import Journal
-from stepwell.store.port import RunStore
+from stepwell.store.port import Loaded, RunStore
 
 
 class _Entry(msgspec.Struct):
@@ -66,12 +66,18 @@ class Desk:
         self._new_journal = new_journal
         self._entries: dict[str, _Entry] = {}
 
-    def borrow(self, run_id: str) -> Loan:
-        """The run's journal. Entering raises `RunNotFoundError`, or the store's fault."""
+    def borrow(self, run_id: str, loaded: Loaded | None = None) -> Loan:
+        """The run's journal; made from `loaded`, if that is given and nobody holds it.
+
+        Entering raises `RunNotFoundError`, or the store's fault.
+        """
         entry = self._entries.get(run_id)
         if entry is None or entry.worthless:
             entry = self._entries[run_id] = _Entry()
-            entry.loading = asyncio.ensure_future(self._load(run_id, entry))
+            if loaded is not None:
+                entry.journal = self._adopted(loaded)
+            else:
+                entry.loading = asyncio.ensure_future(self._load(run_id, entry))
         return Loan(self._entries, run_id, entry)
 
     def lend_new(self, run_id: str, journal: Journal) -> Loan:
@@ -84,6 +90,10 @@ class Desk:
         entry = self._entries.get(run_id)
         return entry is not None and not entry.worthless
 
+    def run_ids(self) -> list[str]:
+        """The runs whose journals are on the desk."""
+        return list(self._entries)
+
     def at_hand(self, run_id: str) -> Journal | None:
         """The journal if it is in memory."""
         entry = self._entries.get(run_id)
@@ -93,6 +103,9 @@ class Desk:
         loaded = await self._store.load([run_id])
         if not loaded:
             raise RunNotFoundError(run_id)
+        entry.journal = self._adopted(loaded[0])
+
+    def _adopted(self, loaded: Loaded) -> Journal:
         journal = self._new_journal()
-        journal.adopt(loaded[0])
-        entry.journal = journal
+        journal.adopt(loaded)
+        return journal

@@ -36,6 +36,8 @@ class Release(Enum):
     PARKED = "parked"
     OVERTAKEN = "overtaken"
     FAULT = "fault"
+    FENCED = "fenced"
+    """Another node drives the run now."""
 
 
 class RunDriver:
@@ -236,6 +238,9 @@ class RunDriver:
         """Verbs wait from now on; attempts in flight end and are recorded; then the run is driven anew."""
         self._overtaken = True
         self._look_idle()
+
+    def fenced(self) -> None:
+        self._release(Release.FENCED)
 
     # --- timers, and letting go -------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from stepwell.engine.journal import Journal, encode_state
 from stepwell.engine.notices import NOBODY, Notices
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
-from stepwell.store.port import RunStore, StreamItem
+from stepwell.store.port import ANY_RUN, Loaded, RunStore, StreamItem
 
 log = structlog.get_logger()
 
@@ -64,9 +64,9 @@ class Drivers:
         self._notes: set[asyncio.Task[None]] = set()
 
     def take_up(self, journal: Journal) -> None:
-        """Have the run driven, if it needs to be and nobody does."""
+        """Have the run driven, if it needs to be and nobody does. A shared store does so with the commit."""
         run_id = journal.state.run_id
-        if self.driving and run_id not in self.active and not journal.state.at_rest:
+        if self.driving and not self._store.shared and run_id not in self.active and not journal.state.at_rest:
             self._dispatch.submit(run_id)
 
     def give_way(self) -> None:
@@ -109,7 +109,12 @@ class Drivers:
     async def drive(self, run_id: str) -> None:
         """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
         try:
-            async with self.desk.borrow(run_id) as journal:
+            taken = await self._take_over(run_id) if self._store.shared else None
+            if self._store.shared and taken is None:
+                return  # it needs no driver any more
+            async with self.desk.borrow(run_id, taken) as journal:
+                if taken is not None and not await journal.hold(taken):
+                    return  # another node has taken it over since
                 why = await self._drive_journal(run_id, journal)
         except NotRecordableError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
@@ -128,11 +133,18 @@ class Drivers:
         elif why is Release.FAULT:
             self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
 
+    async def _take_over(self, run_id: str) -> Loaded | None:
+        """Fence off who drove the run before."""
+        taken = await self._store.take_over([run_id])
+        return taken[0] if taken else None
+
     async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
         if journal.state.terminal or journal.state.phase is Status.PAUSED:
             for key in list(journal.state.timers):  # people's deadlines go on while a run is paused
                 journal.perform(c.FireTimer(key=key))
             await journal.durable()
+            if journal.live:
+                journal.park()
             return Release.PARKED
         compiled = await self._workflows.compiled(journal.state.definition)
         driver = self.active[run_id] = RunDriver(
@@ -172,7 +184,13 @@ class Drivers:
 
     async def changed_outside(self, run_id: str) -> None:
         """Another process appended to the run: whoever holds it looks, and it is driven if it needs to be."""
+        if run_id == ANY_RUN:
+            for each in {*self._watchers.channels, *self.desk.run_ids()}:
+                await self.changed_outside(each)
+            return
         self._watchers.changed(run_id)
+        if self._store.shared and not self.desk.holds(run_id):
+            return
         try:
             async with self.desk.borrow(run_id) as journal:
                 await journal.refresh()

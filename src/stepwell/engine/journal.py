@@ -8,7 +8,7 @@ the store fails, it drops what it holds.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -33,6 +33,9 @@ encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(State).decode
 
 
+HOLD_EVERY_S: Final = 0.002
+
+
 class Listener(Protocol):
     """Who follows a journal: the driver of the run, or a clerk that appends one command to a parked run."""
 
@@ -47,6 +50,9 @@ class Listener(Protocol):
 
     def give_way(self) -> None:
         """Not all that the program did stands under what others appended: run it again from its start."""
+
+    def fenced(self) -> None:
+        """Another node drives the run now: let go, nothing more of this one is written."""
 
 
 Observe = Callable[["Journal", list[h.AnyEvent], list[StreamItem]], None]
@@ -210,6 +216,11 @@ class Journal:
         return self._fault is not None
 
     @property
+    def live(self) -> bool:
+        """Whether the disk says, or will with the next batch, that the run needs a driver."""
+        return self._live is not False
+
+    @property
     def parked(self) -> bool:
         """Whether the disk says that the run needs no driver, and nothing else is to be written."""
         return self.parking and self._live is False and self.settled_down
@@ -366,11 +377,19 @@ class Journal:
         if self._flight is None and self.run and not self._rebasing:
             await self._decide_again([])
 
-    async def _decide_again(self, commands: list[c.AnyCommand]) -> None:
+    async def hold(self, taken: Loaded) -> bool:
+        """Go on from a take-over of the run; whether that still holds."""
+        while self._flight is not None or self._rebasing:  # what is in flight loses, and is decided again
+            await asyncio.sleep(HOLD_EVERY_S)
+        if self.run and self._epoch < taken.epoch:
+            await self._decide_again([], [taken])
+        return self._epoch == taken.epoch and not self.void
+
+    async def _decide_again(self, commands: list[c.AnyCommand], loaded: list[Loaded] | None = None) -> None:
         """Fold what is on disk, and decide on top of it what is not."""
         self._rebasing = True
         try:
-            loaded = await self._store.load([self.state.run_id])
+            loaded = await self._store.load([self.state.run_id]) if loaded is None else loaded
         except StorageError as fault:
             self.failed(fault)
             return
@@ -381,6 +400,11 @@ class Journal:
             return
         self._rebased += 1
         commands, before = [*commands, *self._commands], self.state
+        driver = self.listener
+        if driver is not None and loaded[0].epoch != self._epoch:  # who drives it now decides for the program
+            commands = [command for command in commands if id(command) in self._told]
+            self.listener, self._items = None, []
+            driver.fenced()
         self._touched.update(key for key, step in before.steps.items() if not step.closed)
         if self._flight is not None:
             self._flight, self._announced = None, False

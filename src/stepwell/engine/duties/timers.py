@@ -9,6 +9,8 @@ PAGE: Final = 500
 LONGEST_S: Final = 1.0
 SHORTEST_S: Final = 0.02
 ALL: Final = 2**62
+RECHECK_EVERY_S: Final = 2.0
+"""How often runs that are live and have been forgotten are looked for where other nodes drive, too."""
 
 
 class WakeRuns:
@@ -22,9 +24,12 @@ class WakeRuns:
         self._store = store
         self._dispatch = dispatch
         self._recovered = 0
+        self._checked_at = 0.0
         """The number of the last run taken up by recovery; beyond all numbers when that is done."""
 
     async def run_once(self, now: float) -> float:
+        if self._store.shared and now - self._checked_at >= RECHECK_EVERY_S:
+            self._recovered, self._checked_at = 0, now
         found = await self._store.wanted(now, PAGE, self._recovered)
         for _, run_id in found:
             self._dispatch.submit(run_id)

@@ -366,5 +366,8 @@ def store_for(url: str) -> SqliteStore:
     """The store of a `sqlite:///file.db` URL (three slashes relative, four absolute)."""
     scheme, _, path = url.partition(":///")
     if scheme != "sqlite" or not path:
-        raise StorageError(f"{url!r} is no database URL: expected sqlite:///file.db (or sqlite:////absolute/file.db)")
+        raise StorageError(
+            f"{url!r} is no database URL: expected sqlite:///file.db (or sqlite:////absolute/file.db), "
+            "or postgresql://user@host/database"
+        )
     return SqliteStore(path)

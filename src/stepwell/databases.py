@@ -1,0 +1,65 @@
+"""Which database a URL names, and who drives runs on it: SQLite and one process, or PostgreSQL and many nodes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stepwell.core.errors import StorageError
+from stepwell.dispatch.local import LocalDispatch
+from stepwell.dispatch.port import Dispatch
+from stepwell.settings import Settings
+from stepwell.store.port import Store
+from stepwell.store.sqlite.store import SqliteStore, store_for
+
+if TYPE_CHECKING:
+    from stepwell.dispatch.pgqueuer import PgQueuerJobs
+    from stepwell.store.postgres import PostgresStore
+
+POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a database URL names a PostgreSQL server."""
+    return url.startswith(POSTGRES)
+
+
+def store_of(settings: Settings) -> Store:
+    """The store that `settings.db` names, not open yet. Raises `StorageError`."""
+    return _postgres(settings) if is_postgres(settings.db) else store_for(settings.db)
+
+
+def dispatch_of(store: Store, settings: Settings) -> Dispatch:
+    """Who drives the runs of a store."""
+    if not store.shared:
+        return LocalDispatch(max_active=settings.max_active)
+    from stepwell.dispatch.pgqueuer import PgQueuerDispatch
+
+    return PgQueuerDispatch(
+        settings.db, jobs=_jobs(settings), hand_out=store.hand_out, max_active=settings.max_active
+    )
+
+
+def file_of(store: Store) -> Path | None:
+    """The database file; None for one in memory, or on a server."""
+    path = store.path if isinstance(store, SqliteStore) else ":memory:"
+    return None if path == ":memory:" or path.startswith("file:") else Path(path)
+
+
+def _postgres(settings: Settings) -> "PostgresStore":
+    try:  # here, since it brings asyncpg and PgQueuer (0.3 s), which not everybody has
+        from stepwell.store.postgres import PostgresStore
+    except ModuleNotFoundError as fault:
+        raise StorageError(
+            f"{fault.name} is not installed, without which there is no PostgreSQL: pip install 'stepwell[postgres]'"
+        ) from None
+    return PostgresStore(settings.db, jobs=_jobs(settings))
+
+
+def _jobs(settings: Settings) -> "PgQueuerJobs":
+    from stepwell.dispatch.pgqueuer import PgQueuerJobs
+
+    return PgQueuerJobs(_limits(settings.workflow_limits))
+
+
+def _limits(texts: tuple[str, ...]) -> dict[str, int]:
+    """`workflow=number` texts as a table."""
+    return {name: int(number) for name, _, number in (text.rpartition("=") for text in texts)}

@@ -1,0 +1,188 @@
+"""Dispatch on PgQueuer: queueing, delays, de-duplication, heartbeats, and a dead node's jobs done by another.
+
+A job is a run to be driven; it stays picked while the run is driven. It is enqueued in the transaction that creates
+or wakes the run, under the key `run_id:epoch`: with the id alone a wake-up would be lost, since de-duplication also
+covers jobs that are picked. A job is a hint: its table is not even logged, and what is lost with it is handed out
+again (`hand_out`) from the runs themselves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job
+from pgqueuer.domain.settings import DBSettings, Durability
+
+from stepwell.dispatch.pgdriver import AWAY, PatientDriver
+from stepwell.dispatch.port import Drive
+
+log = structlog.get_logger()
+
+ENTRYPOINT: Final = "run"
+DEAD_AFTER_S: Final = 2.0
+"""A node that has not said for so long that it drives a run does not drive it."""
+LOOK_EVERY_S: Final = 0.4
+"""Jobs of a dead node are noticed by looking: nobody tells."""
+BATCH: Final = 100
+LOG_KEPT: Final = "10 minutes"
+PRUNE_EVERY_S: Final = 60.0
+_PRUNE: Final = f"""
+    DELETE FROM pgqueuer_log WHERE id IN (
+      SELECT id FROM pgqueuer_log WHERE created < now() - interval '{LOG_KEPT}' ORDER BY id LIMIT 50000
+    )
+"""
+HandOut = Callable[[Sequence[str]], Awaitable[None]]
+"""Has runs driven by some node, where that has not been seen to."""
+
+
+class PgQueuerJobs:
+    """Puts runs on the queue (`store.postgres.jobs.Jobs`). `limits`: how many runs of a workflow all nodes drive."""
+
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        self.limits = dict(limits or {})
+
+    async def install(self, connection: Any) -> None:
+        """Make PgQueuer's tables, or bring them to this version."""
+        queries = Queries(AsyncpgDriver(connection), qbe=QueryBuilderEnvironment(_settings()))
+        async with queries.schema_lock():
+            if await queries.schema_is_installed():
+                for statement in (await queries.plan_upgrade()).statements:
+                    await connection.execute(statement)
+            else:
+                await queries.install()
+
+    async def enqueue(self, connection: Any, jobs: Sequence[tuple[str, str, str]]) -> None:
+        await Queries(AsyncpgDriver(connection)).enqueue(
+            [self.entrypoint(workflow) for _, _, workflow in jobs],
+            [run_id.encode() for run_id, _, _ in jobs],
+            [0] * len(jobs),
+            dedupe_key=[key for _, key, _ in jobs],
+            on_conflict="skip",
+        )
+
+    def entrypoint(self, workflow: str) -> str:
+        """The queue of a workflow: its own, where it has a limit."""
+        return f"{ENTRYPOINT}/{workflow}" if workflow in self.limits else ENTRYPOINT
+
+
+class PgQueuerDispatch:
+    """This node's share of the driving (`dispatch.port.Dispatch`)."""
+
+    def __init__(self, url: str, *, jobs: PgQueuerJobs, hand_out: HandOut, max_active: int) -> None:
+        self._url = url
+        self._jobs = jobs
+        self._hand_out = hand_out
+        self._max_active = max_active
+        self._drive: Drive | None = None
+        self._active: dict[str, float | None] = {}
+        """Runs whose jobs are in our hands, and in how many seconds each is to be driven once more, if it is."""
+        self._asked: set[str] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._manager: QueueManager | None = None
+        self._driver: PatientDriver | None = None
+        self._stopping = False
+
+    def submit(self, run_id: str, delay_s: float = 0.0) -> None:
+        if run_id in self._active:
+            self._active[run_id] = delay_s
+        elif delay_s > 0:
+            asyncio.get_running_loop().call_later(delay_s, self.submit, run_id)
+        else:
+            self._asked.add(run_id)
+            self._wake.set()
+
+    def interrupt(self, run_id: str) -> None:
+        """Nothing to do: the store tells the node that drives the run of what others appended."""
+
+    async def serve(self, drive: Drive) -> None:
+        self._drive = drive
+        self._driver = PatientDriver(self._url)
+        manager = self._manager = QueueManager(Queries(self._driver))
+        for workflow, limit in self._jobs.limits.items():
+            manager.entrypoint(self._jobs.entrypoint(workflow), concurrency_limit=limit)(self._do)
+        manager.entrypoint(ENTRYPOINT)(self._do)
+        self._tasks = [
+            asyncio.create_task(self._work(manager), name="stepwell-pgqueuer"),
+            asyncio.create_task(self._hand_out_asked(), name="stepwell-hand-out"),
+            asyncio.create_task(self._prune(self._driver), name="stepwell-pgqueuer-log"),
+        ]
+
+    async def stop(self, grace_s: float) -> None:
+        self._stopping = True
+        if self._manager is None or self._driver is None:
+            return
+        self._manager.shutdown.set()
+        working, *others = self._tasks
+        for task in others:
+            task.cancel()
+        await asyncio.wait([working], timeout=grace_s + DEAD_AFTER_S)
+        working.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._driver.close()
+
+    # --- jobs -------------------------------------------------------------------------------------------------------
+
+    async def _work(self, manager: QueueManager) -> None:
+        batch = max(1, min(BATCH, self._max_active // 2))
+        while not self._stopping:
+            try:
+                await manager.run(
+                    dequeue_timeout=timedelta(seconds=LOOK_EVERY_S),
+                    batch_size=batch,
+                    max_concurrent_tasks=max(2, self._max_active),
+                    heartbeat_timeout=timedelta(seconds=DEAD_AFTER_S),
+                )
+            except Exception:  # the node would drive nothing any more, and say nothing
+                log.exception("dispatch.failed")
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _do(self, job: Job) -> None:
+        """Drive one run; once more when that was asked for meanwhile. Handed over when this node is stopping."""
+        run_id = (job.payload or b"").decode()
+        drive = self._drive
+        if drive is None or self._stopping or run_id in self._active:
+            raise RetryRequested(timedelta(0), "this node is stopping, or has the run still in hand")
+        again: float | None = 0.0
+        try:
+            while again == 0.0 and not self._stopping:
+                self._active[run_id] = None
+                await drive(run_id)
+                again = self._active[run_id]
+        finally:
+            del self._active[run_id]
+        if again is not None:
+            raise RetryRequested(timedelta(seconds=again), "to be driven once more")
+
+    # --- runs without a job -----------------------------------------------------------------------------------------
+
+    async def _hand_out_asked(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            asked, self._asked = sorted(self._asked), set()
+            try:
+                await self._hand_out(asked)
+            except Exception as fault:  # noqa: BLE001  # the duty that asked for it asks again
+                log.warning("dispatch.not_handed_out", runs=len(asked), error=str(fault))
+
+    async def _prune(self, driver: PatientDriver) -> None:
+        """PgQueuer keeps a line for each thing that happened to a job."""
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                await driver.execute(_PRUNE)
+            except (*AWAY, asyncpg.PostgresError) as fault:
+                log.warning("dispatch.log_not_pruned", error=str(fault))
+
+
+def _settings() -> DBSettings:
+    return DBSettings(durability=Durability.volatile)

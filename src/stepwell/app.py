@@ -56,7 +56,7 @@ from stepwell.security.masking import MASKS, mask_access_log
 from stepwell.settings import Settings, SettingsError, load_settings, masked
 from stepwell.sources.port import SOURCE, SourceOptions
 from stepwell.sources.registry import SourceRegistry
-from stepwell.store.port import Record
+from stepwell.store.port import Record, Store
 from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
 
 if TYPE_CHECKING:
@@ -525,11 +525,6 @@ def _guarded(rules: EgressRules) -> "GuardedTransport":
     from stepwell.security.egress.transport import GuardedTransport  # here, since it brings httpx (0.1 s)
 
     return GuardedTransport(rules)
-
-
-def _file_of(store: Store) -> Path | None:
-    """The database file; None for one in memory."""
-    return None if store.path == ":memory:" or store.path.startswith("file:") else Path(store.path)
 
 
 async def _token_key(engine: Engine) -> bytes:

@@ -37,9 +37,9 @@ _SECRET: Final = {"secret": True}
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting with its default. Times in seconds."""
 
-    db: Annotated[str, Meta(description="database, sqlite:///relative.db or sqlite:////absolute.db")] = (
-        "sqlite:///stepwell.db"
-    )
+    db: Annotated[
+        str, Meta(description="database: sqlite:///relative.db, sqlite:////absolute.db, postgresql://user@host/name")
+    ] = "sqlite:///stepwell.db"
     host: Annotated[str, Meta(description="address the server listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port the server listens on; 0 takes a free one")] = 8082
     app: Annotated[str, Meta(description="the program's stepwell.App as module:attribute")] = ""
@@ -62,6 +62,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         NotNegative, Meta(description="how long a message is sent again that a broker cannot take")
     ] = 60.0
     max_active: Annotated[int, Meta(ge=1, description="runs in memory at once; others wait their turn")] = 10_000
+    workflow_limits: Annotated[
+        tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*$")], ...],
+        Meta(description="workflow=number: how many of its runs all nodes of a PostgreSQL database drive at once"),
+    ] = ()
     max_depth: Annotated[
         int, Meta(ge=0, description="workflows that may lead to a run: its parents, or those whose events started it")
     ] = 10

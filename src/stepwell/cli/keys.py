@@ -14,9 +14,9 @@ from stepwell.cli.options import HERE, Json, Where
 from stepwell.cli.output import instant, local_time, say, write_json, write_table
 from stepwell.core.errors import InvalidInputError
 from stepwell.core.principal import READ_WRITE, Scope
+from stepwell.databases import store_of
 from stepwell.security.keys import ApiKey, ApiKeys, new_key
 from stepwell.store.port import Record, Store
-from stepwell.store.sqlite.store import store_for
 
 app = App(name="keys", help="API keys: create, list, revoke.")
 
@@ -112,7 +112,7 @@ async def _store(where: Where) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _created_store(where: Where) -> AsyncIterator[Store]:
     """The database is made when there is none: a first key comes before a server that asks for one."""
-    store = store_for(where.settings().settings.db)
+    store = store_of(where.settings().settings)
     await store.open()
     try:
         yield store

@@ -379,7 +379,8 @@ class Journal:
 
     async def hold(self, taken: Loaded) -> bool:
         """Go on from a take-over of the run; whether that still holds."""
-        while self._flight is not None or self._rebasing:  # what is in flight loses, and is decided again
+        # What is in flight loses, and is decided again: rare, and over in a moment.
+        while self._flight is not None or self._rebasing:  # noqa: ASYNC110
             await asyncio.sleep(HOLD_EVERY_S)
         if self.run and self._epoch < taken.epoch:
             await self._decide_again([], [taken])

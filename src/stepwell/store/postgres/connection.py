@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
 from stepwell.core.errors import NotRecordableError, StorageError, StorageUnavailableError
 
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
-else:
-    Connection = asyncpg.Connection
+Connection = Any
+"""asyncpg's, which has no types in every version of it."""
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 15.0
@@ -146,13 +144,12 @@ class Line:
 
 async def connect(url: str, settings: dict[str, str]) -> Connection:
     """A connection with our settings; they are set when it is made, so that each of its transactions has them."""
-    connection: Connection = await asyncpg.connect(
+    return await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=STATEMENT_TIMEOUT_S,
         server_settings={**SETTINGS, **settings},
     )
-    return connection
 
 
 def unnested(rows: list[tuple[Any, ...]]) -> list[list[Any]]:

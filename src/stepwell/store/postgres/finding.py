@@ -77,7 +77,7 @@ class Way(msgspec.Struct):
 
 
 def _used(sql: str, values: list[Any]) -> tuple[Any, ...]:
-    """The statement and those values that it has places for, numbered anew: a way covers some conditions by itself."""
+    """The statement and the values that it has places for, numbered anew: a way covers some conditions by itself."""
     used = sorted({int(number) for number in _PLACE.findall(sql)})
     places = {number: place for place, number in enumerate(used, 1)}
     return (_PLACE.sub(lambda found: f"${places[int(found[1])]}::", sql), *(values[number - 1] for number in used))

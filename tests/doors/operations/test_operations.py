@@ -108,7 +108,7 @@ async def test_path_outside_every_door_is_a_problem(client: httpx.AsyncClient) -
 
 
 async def test_method_that_is_not_taken_is_a_problem(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/health")
+    answer = await client.post("/ready")
 
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from stepwell.doors.guards import PROBES
 from stepwell.doors.kit import Api
 from stepwell.doors.llama import cancelling, describing, listing, posting, results, starting, streaming
 from stepwell.doors.llama.dialect import D29, NEW, Dialect
@@ -10,7 +11,8 @@ from stepwell.doors.llama.wire import Failure
 from stepwell.security.authentication import DoorRules
 
 _PARTS: Final = (describing, starting, results, streaming, posting, listing, cancelling)
-_ROOTS: Final = ("/workflows", "/handlers", "/events", "/results")
+_ROOTS: Final = ("/workflows", "/handlers", "/events", "/results", "/health")
+"""Probes are answered by the operations door, in the words of this one."""
 
 
 def api_of(dialect: Dialect) -> Api:
@@ -22,7 +24,9 @@ def api_of(dialect: Dialect) -> Api:
         errors=error_table(dialect),
         error_type=str if dialect.errors_are_text else Failure,
         error_media_type="text/plain" if dialect.errors_are_text else "application/json",
-        rules=DoorRules(streams=lambda path: path.startswith(f"{dialect.prefix}/events/")),
+        rules=DoorRules(
+            streams=lambda path: path.startswith(f"{dialect.prefix}/events/"), is_open=PROBES.__contains__
+        ),
     )
     for part in _PARTS:
         part.declare(api, dialect)

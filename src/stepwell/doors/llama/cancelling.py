@@ -1,7 +1,7 @@
 """Cancelling runs, and forgetting handlers."""
 
 from stepwell.core.errors import RefusedError
-from stepwell.core.status import TERMINAL, Status
+from stepwell.core.status import TERMINAL
 from stepwell.doors.kit import Answer, Api, Call, Reply
 from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.errors import HandlerMissingError
@@ -21,14 +21,16 @@ def declare(api: Api, dialect: Dialect) -> None:
     async def cancel_handler(call: Call, query: CancelQuery) -> Reply:
         """With `purge` the handler is forgotten too: this API does not show the run any more. Its history is kept."""
         handlers = Handlers(call.engine, call.principal)
-        state = await handlers.find(call.path("handler_id"))
-        was_cancelled = state.phase is Status.CANCELLED
-        was_running = await _cancel(call, state.run_id)
         if is_true(query.purge):
+            state = await handlers.find(call.path("handler_id"))
+            await _cancel(call, state.run_id)
             await handlers.drop(state.run_id)
             return Reply(body=Cancelled(status="deleted"))
-        if not was_running and (was_cancelled or not dialect.cancels_ended):
-            raise HandlerMissingError
+        state = await handlers.open(call.path("handler_id"), dialect)
+        if not await _cancel(call, state.run_id):
+            if not dialect.cancel_lets_go:
+                raise HandlerMissingError
+            await handlers.drop(state.run_id, closed=True)
         return Reply(body=Cancelled(status="cancelled"))
 
 

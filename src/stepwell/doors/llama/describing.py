@@ -38,7 +38,10 @@ def declare(api: Api, dialect: Dialect) -> None:
             face = (await hosted(call)).face
         except WorkflowMissingError:
             raise WorkflowMissingError(call.path("name")) from None
-        return Reply(body=EventSchemas(events=list(face.event_schemas)))
+        found = list(face.event_schemas)
+        if dialect.start_first:
+            found.sort(key=lambda schema: schema != face.start_schema)
+        return Reply(body=EventSchemas(events=found))
 
     @api.get(
         f"{workflows}/{{name}}/representation",

@@ -31,10 +31,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """An unknown handler id of a start becomes that of the new run, else it is missing."""
     continues_failed: bool
     """Any run that has ended can be continued, by any workflow; else one that completed, by its own."""
-    cancelled_is_gone: bool
-    """A cancelled handler is in listings only."""
-    cancels_ended: bool
-    """Cancelling a run that has ended is fine and changes nothing, else the handler does not exist."""
+    cancel_lets_go: bool
+    """A handler that was cancelled is in listings only, whether its run had ended before or not; else one that is
+    still running can be cancelled, and stays."""
     looks_first: bool
     """An event's handler is looked for before its body is read."""
     envelopes: bool
@@ -51,6 +50,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Server-sent events have ids, and `after_sequence` must be one."""
     says_why: bool
     """The stream of a run that failed ends with the reason, else with an empty stop event."""
+    start_first: bool
+    """Of the events of a workflow the one that starts it is the first; else all are sorted by name."""
     plain_graph: bool
     """Nodes of a graph have the same five members, whatever they are."""
 
@@ -65,8 +66,7 @@ D29: Final = Dialect(
     busy_is_missing=True,
     adopts_ids=False,
     continues_failed=False,
-    cancelled_is_gone=True,
-    cancels_ended=True,
+    cancel_lets_go=True,
     looks_first=True,
     envelopes=False,
     tells_readable=False,
@@ -75,6 +75,7 @@ D29: Final = Dialect(
     from_start=True,
     numbers=False,
     says_why=False,
+    start_first=True,
     plain_graph=True,
 )
 
@@ -89,8 +90,7 @@ NEW: Final = Dialect(
     busy_is_missing=False,
     adopts_ids=True,
     continues_failed=True,
-    cancelled_is_gone=False,
-    cancels_ended=False,
+    cancel_lets_go=False,
     looks_first=False,
     envelopes=True,
     tells_readable=True,
@@ -99,5 +99,6 @@ NEW: Final = Dialect(
     from_start=False,
     numbers=True,
     says_why=True,
+    start_first=False,
     plain_graph=False,
 )

@@ -2,7 +2,8 @@
 
 Most need no record: the id leads to its run (`ids`). Two kinds of records tell the rest. A `handler` is an id that a
 client chose, or whose run was continued by another one: it names the newest. A `handler_gone` is a run that is no
-handler any more, since it was purged or continued; its history is kept as every run's.
+handler any more, since it was purged or continued, or one that was let go of (`closed`): it is still listed. The
+history is kept as every run's.
 """
 
 from typing import Final
@@ -12,6 +13,8 @@ import msgspec
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.principal import Principal
 from stepwell.core.state import State
+from stepwell.core.status import Status
+from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError
 from stepwell.doors.llama.ids import beginning_of, handler_id_of, new_handler_id, run_id_of
 from stepwell.engine import Engine
@@ -48,12 +51,19 @@ class Handlers:
         self._principal = principal
 
     async def find(self, handler_id: str) -> State:
-        """The run of a handler. Raises `HandlerMissingError`."""
+        """The run of a handler, one that was let go of too. Raises `HandlerMissingError`."""
         for run_id in await self._runs_of(handler_id):
             state = await self._state(run_id)
             if state is not None and self._principal.may_see(state.owner) and not await self.is_gone(run_id):
                 return state
         raise HandlerMissingError
+
+    async def open(self, handler_id: str, dialect: Dialect) -> State:
+        """The run of a handler that is shown by itself. Raises `HandlerMissingError`."""
+        state = await self.find(handler_id)
+        if dialect.cancel_lets_go and (state.phase is Status.CANCELLED or await self._gone(state.run_id)):
+            raise HandlerMissingError
+        return state
 
     async def run_id(self, handler_id: str) -> str:
         """The id of a handler's run. Raises `HandlerMissingError`."""
@@ -66,11 +76,17 @@ class Handlers:
 
     async def is_gone(self, run_id: str) -> bool:
         """Whether the run is no handler any more."""
-        return bool(await self._store.get_records(GONE, id=run_id))
+        record = await self._gone(run_id)
+        return record is not None and not record.data.get("closed")
 
-    async def drop(self, run_id: str) -> None:
-        """The run is no handler any more."""
-        await self._store.put_record(Record(kind=GONE, id=run_id, owner=self._principal.owner, data={}))
+    async def drop(self, run_id: str, *, closed: bool = False) -> None:
+        """The run is no handler any more; `closed`: but it is still listed."""
+        data = {"closed": True} if closed else {}
+        await self._store.put_record(Record(kind=GONE, id=run_id, owner=self._principal.owner, data=data))
+
+    async def _gone(self, run_id: str) -> Record | None:
+        found = await self._store.get_records(GONE, id=run_id)
+        return found[0] if found else None
 
     # --- starting ---------------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class PlainWorkflow:
         """As `ending_of`."""
         return ending_of(status, detail)
 
-    def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:  # noqa: ARG002
+    async def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:  # noqa: ARG002
         """A run leaves no state behind."""
         return {}
 

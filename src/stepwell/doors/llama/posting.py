@@ -6,12 +6,12 @@ from starlette.responses import Response
 
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.state import State
-from stepwell.core.status import TERMINAL, Status
+from stepwell.core.status import TERMINAL
 from stepwell.core.typed import EVENT_SIGNAL, EventFault
 from stepwell.doors.kit import Answer, Api, Call, Reply, json_response
 from stepwell.doors.llama.bodies import read_object
 from stepwell.doors.llama.dialect import Dialect
-from stepwell.doors.llama.errors import EndedError, HandlerMissingError, InvalidEventError, fault_text
+from stepwell.doors.llama.errors import EndedError, InvalidEventError, fault_text
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.hosted import Hosted, hosted
 from stepwell.doors.llama.plain import ANSWER, read_answer
@@ -21,6 +21,12 @@ from stepwell.engine.ids import new_id
 from stepwell.store.port import ApprovalQuery
 
 _WRONG_STATUS: Final = "wrong_status"
+_NO_VALUE: Final = (
+    "Failed to deserialize event: 1 validation error for EventEnvelope\nvalue\n"
+    "  Field required [type=missing, input_value={}, input_type=dict]\n"
+    "    For further information visit https://errors.pydantic.dev/2/v/missing"
+)
+"""How clients of this API know that an event has neither `value` nor `data`."""
 
 
 def declare(api: Api, dialect: Dialect) -> None:
@@ -57,6 +63,8 @@ async def _post(call: Call, dialect: Dialect) -> None:
         raise InvalidEventError("Failed to send event: step: expected the name of a step")
     state = state if state is not None else await _open_run(call, dialect)
     workflow = await _workflow_of(call, state)
+    if isinstance(event, dict) and not event.keys() & {"value", "data"}:
+        raise InvalidEventError(_NO_VALUE.format(repr(event) if len(repr(event)) < 50 else "{...}"))
     try:
         found = workflow.face.read_event(event, step)
     except EventFault as fault:
@@ -74,9 +82,7 @@ async def _post(call: Call, dialect: Dialect) -> None:
 
 async def _open_run(call: Call, dialect: Dialect) -> State:
     """The run that the path names. Raises `HandlerMissingError`, `EndedError`."""
-    state = await Handlers(call.engine, call.principal).find(call.path("handler_id"))
-    if state.phase is Status.CANCELLED and dialect.cancelled_is_gone:
-        raise HandlerMissingError
+    state = await Handlers(call.engine, call.principal).open(call.path("handler_id"), dialect)
     if state.status in TERMINAL:
         raise EndedError
     return state

@@ -5,7 +5,7 @@ from starlette.responses import PlainTextResponse, Response
 from stepwell.core.status import TERMINAL, Status
 from stepwell.doors.kit import Answer, Api, Call, Reply, json_response
 from stepwell.doors.llama.dialect import Dialect
-from stepwell.doors.llama.errors import HandlerMissingError, UnreadableError
+from stepwell.doors.llama.errors import UnreadableError
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import handler_of
 from stepwell.doors.llama.reading import Reader
@@ -48,9 +48,7 @@ def declare(api: Api, dialect: Dialect) -> None:
 async def _answer(call: Call, dialect: Dialect, *, plain_result: bool) -> Response:
     handlers = Handlers(call.engine, call.principal)
     handler_id = call.path("handler_id")
-    state = await handlers.find(handler_id)
-    if state.phase is Status.CANCELLED and dialect.cancelled_is_gone:
-        raise HandlerMissingError
+    state = await handlers.open(handler_id, dialect)
     found = await Reader(call.engine, handlers).shown(state, handler_id=handler_id)
     if state.phase is Status.FAILED and dialect.failed_is_text:
         return PlainTextResponse(f"Error getting workflow result: {found.error}", 500)

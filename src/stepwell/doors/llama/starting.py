@@ -212,7 +212,7 @@ async def _context_after(call: Call, run_id: str) -> dict[str, Any]:
     if compiled is None or compiled.typed is None:
         return {}
     try:
-        context: dict[str, Any] = compiled.typed.context_after(history)
+        context: dict[str, Any] = await compiled.typed.context_after(history)
     except EventFault:
         return {}
     return context

@@ -22,7 +22,7 @@ from stepwell.doors.kit.streams import MEDIA_TYPE
 from stepwell.doors.llama import envelopes
 from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.envelopes import Numbered, Place
-from stepwell.doors.llama.errors import HandlerMissingError, QueryError
+from stepwell.doors.llama.errors import QueryError
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import error_text, event_line, is_last
 from stepwell.doors.llama.plain import ending_of
@@ -71,9 +71,7 @@ def declare(api: Api, dialect: Dialect) -> None:
     )
     async def stream_events(call: Call, query: StreamQuery) -> Response:
         """Server-sent events, or lines of JSON. Every client sees all of them, however many read at once."""
-        state = await Handlers(call.engine, call.principal).find(call.path("handler_id"))
-        if state.phase is Status.CANCELLED and dialect.cancelled_is_gone:
-            raise HandlerMissingError
+        state = await Handlers(call.engine, call.principal).open(call.path("handler_id"), dialect)
         _check_timeout(query, dialect)
         sse = is_true(query.sse)
         log = await _Log.of(call.engine, state, internal=is_true(query.include_internal))

@@ -73,7 +73,7 @@ async def metrics(request: Request) -> Response:
 api: Final = Api(
     "operations",
     title="Is the server alive, can it work, what does it do, what does it understand",
-    prefixes=["/health", "/llama/health", "/ready", "/metrics", "/openapi", "/openapi.json", "/docs"],
+    prefixes=["/ready", "/metrics", "/openapi", "/openapi.json", "/docs"],
     errors=PROBLEMS,
     error_type=ProblemBody,
     error_media_type=MEDIA_TYPE,

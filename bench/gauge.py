@@ -35,9 +35,9 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def rss_bytes() -> int:
-    """Resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def rss_bytes(process: int | str = "self") -> int:
+    """Resident memory of a process; of this one when none is named."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

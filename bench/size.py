@@ -15,8 +15,13 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     open_runs: int = 10_000
     waiting: int = 100_000
     finished: int = 1_000_000
+    asking: int = 100_000
+    """Runs that wait for an approval, of which `approved` are approved."""
+    approved: int = 1_500
 
 
 FULL: Final = Size()
-QUICK: Final = Size(passes=3, rounds=1, singles=100, open_runs=2_000, waiting=10_000, finished=50_000)
+QUICK: Final = Size(
+    passes=3, rounds=1, singles=100, open_runs=2_000, waiting=10_000, finished=50_000, asking=2_000, approved=200
+)
 SIZES: Final = {"full": FULL, "quick": QUICK}

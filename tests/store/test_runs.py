@@ -1,8 +1,9 @@
 """What every store must do with runs: create, append, refuse what is late, and read back what was written."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from stepwell.core.status import Status
@@ -218,6 +219,29 @@ async def test_inbox_is_counted_on_all_its_pages(store: Store, query: ApprovalQu
     await store.commit([append(run, "a", 1, approvals=approvals)])
     assert await store.count_approvals(query) == number
     assert len(await store.list_approvals(query)) == number
+
+
+@pytest.mark.parametrize("deciders", [("anna",), ("bert", "role:boss"), ("role:boss", "anna", "bert")])
+@pytest.mark.parametrize("status", ["pending", None])
+async def test_pages_of_an_inbox_are_the_whole_of_it(
+    store: Store, deciders: tuple[str, ...], status: Literal["pending"] | None
+) -> None:
+    (run,) = await create(store, creation("a", owner="anna"))
+    people = [("bert",), ("role:boss",), ("bert", "role:boss"), ()]
+    states: list[Literal["pending", "approved"]] = ["pending", "pending", "approved"]
+    approvals = [asked(f"{n:02}", "a", approvers=people[n % 4], status=states[n % 3]) for n in range(40)]
+    await store.commit([append(run, "a", 1, approvals=approvals)])
+    query = ApprovalQuery(deciders=deciders, status=status, limit=100)
+    whole = await store.list_approvals(query)
+    expected = [row for row in approvals if set(row.deciders) & set(deciders) and status in (row.status, None)]
+    assert whole == expected[::-1]
+    for size in (1, 3, 7):
+        for start in range(0, len(whole) + 1, size):
+            paged = msgspec.structs.replace(query, limit=size, offset=start)
+            assert await store.list_approvals(paged) == whole[start : start + size]
+            if start:
+                behind = msgspec.structs.replace(query, limit=size, before=whole[start - 1].approval_id)
+                assert await store.list_approvals(behind) == whole[start : start + size]
 
 
 async def test_decided_approval_leaves_the_inbox_of_pending_ones(store: Store) -> None:

@@ -20,6 +20,8 @@ _decode_approvals = msgspec.json.Decoder(list[ApprovalRow]).decode
 _decode_counts = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
 _encode = msgspec.json.encode
 
+EVERYTHING: Final = -1
+"""As a LIMIT."""
 APPROVAL_STATUSES: Final = ("pending", "approved", "rejected", "expired", "cancelled")
 _RUNS: Final = """
     SELECT '[' || coalesce(group_concat(
@@ -78,7 +80,8 @@ def list_approvals(connection: apsw.Connection, query: ApprovalQuery) -> list[Ap
     """One page of the inbox, newest first."""
     below = _approval(connection, query)
     where, values = _where([("approval.id < ?", below), *_of_approvals(query)])
-    source, source_values = _asked(query, NOWHERE if below is None else below)
+    reach = query.limit + query.offset if _is_plain(query) else EVERYTHING
+    source, source_values = _asked(query, NOWHERE if below is None else below, reach)
     page = connection.execute(
         "SELECT '[' || coalesce(group_concat(shown, ',' ORDER BY id DESC), '') || ']' FROM ("
         f"SELECT approval.id, approval.shown FROM {source} {where} ORDER BY approval.id DESC LIMIT ? OFFSET ?)",
@@ -89,11 +92,10 @@ def list_approvals(connection: apsw.Connection, query: ApprovalQuery) -> list[Ap
 
 def count_approvals(connection: apsw.Connection, query: ApprovalQuery) -> int:
     """How many approvals there are on all pages."""
-    wanted = _of_approvals(query)
-    if query.deciders and all(value is None for _, value in wanted[1:]):
+    if query.deciders and _is_plain(query):
         return _count_asked(connection, query)
-    where, values = _where(wanted)
-    source, source_values = _asked(query, NOWHERE)
+    where, values = _where(_of_approvals(query))
+    source, source_values = _asked(query, NOWHERE, EVERYTHING)
     return int(connection.execute(f"SELECT count(*) FROM {source} {where}", (*source_values, *values)).get)
 
 
@@ -128,12 +130,23 @@ def _statuses(query: ApprovalQuery) -> tuple[str, ...]:
     return APPROVAL_STATUSES if query.status is None else (query.status,)
 
 
-def _asked(query: ApprovalQuery, below: int) -> tuple[str, list[Any]]:
-    """All approvals, or those that one of the deciders may decide: merged along the decider table's key."""
+def _is_plain(query: ApprovalQuery) -> bool:
+    """Whether the decider table alone tells which approvals are wanted."""
+    return all(value is None for _, value in _of_approvals(query)[1:])
+
+
+def _asked(query: ApprovalQuery, below: int, reach: int) -> tuple[str, list[Any]]:
+    """All approvals, or those that one of the deciders may decide: merged along the decider table's key.
+
+    No page has more than the newest `reach` of one name and status: the others are not looked at.
+    """
     if not query.deciders:
         return "approval", []
-    ranges = [(who, status, below) for who in dict.fromkeys(query.deciders) for status in _statuses(query)]
-    one = "SELECT approval AS id FROM decider WHERE who = ? AND status = ? AND approval < ?"
+    ranges = [(who, status, below, reach) for who in dict.fromkeys(query.deciders) for status in _statuses(query)]
+    one = (
+        "SELECT id FROM (SELECT approval AS id FROM decider WHERE who = ? AND status = ? AND approval < ?"
+        " ORDER BY approval DESC LIMIT ?)"
+    )
     merged = " UNION ".join([one] * len(ranges))
     values = [value for values in ranges for value in values]
     return f"(SELECT id FROM ({merged} ORDER BY id DESC)) asked CROSS JOIN approval ON approval.id = asked.id", values

@@ -8,10 +8,10 @@ import ipaddress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepwell.doors.problem import problem_response
+from stepwell.security.headers import first_header
 
 
 @lru_cache(64)
@@ -45,7 +45,7 @@ class LoopbackHosts:
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = Headers(scope=scope).get("host", "") if scope["type"] != "lifespan" else "localhost"
+        header = first_header(scope, b"host") if scope["type"] != "lifespan" else "localhost"
         name = host_of(header)
         if is_loopback(name) or (name and name == self._public):
             await self._app(scope, receive, send)

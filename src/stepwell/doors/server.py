@@ -14,6 +14,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.doors.kit.api import Api, api_of
 from stepwell.doors.kit.idempotency import ForgetKeys, Once
 from stepwell.doors.operations.openapi import Documents
+from stepwell.doors.paths import FixedPaths
 from stepwell.doors.problem import PROBLEMS
 from stepwell.engine import Engine
 from stepwell.engine.duties.loop import DutyLoop
@@ -33,8 +34,9 @@ def build(
             server.state.engine = engine
             yield
 
+    all_routes = [Route("/", to_console), *routes, *(route for door in doors for route in door.routes)]
     server = Starlette(
-        routes=[Route("/", to_console), *routes, *(route for door in doors for route in door.routes)],
+        routes=[FixedPaths(all_routes), *all_routes],
         middleware=middleware,
         exception_handlers=dict.fromkeys((HTTPException, StepwellError, Exception), _in_words_of(doors)),
         lifespan=lifespan,

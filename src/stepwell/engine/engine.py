@@ -54,6 +54,7 @@ from stepwell.engine.retrying import AS_IT_WAS, RetryOptions, retry_command
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.snapshots import Snapshot, snapshots_of
+from stepwell.engine.view_log import Log
 from stepwell.engine.viewing import run_view
 from stepwell.engine.views import RunView
 from stepwell.engine.watching import Seen, Watchers
@@ -476,13 +477,18 @@ class Engine:
     async def view(self, run_id: str, *, at_seq: int | None = None) -> RunView:
         """What doors show of a run, now or as it stood after the event `at_seq`: its steps with every attempt, its
         approvals, no secrets. Raises `RunNotFoundError`."""
-        events = (await self.history(run_id))[:at_seq]
-        return run_view(events, await self.compiled_of(events))
+        events = self.watchers.events(run_id) or await self.history(run_id)
+        log = Log(events[:at_seq])
+        return run_view(log, await self._compiled(log.state.definition))
 
     async def compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
+        """What a run of this history runs; None where this process does not know it."""
+        return await self._compiled(fold(events).definition)
+
+    async def _compiled(self, digest: str) -> Compiled | None:
         """What a run runs; None where this process does not know it (a Python workflow of another one)."""
         try:
-            return await self.workflows.compiled(fold(events).definition)
+            return await self.workflows.compiled(digest)
         except StepwellError:
             return None
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import uuid
+from functools import lru_cache
 from typing import Final
 
 _WORKFLOWS: Final = uuid.UUID("2f0c1c6e-8f0b-5f3e-9a53-6f0a4a1f7d21")
@@ -32,6 +33,7 @@ def derived_id(run_id: str, key: str) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(run_id), key)
 
 
+@lru_cache(4096)
 def workflow_uuid(name: str) -> str:
     """A workflow's UUID: its name where that is one, else the UUIDv5 of the name."""
     return canonical_uuid(name) or str(uuid.uuid5(_WORKFLOWS, name))

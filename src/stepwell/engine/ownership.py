@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.history import RunCreated
-from stepwell.store.port import Definition, Documents
+from stepwell.store.port import STEADY, Definition, Documents
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine
 
-OWNED: Final = ("template", "definition", "pipeline")
+OWNED: Final = STEADY
 """Kinds of workflows that come through doors; the others are those of files and of Python."""
 
 

@@ -5,7 +5,8 @@ last commits of a watched run for all its watchers; one that falls behind reads 
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -103,9 +104,7 @@ class Watchers:
 
     async def watch(self, run_id: str, after_seq: int, after_item: int) -> AsyncIterator[Seen]:
         """All that follows the two points, in commit order, until the run has ended and everything was seen."""
-        channel = self.channels.setdefault(run_id, _Channel())
-        channel.watchers += 1
-        try:
+        with self.keeping(run_id) as channel:
             after_seq = await self._at_most_last(run_id, after_seq)
             ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
             while not self._closed:
@@ -120,10 +119,24 @@ class Watchers:
                     if ended:
                         return
                     await channel.newer_than(version)
+
+    @contextmanager
+    def keeping(self, run_id: str) -> Iterator[_Channel]:
+        """What the run commits meanwhile is kept in memory, as far as a channel holds it."""
+        channel = self.channels.setdefault(run_id, _Channel())
+        channel.watchers += 1
+        try:
+            yield channel
         finally:
             channel.watchers -= 1
             if not channel.watchers and self.channels.get(run_id) is channel:
                 del self.channels[run_id]
+
+    def events(self, run_id: str) -> list[h.AnyEvent] | None:
+        """The whole history of a run, if somebody has kept all of it since its creation; else None."""
+        channel = self.channels.get(run_id)
+        seen = channel.after(0, 0) if channel is not None else None
+        return [one.event for one in seen if one.event is not None] if seen is not None else None
 
     async def _ended_at(self, run_id: str, seq: int) -> bool:
         """Whether the run stood still after this event: late results may follow an end."""

@@ -12,6 +12,11 @@ HEADERS: Final = {
 _RAW: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
+def first_header(scope: Scope, name: bytes) -> str:
+    """The first value of a header (its name in lower case, as ASGI has it); "" when it is missing."""
+    return next((value.decode("latin-1") for found, value in scope["headers"] if found == name), "")
+
+
 class SafeHeaders:
     """ASGI middleware; a route that sets one of these itself keeps its own."""
 

@@ -287,6 +287,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 ANY_RUN: Final = "*"
 """In place of a run's id: perhaps every run."""
 
+STEADY: Final = ("template", "definition", "pipeline")
+"""Kinds of records that every start of a run reads, and that change seldom: a store may keep them in memory, and see
+late (as `changed_outside` does) that another process has written one."""
+
 
 class RunStore(Protocol):
     """Runs, their histories and what follows from them: what driving runs needs."""

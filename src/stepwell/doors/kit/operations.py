@@ -7,8 +7,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+"""Answers every error itself."""
 
 JSON_TYPE = "application/json"
 
@@ -49,7 +51,20 @@ def routes_of(operations: Sequence[Operation]) -> list[BaseRoute]:
     by_path: dict[str, dict[str, Endpoint]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint
-    return [Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()]
+    return [
+        Route(path, _Plain(_by_method(endpoints)), methods=list(endpoints)) for path, endpoints in by_path.items()
+    ]
+
+
+class _Plain:
+    """An endpoint as an ASGI application: without the layer in which Starlette looks for errors that it lets out."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _by_method(endpoints: Mapping[str, Endpoint]) -> Endpoint:

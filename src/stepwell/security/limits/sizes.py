@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.security.doors import Doors, answer
+from stepwell.security.headers import first_header
 from stepwell.security.limits.json_text import MAX_DEPTH, check_json
 from stepwell.security.refusals import AccessError, Reason, Refusal
 
@@ -44,7 +45,7 @@ class SizeLimits:
             return
         try:
             check_headers(scope, self._rules.header_bytes)
-            if scope["type"] == "http" and _has_body(Headers(scope=scope)):
+            if scope["type"] == "http" and _has_body(scope):
                 await self._with_body(scope, receive, send)
                 return
         except AccessError as refused:
@@ -53,10 +54,9 @@ class SizeLimits:
         await self._app(scope, receive, send)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        kind = _kind(headers)
+        kind = _kind(scope)
         most = self._rules.upload_bytes if kind.upload else self._rules.body_bytes
-        check_length(headers, most)
+        check_length(Headers(scope=scope), most)
         if kind.upload:
             await _Upload(most, self._app).run(scope, receive, send, self._doors)
             return
@@ -122,14 +122,17 @@ def check_length(headers: Headers, most: int) -> None:
         raise _too_large(most)
 
 
-def _has_body(headers: Headers) -> bool:
+def _has_body(scope: Scope) -> bool:
     """RFC 9112 §6.3: a request without these two has none."""
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
-def _kind(headers: Headers) -> _Kind:
+def _kind(scope: Scope) -> _Kind:
     """Clients that forget to say JSON (curl says it is a form) are meant too."""
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = first_header(scope, b"content-type").partition(";")[0].strip().lower()
     return _Kind(
         media == "multipart/form-data", "json" in media or media in ("", "application/x-www-form-urlencoded")
     )

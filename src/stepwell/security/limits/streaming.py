@@ -2,11 +2,11 @@
 
 from contextlib import ExitStack
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepwell.core.principal import Principal
 from stepwell.security.doors import PRINCIPAL, Doors, answer
+from stepwell.security.headers import first_header
 from stepwell.security.limits.slots import Slots
 from stepwell.security.refusals import AccessError
 
@@ -35,4 +35,4 @@ class StreamLimit:
     def _is_stream(self, scope: Scope) -> bool:
         if self._doors.of(scope["path"]).rules.streams(scope["path"]):
             return True
-        return "text/event-stream" in Headers(scope=scope).get("accept", "")
+        return "text/event-stream" in first_header(scope, b"accept")

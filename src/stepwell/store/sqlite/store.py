@@ -18,6 +18,7 @@ from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.core.status import WaitReason
 from stepwell.store.port import (
+    STEADY,
     ApprovalQuery,
     ApprovalRow,
     Batch,
@@ -42,6 +43,8 @@ from stepwell.store.sqlite.writer import Writer
 INLINE_BELOW_S: Final = 0.000_5
 """A flush quicker than this is cheaper on the event loop than the hop to a thread and back (measured)."""
 SMOOTHING: Final = 0.1
+MOST_STEADY: Final = 10_000
+"""Records kept in memory."""
 
 _decode_items = msgspec.json.Decoder(list[StreamItem]).decode
 _encode = msgspec.json.encode
@@ -63,6 +66,8 @@ class SqliteStore:
         self._flush_s = INLINE_BELOW_S
         self._seen_version = 0
         self._seen_history = 0
+        self._steady: dict[tuple[str, str], list[Record]] = {}
+        """Records of `STEADY` kinds that were read since they were written."""
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -258,6 +263,7 @@ class SqliteStore:
             latest = self._last_history()
             changed = [run_id for (run_id,) in self._read("changed_runs", self._seen_history)]
             self._seen_version, self._seen_history = version, latest
+            self._steady.clear()
         return changed
 
     def _last_history(self) -> int:
@@ -305,26 +311,41 @@ class SqliteStore:
 
     async def put_record(self, record: Record, *, expect_version: int | None = None) -> bool:
         r, data = record, _encode(record.data).decode()
-        if expect_version is None or expect_version == 0:
-            name = "put_record" if expect_version is None else "insert_record"
-            return bool(await self._write(name, [(r.kind, r.id, r.owner, r.version, r.due_at, data)]))
-        return bool(
-            await self._write("replace_record", [(r.owner, r.version, r.due_at, data, r.kind, r.id, expect_version)])
-        )
+        try:
+            if expect_version is None or expect_version == 0:
+                name = "put_record" if expect_version is None else "insert_record"
+                return bool(await self._write(name, [(r.kind, r.id, r.owner, r.version, r.due_at, data)]))
+            over = (r.owner, r.version, r.due_at, data, r.kind, r.id, expect_version)
+            return bool(await self._write("replace_record", [over]))
+        finally:
+            self._steady.pop((r.kind, r.id), None)
 
     async def get_records(
         self, kind: str, *, id: str = "", owner: str | None = None, due_by: float | None = None, limit: int = 1000
     ) -> list[Record]:
+        if id and kind in STEADY:
+            return self._steady_record(kind, id)
         # A statement for each, since one with `? IS NULL OR ...` for all of them would walk the whole kind.
         owned = "get_records" if owner is None else "owned_records"
         name = "find_record" if id else owned if due_by is None or owner is not None else "due_records"
-        return [
-            Record(kind=kind, id=id, owner=owner, version=version, due_at=due_at, data=msgspec.json.decode(data))
-            for kind, id, owner, version, due_at, data in self._read(name, kind, id, owner, due_by, limit)
-        ]
+        return [_record(*row) for row in self._read(name, kind, id, owner, due_by, limit)]
+
+    def _steady_record(self, kind: str, id: str) -> list[Record]:
+        """From memory, unless it was written since it was read: every commit makes the next read of the file dear."""
+        found = self._steady.get((kind, id))
+        if found is None:
+            if len(self._steady) >= MOST_STEADY:
+                self._steady.clear()
+            found = [_record(*row) for row in self._read("find_record", kind, id, None, None, 1)]
+            if found:
+                self._steady[kind, id] = found
+        return list(found)
 
     async def drop_record(self, kind: str, id: str) -> None:
-        await self._write("drop_record", [(kind, id)])
+        try:
+            await self._write("drop_record", [(kind, id)])
+        finally:
+            self._steady.pop((kind, id), None)
 
     # --- webhooks on their way --------------------------------------------------------------------------------------
 
@@ -356,6 +377,10 @@ class SqliteStore:
 
     async def drop_deliveries(self, endpoint: str, limit: int) -> int:
         return await self._write("drop_deliveries", [(endpoint, limit)])
+
+
+def _record(kind: str, id: str, owner: str, version: int, due_at: float | None, data: str) -> Record:
+    return Record(kind=kind, id=id, owner=owner, version=version, due_at=due_at, data=msgspec.json.decode(data))
 
 
 def _definition(digest: str, kind: str, name: str, version: str, text: str, created_at: float) -> Definition:

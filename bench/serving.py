@@ -1,0 +1,50 @@
+"""Servers under test, each in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parents[1]
+STEPWELL: Final = ("-m", "stepwell", "serve", "--app", "bench.served:app", "--port", "0")
+
+
+class Served:
+    """A server that listens. `pid` is its process."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.pid = pid
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory of the server."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time the server has used, with that of the system for it."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100  # utime, stime in ticks of USER_HZ
+
+
+@contextmanager
+def serving(*command: str) -> Iterator[Served]:
+    """A Python program that prints the URL it serves as the last word of its first line; ended at the end."""
+    process = subprocess.Popen([sys.executable, *command], cwd=HERE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"{command} did not start"
+        yield Served(int(line.rpartition(":")[2]), process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def stepwell_on(database: Path) -> tuple[str, ...]:
+    """The command that serves a database."""
+    return (*STEPWELL, "--db", f"sqlite:///{database}")

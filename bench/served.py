@@ -1,6 +1,7 @@
 """What the benchmarks serve: `stepwell serve --app bench.served:app`."""
 
 import asyncio
+import time
 from typing import Any
 
 from stepwell import App
@@ -16,15 +17,15 @@ async def noop() -> None:
 
 @app.workflow(name="talk")
 async def talk(ctx: RunContext, input: Any) -> int:
-    """Thinks aloud `items` times, every `every_s` seconds, from `after_s` on; each thought is its time."""
+    """Thinks aloud `items` times, every `every_s` seconds from the instant `at` on; each thought is its own instant.
+
+    Instants are of CLOCK_MONOTONIC, which is one for all processes of a machine.
+    """
 
     async def think(step: StepContext) -> int:
-        loop = asyncio.get_running_loop()
-        next_at = loop.time() + input["after_s"]
-        for _ in range(input["items"]):
-            await asyncio.sleep(max(0.0, next_at - loop.time()))
-            step.think(f"{loop.time():.6f}")  # one clock for all processes of a machine (CLOCK_MONOTONIC)
-            next_at += input["every_s"]
+        for number in range(input["items"]):
+            await asyncio.sleep(max(0.0, input["at"] + number * input["every_s"] - time.monotonic()))
+            step.think(f"{time.monotonic():.6f}")
         return int(input["items"])
 
     return int(await ctx.step("talk", think, name="Talk"))

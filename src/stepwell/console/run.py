@@ -16,7 +16,6 @@ from stepwell.core import history as h
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
 from stepwell.core.program import Compiled, Hiding
 from stepwell.engine.retrying import RetryOptions
-from stepwell.engine.view_log import Log
 from stepwell.engine.viewing import run_view
 from stepwell.engine.views import RunView
 from stepwell.store.port import StreamItem
@@ -97,7 +96,7 @@ class RunPage(LivePage):
         if news or self._view is None:
             self._events += news
             await self._know(created)
-            self._view = run_view(Log(self._events), self._compiled)
+            self._view = run_view(self._events, self._compiled)
             self._show_view(self._view, created)
         await self._show_log()
 
@@ -250,7 +249,7 @@ async def download(request: Request, run_id: str) -> Response:
         compiled = await visitor.engine.compiled_of(events)
     except RunNotFoundError as fault:
         return Response(msgspec.json.encode({"detail": fault.message}), 404, media_type="application/json")
-    view = run_view(Log(events), compiled)
+    view = run_view(events, compiled)
     hiding = compiled.hiding((await visitor.engine.state(run_id)).input) if compiled and compiled.hiding else None
     history = [run_items.event_fields(seq, event, hiding) for seq, event in enumerate(events, 1)]
     body = msgspec.json.encode({"run": view, "history": history})

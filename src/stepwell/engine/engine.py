@@ -55,7 +55,7 @@ from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.snapshots import Snapshot, snapshots_of
 from stepwell.engine.view_log import Log
-from stepwell.engine.viewing import run_view
+from stepwell.engine.viewing import view_of
 from stepwell.engine.views import RunView
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
@@ -479,7 +479,7 @@ class Engine:
         approvals, no secrets. Raises `RunNotFoundError`."""
         events = self.watchers.events(run_id) or await self.history(run_id)
         log = Log(events[:at_seq])
-        return run_view(log, await self._compiled(log.state.definition))
+        return view_of(log, await self._compiled(log.state.definition))
 
     async def compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
         """What a run of this history runs; None where this process does not know it."""

@@ -25,8 +25,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     undoable: bool
 
 
-def run_view(log: Log, compiled: Compiled | None = None) -> RunView:
-    """The view of what a history says. `compiled` is what the run runs, where that is known here."""
+def run_view(events: Sequence[h.AnyEvent], compiled: Compiled | None = None) -> RunView:
+    """The view after `events` (oldest first). `compiled` is what the run runs, where that is known here."""
+    return view_of(Log(events), compiled)
+
+
+def view_of(log: Log, compiled: Compiled | None) -> RunView:
+    """The same, of a history that was followed already."""
     state = log.state
     steps = step_views(log, compiled.outline if compiled is not None else ())
     input = decode(state.input)

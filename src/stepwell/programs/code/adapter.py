@@ -37,7 +37,7 @@ from stepwell.programs.code.seam import (
     WorkerTask,
     WorkflowTick,
 )
-from stepwell.programs.code.state import HostedStore
+from stepwell.programs.code.state import HostedStore, Note
 
 
 class Invocation(msgspec.Struct):
@@ -63,6 +63,7 @@ class HostedAdapter(InternalRunAdapter):
         *,
         codec: Codec,
         now: Callable[[], float],
+        make_store: Callable[[Note], HostedStore],
     ) -> None:
         self._ctx = ctx
         self._branches = branches
@@ -93,7 +94,8 @@ class HostedAdapter(InternalRunAdapter):
         """By invocation and place of a sent event: its place in the invocation that sent it first."""
         self._sent = past.sent
         self.blame = past.blame
-        self.store: HostedStore | None = None
+        self._make_store = make_store
+        self._store: HostedStore | None = None
 
     @property
     def run_id(self) -> str:
@@ -103,7 +105,11 @@ class HostedAdapter(InternalRunAdapter):
         return self._now()
 
     def get_state_store(self, namespace: tuple[str, ...] = ()) -> Any:
-        return None if namespace else self.store
+        if namespace:
+            return None
+        if self._store is None:  # many workflows keep no state
+            self._store = self._make_store(self.note)
+        return self._store
 
     # --- the record -------------------------------------------------------------------------------------------------
 

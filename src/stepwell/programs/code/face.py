@@ -164,7 +164,7 @@ class Face:
         past = await Reading(_recall(state), codec, begins.broker, state.run_id).read()
         serialized = past.broker.to_serialized(codec.strict)
         serialized.is_running = False
-        values = rebuilt(begins.state, past.patches, codec)
+        values = rebuilt(begins.state or hosted.state_type(), past.patches, codec)
         serialized.state = InMemoryStateStore(values).to_dict(codec.strict)
         found: dict[str, Any] = serialized.model_dump(mode="json")
         return found

@@ -29,7 +29,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Mapping[str, Any]
     broker: Any  # BrokerState, which msgspec has no type for
-    state: Any  # a pydantic model
+    state: Any = None  # a pydantic model; None: as the workflow's state begins
 
 
 class Hosted:
@@ -59,9 +59,9 @@ class Hosted:
         fields = dict(input or {})
         context = fields.pop(CONTEXT, None)
         if not context:
-            return Beginning(fields=fields, broker=BrokerState.from_workflow(self.workflow), state=self.state_type())
+            return Beginning(fields=fields, broker=BrokerState.from_workflow(self.workflow))
         strict = self.codec.strict
         parsed = SerializedContext.from_dict_auto(dict(context), strict)
         broker = BrokerState.from_serialized(parsed, self.workflow, strict)
         state = InMemoryStateStore.from_dict(parsed.state, strict).checkpoint().state if parsed.state else None
-        return Beginning(fields=fields, broker=broker, state=state or self.state_type())
+        return Beginning(fields=fields, broker=broker, state=state)

@@ -31,7 +31,7 @@ from stepwell.programs.code.seam import (
     WorkflowTick,
     replay_ticks_stream,
 )
-from stepwell.programs.code.state import HostedStore, rebuilt
+from stepwell.programs.code.state import HostedStore, Note, rebuilt
 
 Outputs = Sequence[StepWorkerOutput]
 Now = Callable[[], float]
@@ -78,9 +78,9 @@ class HostedRun:
         self._past = past
         self._begins = begins
         self._now = now
-        self.adapter: HostedAdapter = HostedAdapter(ctx, branches, past, codec=hosted.codec, now=now)
-        state = rebuilt(begins.state, past.patches, hosted.codec)
-        self.adapter.store = HostedStore(state, codec=hosted.codec, note=self.adapter.note)
+        self.adapter: HostedAdapter = HostedAdapter(
+            ctx, branches, past, codec=hosted.codec, now=now, make_store=self._make_store
+        )
 
     async def go(self) -> StopEvent:
         """Run the control loop to its end. Raises what it raises."""
@@ -91,6 +91,11 @@ class HostedRun:
             self.adapter.start_event = self._hosted.start_event(self._begins.fields)
         # The control loop begins every session with a marker, which leaves out the time since the session before.
         return await self._hosted.registered.workflow_run_fn(past.broker, self.adapter.start_event, {})
+
+    def _make_store(self, note: Note) -> HostedStore:
+        codec = self._hosted.codec
+        state = rebuilt(self._begins.state or self._hosted.state_type(), self._past.patches, codec)
+        return HostedStore(state, codec=codec, note=note)
 
     async def _count_the_rest(self) -> None:
         """Let the time that the run has waited count against its time-out, though it was not in memory."""

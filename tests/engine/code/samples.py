@@ -236,3 +236,13 @@ class Shared(Workflow):
         if ctx.collect_events(ev, [Named] * 2) is None:
             return None
         return StopEvent(result=[sorted(await ctx.store.get("names")), await ctx.store.get("times")])
+
+
+class Adds(Workflow):
+    """Adds to what it finds in its state."""
+
+    @step
+    async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        total = await ctx.store.get("total", default=0) + ev.get("add")
+        await ctx.store.set("total", total)
+        return StopEvent(result=total)

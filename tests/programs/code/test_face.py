@@ -17,7 +17,7 @@ class Begin(StartEvent):
 
 
 class Ask(InputRequiredEvent):
-    pass
+    question: str
 
 
 class Answer(HumanResponseEvent):
@@ -38,7 +38,7 @@ class Sample(Workflow):
     @step
     async def ask(self, ev: Begin) -> Ask:
         """Ask somebody."""
-        return Ask(prefix=ev.name)
+        return Ask(question=ev.name)
 
     @step
     async def end(self, ctx: Context, ev: Answer) -> Finish:  # noqa: ARG002

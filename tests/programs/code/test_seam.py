@@ -121,7 +121,7 @@ def test_a_broker_tells_what_is_under_way() -> None:
 
     assert broker.is_running is False
     assert [str(step_id) for step_id in broker.workers] == ["only"]
-    assert all(worker.queue == worker.in_progress == [] for worker in broker.workers.values())
+    assert not any(worker.queue or worker.in_progress for worker in broker.workers.values())
 
 
 def test_a_workflow_has_the_limits_that_hosting_reads() -> None:

@@ -28,6 +28,7 @@ from stepwell.programs.code.seam import (
     SentEvent,
     StartEvent,
     StepId,
+    StopEvent,
     TickAddEvent,
     TickStepResult,
     WaitForNextTaskResult,
@@ -81,6 +82,7 @@ class HostedAdapter(InternalRunAdapter):
         """By identity of a posted event: the event, and its number."""
         self._listening = False
         self._fault: BaseException | None = None
+        self._ended = False
         self._current = ""
         self.start_event: StartEvent | None = None
         self._rounds = past.rounds
@@ -180,8 +182,9 @@ class HostedAdapter(InternalRunAdapter):
         item = msgspec.to_builtins(envelope(event))
         invocation = INVOCATION.get()
         if invocation is None:
+            self._ended = self._ended or isinstance(event, StopEvent)
             self._ctx.show(self._current, item)
-        else:
+        elif not self._ended:  # nothing follows the event that ends the run
             step: StepContext = invocation.step
             step.publish(item)
 

@@ -34,7 +34,11 @@ def dispatch_of(store: Store, settings: Settings) -> Dispatch:
     from stepwell.dispatch.pgqueuer import PgQueuerDispatch
 
     return PgQueuerDispatch(
-        settings.db, jobs=_jobs(settings), hand_out=store.hand_out, max_active=settings.max_active
+        settings.db,
+        jobs=_jobs(settings),
+        hand_out=store.hand_out,
+        max_active=settings.max_active,
+        dead_after_s=settings.dead_after_s,
     )
 
 

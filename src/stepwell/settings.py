@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         NotNegative, Meta(description="how long a message is sent again that a broker cannot take")
     ] = 60.0
     max_active: Annotated[int, Meta(ge=1, description="runs in memory at once; others wait their turn")] = 10_000
+    dead_after_s: Annotated[
+        float, Meta(ge=0.5, description="with PostgreSQL: silence after which a node's runs are taken over by others")
+    ] = 2.0
     workflow_limits: Annotated[
         tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*$")], ...],
         Meta(description="workflow=number: how many of its runs all nodes of a PostgreSQL database drive at once"),

@@ -27,10 +27,11 @@ from stepwell.dispatch.port import Drive
 log = structlog.get_logger()
 
 ENTRYPOINT: Final = "run"
-DEAD_AFTER_S: Final = 2.0
-"""A node that has not said for so long that it drives a run does not drive it."""
-LOOK_EVERY_S: Final = 0.4
-"""Jobs of a dead node are noticed by looking: nobody tells."""
+LOOKS: Final = 5
+"""How often within that time jobs of a dead node are looked for: nobody tells."""
+LOOK_EVERY_S: Final = 0.5
+LAST_WORDS_S: Final = 2.0
+"""What PgQueuer gets to give back the jobs in hand."""
 BATCH: Final = 100
 LOG_KEPT: Final = "10 minutes"
 PRUNE_EVERY_S: Final = 60.0
@@ -74,13 +75,19 @@ class PgQueuerJobs:
 
 
 class PgQueuerDispatch:
-    """This node's share of the driving (`dispatch.port.Dispatch`)."""
+    """This node's share of the driving (`dispatch.port.Dispatch`).
 
-    def __init__(self, url: str, *, jobs: PgQueuerJobs, hand_out: HandOut, max_active: int) -> None:
+    A node that has not said for `dead_after_s` seconds that it drives a run is taken for dead.
+    """
+
+    def __init__(
+        self, url: str, *, jobs: PgQueuerJobs, hand_out: HandOut, max_active: int, dead_after_s: float
+    ) -> None:
         self._url = url
         self._jobs = jobs
         self._hand_out = hand_out
         self._max_active = max_active
+        self._dead_after_s = dead_after_s
         self._drive: Drive | None = None
         self._active: dict[str, float | None] = {}
         """Runs whose jobs are in our hands, and in how many seconds each is to be driven once more, if it is."""
@@ -124,7 +131,7 @@ class PgQueuerDispatch:
         working, *others = self._tasks
         for task in others:
             task.cancel()
-        await asyncio.wait([working], timeout=grace_s + DEAD_AFTER_S)
+        await asyncio.wait([working], timeout=grace_s + LAST_WORDS_S)
         working.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._driver.close()
@@ -136,10 +143,10 @@ class PgQueuerDispatch:
         while not self._stopping:
             try:
                 await manager.run(
-                    dequeue_timeout=timedelta(seconds=LOOK_EVERY_S),
+                    dequeue_timeout=timedelta(seconds=min(LOOK_EVERY_S, self._dead_after_s / LOOKS)),
                     batch_size=batch,
                     max_concurrent_tasks=max(2, self._max_active),
-                    heartbeat_timeout=timedelta(seconds=DEAD_AFTER_S),
+                    heartbeat_timeout=timedelta(seconds=self._dead_after_s),
                 )
             except Exception:  # the node would drive nothing any more, and say nothing
                 log.exception("dispatch.failed")

@@ -1,0 +1,49 @@
+"""One node as a process: `python node_process.py URL LOG [SECONDS]`. Its steps write a line each to the log.
+
+A line is: run, key, attempt, process. What a step does is done when its line is written; then it takes a moment.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from stepwell import App
+from stepwell.core.program import RunContext, StepContext
+from stepwell.settings import Settings
+
+STEPS = 6
+
+
+def app_on(url: str, log: str, dead_after_s: str = "2", *, drive: bool = True) -> App:
+    """A node with one workflow, whose steps write to the log."""
+    app = App(
+        settings=Settings(db=url, idle_s=0.2, log_level="warning", dead_after_s=float(dead_after_s)), drive=drive
+    )
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def logged(ctx: RunContext, input: Any) -> Any:
+        async def work(step: StepContext) -> str:
+            os.write(file, f"{step.run_id} {step.key} {step.attempt} {os.getpid()}\n".encode())
+            await asyncio.sleep(float(input))
+            return step.key
+
+        return [await ctx.step(f"/step/{number}", work) for number in range(STEPS)]
+
+    app.add_workflow("logged", logged)
+    return app
+
+
+async def serve(app: App, ready: Path) -> None:
+    """Drive until SIGTERM; `ready` exists once this is so."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with app:
+        ready.touch()  # noqa: ASYNC240  # once, in a file system in memory
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(app_on(*sys.argv[1:]), Path(f"{sys.argv[2]}.{os.getpid()}")))

@@ -1,0 +1,154 @@
+"""Nodes that are killed, and nodes that freeze: no run is lost, no recorded step done again, nobody writes twice."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stepwell.core import history as h
+from stepwell.core.status import TERMINAL, Status
+from stepwell.engine import Engine
+
+from .node_process import STEPS, app_on
+from .nodes import PATIENCE_S, eventually, nodes
+from .server import new_database
+
+SOAK = bool(os.environ.get("STEPWELL_SOAK"))
+ROUNDS = 50 if SOAK else 3
+RUNS = 200 if SOAK else 40
+TAKES_S = 0.1
+
+pytestmark = pytest.mark.slow
+
+
+class NodeProcess:
+    """A node that can be killed. `log` is shared by all of them."""
+
+    def __init__(self, url: str, log: Path, dead_after_s: float) -> None:
+        script = Path(__file__).with_name("node_process.py")
+        self._process = subprocess.Popen([sys.executable, str(script), url, str(log), str(dead_after_s)])
+        self._ready = Path(f"{log}.{self._process.pid}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ready(self) -> None:
+        async def serves() -> bool:
+            assert self._process.poll() is None, "the node ended by itself"
+            return self._ready.exists()
+
+        await eventually(serves)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def processes(url: str, log: Path, *, dead_after_s: float = 2.0) -> Iterator[list[NodeProcess]]:
+    """Two nodes; those that a test adds to the list are ended, too."""
+    started = [NodeProcess(url, log, dead_after_s) for _ in range(2)]
+    try:
+        yield started
+    finally:
+        for one in started:
+            one.end()
+
+
+def _lines(log: Path) -> list[list[str]]:
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+async def _start(engine: Engine, number: int, takes_s: float) -> list[str]:
+    return [(await engine.start("logged", takes_s)).run_id for _ in range(number)]
+
+
+async def _check(engine: Engine, run_ids: list[str], log: Path, *, kills: int) -> None:
+    """Every run completed, every step is on record once, and was done at most once more for each kill."""
+    done = Counter((run_id, key) for run_id, key, *_ in _lines(log))
+    for run_id in run_ids:
+        events = await engine.history(run_id)
+        assert isinstance(events[-1], h.RunCompleted), [type(event).__name__ for event in events]
+        completed = Counter(event.key for event in events if isinstance(event, h.StepCompleted))
+        assert completed == {f"/step/{n}": 1 for n in range(STEPS)}
+        assert all(done[run_id, key] <= 1 + kills for key in completed)
+
+
+async def _all_ended(engine: Engine, run_ids: list[str]) -> bool:
+    loaded = [await engine.state(run_id) for run_id in run_ids]
+    return all(state.status in TERMINAL for state in loaded)
+
+
+async def test_killed_nodes_runs_are_taken_over(tmp_path: Path) -> None:
+    url, log = new_database(), tmp_path / "log"
+    longest_s = 0.0
+    with processes(url, log) as living:
+        await asyncio.gather(*(one.ready() for one in living))
+        async with nodes(app_on(url, str(log), drive=False)) as (engine,):
+            for _ in range(ROUNDS):
+                before = len(_lines(log))
+                run_ids = await _start(engine, RUNS, TAKES_S)
+                await eventually(lambda b=before: _has_lines(log, b + RUNS))
+                victim = living.pop(0)
+                killed_at = time.monotonic()
+                victim.end()
+                living.append(NodeProcess(url, log, 2.0))
+                await eventually(lambda r=run_ids: _all_ended(engine, r))
+                longest_s = max(longest_s, time.monotonic() - killed_at)
+                await _check(engine, run_ids, log, kills=1)
+                await living[-1].ready()
+    print(f"{ROUNDS} kills with {RUNS} runs in flight: the last run ended at most {longest_s:.1f} s after a kill")
+
+
+async def _has_lines(log: Path, number: int) -> bool:
+    return len(_lines(log)) >= number
+
+
+async def test_frozen_node_that_wakes_up_writes_nothing(tmp_path: Path) -> None:
+    url, log = new_database(), tmp_path / "log"
+    with processes(url, log) as (frozen, living):
+        await asyncio.gather(frozen.ready(), living.ready())
+        async with nodes(app_on(url, str(log), drive=False)) as (engine,):
+            run_ids = await _start(engine, RUNS, 0.3)
+            await eventually(lambda: _works(log, frozen.pid))
+            frozen.send(signal.SIGSTOP)
+            await eventually(lambda: _all_ended(engine, run_ids))
+            histories = [await engine.history(run_id) for run_id in run_ids]
+            frozen.send(signal.SIGCONT)
+            # It works on: a new run that it may well drive ends, and the old ones stay as they are.
+            later = await _start(engine, 10, 0.0)
+            await eventually(lambda: _all_ended(engine, later))
+            assert [await engine.history(run_id) for run_id in run_ids] == histories
+            await _check(engine, run_ids, log, kills=1)
+
+
+async def _works(log: Path, pid: int) -> bool:
+    return any(line[-1] == str(pid) for line in _lines(log))
+
+
+async def test_stopped_node_hands_over_without_repeating_a_step(tmp_path: Path) -> None:
+    url, log = new_database(), tmp_path / "log"
+    with processes(url, log, dead_after_s=PATIENCE_S) as (leaving, staying):
+        await asyncio.gather(leaving.ready(), staying.ready())
+        async with nodes(app_on(url, str(log), drive=False)) as (engine,):
+            run_ids = await _start(engine, RUNS, TAKES_S)
+            await eventually(lambda: _works(log, leaving.pid))
+            leaving.send(signal.SIGTERM)
+            results = await asyncio.gather(*(engine.result(run_id, timeout_s=PATIENCE_S) for run_id in run_ids))
+            await _check(engine, run_ids, log, kills=0)
+    assert {result.status for result in results} == {Status.COMPLETED}

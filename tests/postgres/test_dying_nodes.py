@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,12 +104,12 @@ async def test_killed_nodes_runs_are_taken_over(tmp_path: Path) -> None:
             for _ in range(ROUNDS):
                 before = len(_lines(log))
                 run_ids = await _start(engine, RUNS, TAKES_S)
-                await eventually(lambda b=before: _has_lines(log, b + RUNS))
+                await eventually(partial(_has_lines, log, before + RUNS))
                 victim = living.pop(0)
                 killed_at = time.monotonic()
                 victim.end()
                 living.append(NodeProcess(url, log, 2.0))
-                await eventually(lambda r=run_ids: _all_ended(engine, r))
+                await eventually(partial(_all_ended, engine, run_ids))
                 longest_s = max(longest_s, time.monotonic() - killed_at)
                 await _check(engine, run_ids, log, kills=1)
                 await living[-1].ready()

@@ -67,7 +67,9 @@ def served_in_thread(app: stepwell.App) -> Iterator[str]:
         thread.join(20)
 
 
-def check_contract(url: str, document: str, *, known: Known, leave_out: str = "") -> None:
+def check_contract(
+    url: str, document: str, *, known: Known, leave_out: str = "", checks: Sequence[Any] = CHECKS
+) -> None:
     """Try at least `CASES` requests on the server at `url`, as many on each operation.
 
     `document` is the path of its OpenAPI document; paths that match `leave_out` are not tried.
@@ -81,11 +83,14 @@ def check_contract(url: str, document: str, *, known: Known, leave_out: str = ""
     assert operations, f"{document} has no operations"
     session = requests.Session()
     for operation in operations:
-        asked = _try_operation(operation, url, session, known=known, cases=-(-CASES // len(operations)))
+        cases = -(-CASES // len(operations))
+        asked = _try_operation(operation, url, session, known=known, cases=cases, checks=checks)
         assert asked, f"{operation.label} was not asked"
 
 
-def _try_operation(operation: Any, url: str, session: requests.Session, *, known: Known, cases: int) -> int:
+def _try_operation(
+    operation: Any, url: str, session: requests.Session, *, known: Known, cases: int, checks: Sequence[Any]
+) -> int:
     """How many requests were sent."""
     asked = 0
     modes = [
@@ -109,7 +114,7 @@ def _try_operation(operation: Any, url: str, session: requests.Session, *, known
                 place[name] = data.draw(st.sampled_from(ids))
         nonlocal asked
         asked += 1
-        case.validate_response(case.call(base_url=url, session=session), checks=CHECKS)
+        case.validate_response(case.call(base_url=url, session=session), checks=list(checks))
 
     try_one()
     return asked

@@ -41,7 +41,8 @@ async def _cancel(call: Call, run_id: str) -> bool:
         return False
     try:
         return await call.engine.cancel(run_id, actor=call.actor)
-    except RefusedError:
-        if (await call.engine.state(run_id)).status in TERMINAL:  # it has ended meanwhile
-            return False
-        raise
+    except RefusedError as refusal:
+        if refusal.status not in TERMINAL:
+            raise
+        await call.engine.result(run_id)  # it has ended meanwhile: as soon as that is on disk
+        return False

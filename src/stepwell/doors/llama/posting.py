@@ -75,8 +75,8 @@ async def _post(call: Call, dialect: Dialect) -> None:
         else:
             await _tell(call, state, found["type"], found["value"])
     except RefusedError as refusal:
-        if refusal.code == _WRONG_STATUS and (await call.engine.state(state.run_id)).status in TERMINAL:
-            raise EndedError from None  # meanwhile
+        if refusal.code == _WRONG_STATUS and refusal.status in TERMINAL:  # it has ended meanwhile
+            raise EndedError from None
         raise
 
 

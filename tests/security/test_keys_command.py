@@ -111,6 +111,13 @@ def test_time_that_cannot_be_read_is_refused(text: str, where: Where) -> None:
         command.create("ci", expires_in=text, where=where)
 
 
+def test_key_that_would_pass_for_a_role_is_refused(where: Where) -> None:
+    with pytest.raises(InvalidInputError, match="--role"):
+        command.create("role:boss", where=where)
+    with pytest.raises(InvalidInputError, match="--role"):
+        command.create("ci", owner="role:boss", where=where)
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\nb", " a", "a" * 256])
 def test_name_that_cannot_be_shown_is_refused(name: str, where: Where) -> None:
     with pytest.raises(InvalidInputError):

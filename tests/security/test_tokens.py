@@ -234,6 +234,7 @@ FORGED: dict[str, tuple[Callable[[], str], Reason]] = {
     "subject with a line break": (lambda: token(sub="ada\neve"), Reason.CLAIM_INVALID),
     "subject with a space after it": (lambda: token(sub="ada "), Reason.CLAIM_INVALID),
     "subject of an organisation": (lambda: token(sub="org:acme"), Reason.CLAIM_INVALID),
+    "subject that passes for a role": (lambda: token(sub="role:boss"), Reason.CLAIM_INVALID),
     "subject too long": (lambda: token(sub="a" * 256), Reason.CLAIM_INVALID),
     # no token at all
     "empty": (lambda: "", Reason.TOKEN_MALFORMED),

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from stepwell.cli.opening import open_engine
 from stepwell.cli.options import HERE, Json, Where
 from stepwell.cli.output import instant, local_time, say, write_json, write_table
+from stepwell.core.approvals import ROLE
 from stepwell.core.errors import InvalidInputError
 from stepwell.core.principal import READ_WRITE, Scope
 from stepwell.databases import store_of
@@ -42,7 +43,7 @@ def create(
     made, text = new_key(
         _text(name, "name"),
         now=now,
-        owner=_text(owner, "--owner") if owner is not None else "",
+        owner=_owner(name if owner is None else owner),
         scopes=scope or READ_WRITE,
         roles=role,
         organisations=organisation,
@@ -124,6 +125,13 @@ def _text(given: str, what: str) -> str:
     if not given.strip() or given != given.strip() or not given.isprintable() or len(given) > 255:
         raise InvalidInputError(f"{what}: expected a text of up to 255 characters, found {given!r}")
     return given
+
+
+def _owner(given: str) -> str:
+    """A person, or an organisation; a name of a role would approve as everybody who has it."""
+    if given.startswith(ROLE):
+        raise InvalidInputError(f"--owner: expected a name, found a role; {given!r} is given with --role")
+    return _text(given, "--owner")
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stepwell.core.approvals import ROLE
 from stepwell.core.principal import READ_WRITE, Principal, Scope
 from stepwell.security.refusals import AccessError, Reason
 
@@ -17,6 +18,8 @@ Claims = Mapping[str, Any]
 MAX_SUBJECT: Final = 255  # OpenID Connect Core 1.0 §2
 ORGANISATION_OWNER: Final = "org:"
 """Owners that begin so belong to organisations, not to persons: no token may claim one."""
+RESERVED: Final = (ORGANISATION_OWNER, ROLE)
+"""No person is called so: approvals name people and roles side by side, and `role:boss` is whoever is a boss."""
 _ACCESS_TYPES: Final = ("bearer", "access", "at+jwt")
 _SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
 
@@ -108,7 +111,7 @@ def _audiences(value: Any) -> list[str]:
 def _subject(claims: Claims) -> str:
     subject = _required(claims, "sub")
     wrong = not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable()
-    if wrong or subject != subject.strip() or subject.startswith(ORGANISATION_OWNER):
+    if wrong or subject != subject.strip() or subject.startswith(RESERVED):
         raise AccessError(Reason.CLAIM_INVALID, "the claim sub names no person")
     return str(subject)
 

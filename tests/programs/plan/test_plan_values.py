@@ -80,6 +80,24 @@ def test_what_leads_nowhere_is_told_with_its_place(value: Any, place: str, words
     assert not raised.value.problem.retryable
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ input.long }}" * 20,
+        ["{{ input.long }}"] * 20,
+        {"a": [{"b": "{{ input }}"}] * 20},
+        ["{{ input.many }}"] * 200,
+    ],
+)
+def test_what_becomes_too_large_is_refused_before_it_is(value: Any) -> None:
+    names = {"input": {"long": "x" * 1_000_000, "many": [0] * 100_000}}
+    with pytest.raises(ProgramError) as raised:
+        fill(value, names, "/at")
+    assert raised.value.problem.instance.startswith("/at")
+    assert "expected at most 16777216 characters in all, found more" in raised.value.problem.detail
+    assert not raised.value.problem.retryable
+
+
 def test_lookups_finds_all_of_them() -> None:
     found = lookups({"u": "a {{ input.z }} b {{ steps.x.output }} \\{{ no }}", "v": ["{{ run.id }}"]}, "/s")
     assert [(one.text, one.at) for one in found] == [

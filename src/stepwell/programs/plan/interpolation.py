@@ -16,6 +16,10 @@ from stepwell.programs.flow.check import describe, hint
 from stepwell.programs.flow.expressions.templates import escape
 from stepwell.programs.flow.nodes.failures import failure
 
+MAX_FILLED: Final = 16 * 1024 * 1024
+"""Characters and items that the lookups of one value may bring in. A short text can name a large value thousands of
+times: the run fails before the server runs out of memory.
+"""
 _MARK: Final = re.compile(r"\\\{\{|\{\{(.*?)\}\}|\{\{", re.DOTALL)
 _SEGMENT: Final = re.compile(r"""\.?([A-Za-z_$][\w$-]*|\d+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\['([^'\\]*)'\]""")
 
@@ -93,28 +97,64 @@ def texts(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def fill(value: Any, names: Mapping[str, Any], at: str) -> Any:
-    """The value with everything looked up. Raises `ProgramError` that names the place of what leads nowhere."""
+    """The value with everything looked up. Raises `ProgramError` that names the place of what leads nowhere, or of
+    where it becomes too large.
+    """
+    return _Filling(names).fill(value, at)
+
+
+class _Filling:
+    """One value being filled in; `left` is how much may still be looked up."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self._names = names
+        self._left = MAX_FILLED
+
+    def fill(self, value: Any, at: str) -> Any:
+        match value:
+            case str():
+                return self._text(value, at) if "{{" in value else value
+            case dict():
+                return {name: self.fill(item, f"{at}/{escape(str(name))}") for name, item in value.items()}
+            case list() | tuple():
+                return [self.fill(item, f"{at}/{position}") for position, item in enumerate(value)]
+        return value
+
+    def _text(self, text: str, at: str) -> Any:
+        whole = _MARK.fullmatch(text.strip())
+        if whole is not None and whole[1] is not None and "}}" not in whole[1]:
+            return self._found(whole[1], at)
+
+        def inserted(found: re.Match[str]) -> str:
+            return "{{" if found[1] is None else as_text(self._found(found[1], at))
+
+        return _MARK.sub(inserted, text)
+
+    def _found(self, path: str, at: str) -> Any:
+        found = look_up(parse_path(path), self._names, at)
+        self._left = _less(self._left, found)
+        if self._left < 0:
+            text = f"{{{{ {path.strip()} }}}}: expected at most {MAX_FILLED} characters in all, found more"
+            raise failure("expression", text, at, status=400)
+        return found
+
+
+def _less(left: int, value: Any) -> int:
+    """What is left when a value was brought in; below 0 as soon as it is too much."""
     match value:
         case str():
-            return _filled_text(value, names, at) if "{{" in value else value
-        case dict():
-            return {name: fill(item, names, f"{at}/{escape(str(name))}") for name, item in value.items()}
-        case list() | tuple():
-            return [fill(item, names, f"{at}/{position}") for position, item in enumerate(value)]
-    return value
-
-
-def _filled_text(text: str, names: Mapping[str, Any], at: str) -> Any:
-    whole = _MARK.fullmatch(text.strip())
-    if whole is not None and whole[1] is not None and "}}" not in whole[1]:
-        return look_up(parse_path(whole[1]), names, at)
-
-    def inserted(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return "{{"
-        return as_text(look_up(parse_path(found[1]), names, at))
-
-    return _MARK.sub(inserted, text)
+            return left - len(value)
+        case Mapping():
+            for name, item in value.items():
+                left = _less(left - len(str(name)), item)
+                if left < 0:
+                    break
+        case list():
+            for item in value:
+                left = _less(left, item)
+                if left < 0:
+                    break
+    return left - 1
 
 
 def look_up(path: Path, names: Mapping[str, Any], at: str) -> Any:

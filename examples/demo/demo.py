@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import executions
 import orders
 import templates
 from stage import DemoError, Stage
@@ -18,6 +19,7 @@ from stage import DemoError, Stage
 PARTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("An order on the command line, killed half-way", orders.play),
     ("Templates, approvals, callbacks and webhooks: /api/v1/workflows", templates.play),
+    ("Blocking and streaming execution: /api/v1/workflow-runs", executions.play),
 )
 """The first part starts the server; the others use it."""
 

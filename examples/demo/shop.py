@@ -1,4 +1,4 @@
-"""The functions that `order.yaml` calls."""
+"""The functions that the demo's workflows call."""
 
 from typing import Any
 
@@ -33,3 +33,13 @@ async def invoice(total: int) -> str:
 @app.function
 async def label(items: list[Item]) -> dict[str, Any]:
     return {"parcels": len(items), "pieces": sum(item.quantity for item in items)}
+
+
+@app.function
+async def read_order(ctx: stepwell.StepContext, file: dict[str, Any]) -> dict[str, int]:
+    """How many lines an order's file has; what it thinks of them can be watched."""
+    assert app.files is not None
+    lines = app.files.path(file).read_text().split()
+    for line in lines:
+        ctx.think(f"A {line}: we have that.")
+    return {"lines": len(lines)}

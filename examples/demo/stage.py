@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,10 +91,18 @@ class Stage:
 
     def ask(self, method: str, path: str, body: Any = None, *, status: int = 200, **headers: str) -> Any:
         """The JSON of an answer of the server."""
-        answer = self._client.request(method, path, json=body, headers=headers)
+        return self.send(method, path, status=status, json=body, headers=headers).json()
+
+    def send(self, method: str, path: str, *, status: int = 200, **request: Any) -> httpx.Response:
+        """An answer of the server; `request` as httpx has it (json, data, files, headers)."""
+        answer = self._client.request(method, path, **request)
         if answer.status_code != status:
             raise DemoError(f"{method} {path}: expected {status}, found {answer.status_code}: {answer.text}")
-        return answer.json()
+        return answer
+
+    def streaming(self, method: str, path: str, **request: Any) -> AbstractContextManager[httpx.Response]:
+        """An answer that is read as it comes, and can be broken off."""
+        return self._client.stream(method, path, **request)
 
     def read(self, path: str) -> str:
         """A stream of the server, up to its end."""

@@ -378,6 +378,7 @@ class App:
         server.state.files = self.files
         server.state.expressions = self._jq
         server.state.execute_wait_s = settings.execute_wait_s
+        server.state.execute_keep_alive_s = settings.execute_keep_alive_s
         server.state.max_executions = settings.max_executions_per_run
         server.state.brokers = self.brokers
         return server

@@ -52,6 +52,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     execute_wait_s: Annotated[
         NotNegative, Meta(description="how long a blocking execution waits for its run, at most")
     ] = 300.0
+    execute_keep_alive_s: Annotated[
+        NotNegative,
+        Meta(
+            description="send the head of a blocking execution's answer at once, then a newline this often; 0: do not"
+        ),
+    ] = 0.0
     keep_ended_s: Annotated[
         NotNegative | None, Meta(description="delete runs that ended longer ago; not set: keep all")
     ] = None

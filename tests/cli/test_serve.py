@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from stepwell import App
-from stepwell.cli.serve import refuse_strangers
+from stepwell.cli.serve import MOST_FILES, refuse_strangers
 from stepwell.settings import Settings
 
 from . import documents
@@ -90,6 +91,19 @@ def test_it_goes_on_with_what_a_killed_process_left(shell: Shell) -> None:
         until(lambda: shell.runs("show", run_id)["waiting_for"] == "approval", what="the approval")
         shell.runs("approve", run_id)
         until(lambda: shell.runs("show", run_id)["status"] == "completed", what="the end")
+
+
+def test_it_takes_as_many_open_files_as_it_may_have(shell: Shell) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))  # the server begins with ours
+    try:
+        with shell.background("serve", "--port", "0") as server:
+            url_of(server)
+            found = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert found == (min(hard, MOST_FILES) if hard != resource.RLIM_INFINITY else MOST_FILES, hard)
 
 
 def test_second_server_on_the_same_file(shell: Shell, server: "subprocess.Popen[str]") -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import uvicorn
@@ -22,6 +22,9 @@ from stepwell.core.errors import StepwellError
 from stepwell.doors.hosts import is_loopback
 from stepwell.security.limits.protocol import BoundedHeaders
 from stepwell.settings import Settings, SettingsError
+
+MOST_FILES: Final = 65_536
+"""Open files that we ask for; what else runs on the machine needs some too."""
 
 
 class CannotListenError(StepwellError):
@@ -118,6 +121,7 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
         _tune_collection()
+        _allow_files()
         await Server(config, end_streams=app.engine.watchers.close).serve(sockets=[listener])
 
 
@@ -135,6 +139,18 @@ def _tune_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _allow_files() -> None:
+    """Every open stream is a file: take what the system lets us have (often 1,024 without asking)."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -7,6 +7,7 @@ import pytest
 
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
+from stepwell.store.sqlite.connection import connect
 
 from .serving import NOBODY, RUNS, House, details_of, json_of, review, step
 from .test_listing import one_of_each
@@ -54,6 +55,28 @@ async def test_same_run_twice_is_one_outcome_where_it_stood_first(house: House) 
     answer = await cancel(house, runIds=[second, first, second, first.upper(), NOBODY, NOBODY])
     assert [result["runId"] for result in answer["results"]] == [second, first, NOBODY]
     assert answer["summary"]["total"] == 3
+
+
+async def test_outcomes_stand_where_their_ids_stood_first(house: House) -> None:
+    answer = await cancel(house, runIds=["a", "b", "A", "a"])
+    assert [result["runId"] for result in answer["results"]] == ["a", "b", "A"]
+
+
+async def test_cancelling_that_cannot_be_written_is_an_error_and_may_be_repeated(house: House) -> None:
+    run_id = await house.begin(await house.define(review()))
+    await house.until(run_id, Status.WAITING)
+    other = connect(house.app.settings.db.removeprefix("sqlite:///"))
+    other.execute("BEGIN IMMEDIATE")
+    answer = await cancel(house, runIds=[run_id, NOBODY])
+    other.execute("ROLLBACK")
+    other.close()
+    failed, missing = answer["results"]
+    assert (failed["status"], missing["status"]) == ("error", "not_found")
+    assert "locked" in failed["message"]
+    assert answer["summary"]["error"] == 1
+    assert (await house.get(run_id))["status"] == "waiting"
+    (repeated,) = (await cancel(house, runIds=[run_id]))["results"]
+    assert repeated["status"] == "cancelled"
 
 
 async def test_all_open_runs_of_a_workflow_are_cancelled(house: House) -> None:

@@ -150,6 +150,36 @@ async def test_run_exists_before_the_answer(house: House) -> None:
     assert json_of(await waiting)["workflowRun"]["status"] == "completed"
 
 
+@pytest.mark.parametrize("asked", [{}, {"Idempotency-Key": "once"}])
+async def test_head_comes_at_once_where_silent_connections_are_kept_alive(
+    tmp_path: Path, asked: dict[str, str]
+) -> None:
+    async with housed(tmp_path, execute_keep_alive_s=0.02) as house:
+        body = {"workflowId": await house.define(step("gate", {"name": "a"}))}
+        async with house.client.stream("POST", f"{RUNS}/execute", json=body, headers=asked) as answer:
+            chunks = answer.aiter_text()
+            text = await anext(chunks)
+            assert (answer.status_code, set(text)) == (200, {"\n"}), "white space while the run is at work"
+            run_id = answer.headers["x-workflow-run-id"]
+            assert answer.headers["location"] == f"{RUNS}/{run_id}"
+            house.gates.open("a")
+            async for chunk in chunks:
+                text += chunk
+        shown = msgspec.json.decode(text)
+        assert (shown["success"], shown["workflowRun"]["status"]) == (True, "completed")
+        assert shown["workflowRun"]["id"] == run_id
+
+
+async def test_answer_that_was_kept_alive_tells_by_the_status_that_the_time_is_up(tmp_path: Path) -> None:
+    async with housed(tmp_path, execute_keep_alive_s=0.02, execute_wait_s=0.3) as house:
+        id = await house.define(step("gate", {"name": "a"}))
+        answer = await house.execute(id)
+        run = answer.json()["workflowRun"]
+        assert (answer.status_code, run["status"]) == (200, "running")
+        short = await house.execute(id, headers={"Prefer": "wait=0"})
+        assert short.status_code == 202, "who does not wait has no connection to keep alive"
+
+
 # --- clients that go away -------------------------------------------------------------------------------------------
 
 

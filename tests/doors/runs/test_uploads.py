@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from stepwell.engine.ids import new_id
 
@@ -219,6 +221,28 @@ async def test_file_of_another_run_is_not_downloaded_through_an_input_that_names
     id = await house.define(step("echo", {"value": 1}), inputs=[{"name": "thing", "type": "object"}])
     mine = await house.run(id, inputs={"thing": named})
     assert (await house.client.get(f"{RUNS}/{mine['id']}/files/{named['objectId']}")).status_code == 404
+
+
+async def test_upload_that_breaks_off_leaves_nothing_and_is_no_fault_of_ours(house: House, reader: str) -> None:
+    start = (
+        f'--b\r\nContent-Disposition: form-data; name="workflowId"\r\n\r\n{reader}\r\n'
+        '--b\r\nContent-Disposition: form-data; name="paper"; filename="a.txt"\r\n\r\n'
+    )
+    head = "Host: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9000000"
+    port = httpx.URL(house.url).port
+    files = house.app.files
+    assert files is not None
+    with structlog.testing.capture_logs() as logged:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, family=socket.AF_INET)
+        writer.write(f"POST {RUNS}/execute HTTP/1.1\r\n{head}\r\n\r\n{start}".encode() + b"x" * 3 * MIB)
+        async with asyncio.timeout(20):
+            while not await files.run_ids():  # noqa: ASYNC110  # the folder tells nobody
+                await asyncio.sleep(0.01)
+            writer.close()
+            while await files.run_ids():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert json_of(await house.client.get(RUNS))["pagination"]["total"] == 0
+    assert [entry for entry in logged if entry["log_level"] in ("warning", "error")] == []
 
 
 async def test_files_go_with_their_runs(house: House, reader: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -45,6 +46,8 @@ class ErrorTable:
 
     def answer(self, scope: Scope, error: Exception) -> Response:
         """What an exception is answered with. One that nobody foresaw is logged; the client learns nothing of it."""
+        if isinstance(error, ClientDisconnect):
+            return Response(None, 400)  # in the middle of its request: nobody reads this, and nothing is wrong here
         kind = next(kind for kind in type(error).__mro__ if kind in self._rows)
         if isinstance(error, HTTPException):
             error = HTTPException(error.status_code, http_detail(scope, error), error.headers)

@@ -23,6 +23,8 @@ _WORDS: Final = {
     "datetime": "an instant",
     "uuid": "a UUID",
 }
+_UUID: Final = "matching regex '^[0-9a-fA-F]{8}-"
+"""How msgspec's message about a UUID goes on: a pattern, which says little to people."""
 _TYPES: Final = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
 
 
@@ -92,6 +94,8 @@ def _worded(message: str, value: Any, options: Sequence[Any]) -> str:
     if options:
         return f"expected one of {', '.join(map(str, options))}, found {_shown(value)}"
     text = _PLACE.sub("", message)
+    if _UUID in text:
+        return f"expected a UUID, found {_shown(value)}"
     text = _TYPES.sub(lambda types: " or ".join(_WORDS.get(word, word) for word in types[1].split(" | ")), text)
     expected, got, _ = text.partition(", got ")
     expected = expected[:1].lower() + expected[1:]

@@ -35,14 +35,17 @@ async def cancel_runs(call: Call, body: CancelRequest) -> Reply:
         message = f"expected exactly one of runIds and workflowId, found {found}"
         raise InvalidRequestError([Fault(path=("runIds",), message=message)])
     if body.run_ids is not None:
-        run_ids = list({canonical_uuid(run_id) or run_id: run_id for run_id in reversed(body.run_ids)}.values())[::-1]
+        first: dict[str, str] = {}
+        for run_id in body.run_ids:
+            first.setdefault(canonical_uuid(run_id) or run_id, run_id)
+        run_ids = list(first.values())
     else:
         assert body.workflow_id is not None
         name = await Workflows(call.engine, call.principal).known(body.workflow_id.lower())
         run_ids = [run_id async for run_id in _open_runs(call, name)]
     results: list[CancelOutcome] = []
-    for first in range(0, len(run_ids), AT_ONCE):
-        page = run_ids[first : first + AT_ONCE]
+    for start in range(0, len(run_ids), AT_ONCE):
+        page = run_ids[start : start + AT_ONCE]
         results += await asyncio.gather(*(_cancel(call, run_id, body.reason) for run_id in page))
     return Reply(body=CancelAnswer(results=results, summary=_summary(results)))
 

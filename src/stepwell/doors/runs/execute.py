@@ -9,16 +9,18 @@ import re
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from stepwell.core.errors import RefusedError
-from stepwell.core.status import TERMINAL
 from stepwell.doors.kit import Answer, Call, Reply, json_response
 from stepwell.doors.runs.api import RUNS, api
+from stepwell.doors.runs.kept_alive import KeptAlive
 from stepwell.doors.runs.mapping import executed
 from stepwell.doors.runs.orders import JSON, ExecuteForm, Order, read_order
 from stepwell.doors.runs.parts import MULTIPART
+from stepwell.doors.runs.statuses import ENDED
 from stepwell.doors.runs.wire import Executed, ExecuteRequest
 
 RUN_ID: Final = "X-Workflow-Run-Id"
@@ -52,27 +54,35 @@ async def execute(call: Call) -> Response:
     That a run failed is told in the body: the call itself has worked.
     """
     order = await read_order(call)
+    most_s = wait_s(call.request, call.request.app.state.execute_wait_s)
+    keep_alive_s: float = call.request.app.state.execute_keep_alive_s
 
     async def start_and_wait() -> Response:
         with call.engine.watchers.keeping(order.run_id):  # so that nothing has to be read to show a short run
             run_id = await order.start(call)
-            await _wait(call, order, run_id)
-            return await _answer(call, order, run_id)
+            ended = await _ends_soon(call, run_id, min(most_s, SHORT_S))
+            if not ended and keep_alive_s and most_s > SHORT_S:
+                return _kept_alive(call, order, run_id, left_s=most_s - SHORT_S, every_s=keep_alive_s)
+            if not ended:
+                await _wait(call, order, run_id, left_s=most_s - SHORT_S)
+            return _answer(await _shown(call, order, run_id), run_id)
 
     return await order.once(call, start_and_wait)
 
 
-async def _wait(call: Call, order: Order, run_id: str) -> None:
-    """Until the run has ended, the time is up, or the client has gone."""
-    most_s = wait_s(call.request, call.request.app.state.execute_wait_s)
+async def _ends_soon(call: Call, run_id: str, most_s: float) -> bool:
     with suppress(TimeoutError):
-        await call.engine.result(run_id, timeout_s=min(most_s, SHORT_S))
-        return
+        await call.engine.result(run_id, timeout_s=most_s)
+        return True
+    return False
+
+
+async def _wait(call: Call, order: Order, run_id: str, *, left_s: float) -> None:
+    """Until the run has ended, the time is up, or the client has gone."""
     ended = asyncio.ensure_future(call.engine.result(run_id))
     gone = asyncio.ensure_future(disconnected(call.request))
     try:
-        left_s = max(0.0, most_s - SHORT_S)
-        await asyncio.wait({ended, gone}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, gone}, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
         if gone.done() and not ended.done() and order.cancels_on_disconnect:
             await cancel_quietly(call, run_id)
     finally:
@@ -81,10 +91,22 @@ async def _wait(call: Call, order: Order, run_id: str) -> None:
         await asyncio.gather(ended, gone, return_exceptions=True)
 
 
-async def _answer(call: Call, order: Order, run_id: str) -> Response:
-    view = await call.engine.view(run_id)
-    body = executed(view, order.startable.plan)
-    if view.row.status in TERMINAL:
+def _kept_alive(call: Call, order: Order, run_id: str, *, left_s: float, every_s: float) -> Response:
+    """The head goes out now, with status 200: that the time is up is told by the status of the run."""
+
+    async def body() -> bytes:
+        await _wait(call, order, run_id, left_s=left_s)
+        return msgspec.json.encode(await _shown(call, order, run_id))
+
+    return KeptAlive(body, every_s=every_s, headers={RUN_ID: run_id, "Location": f"{RUNS}/{run_id}"})
+
+
+async def _shown(call: Call, order: Order, run_id: str) -> Executed:
+    return executed(await call.engine.view(run_id), order.startable.plan)
+
+
+def _answer(body: Executed, run_id: str) -> Response:
+    if body.workflow_run.status in ENDED:
         return json_response(Reply(body=body, headers={RUN_ID: run_id}))
     headers = {RUN_ID: run_id, "Location": f"{RUNS}/{run_id}", "Retry-After": str(RETRY_AFTER_S)}
     return json_response(Reply(body=body, status=202, headers=headers))

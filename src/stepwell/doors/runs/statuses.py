@@ -17,7 +17,8 @@ _WORDS: Final[dict[Status, RunStatus]] = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
-WORDS: Final[tuple[RunStatus, ...]] = ("scheduled", "running", "waiting", "completed", "failed", "cancelled")
+ENDED: Final[tuple[RunStatus, ...]] = ("completed", "failed", "cancelled")
+WORDS: Final[tuple[RunStatus, ...]] = ("scheduled", "running", "waiting", *ENDED)
 
 
 def run_status(status: Status) -> RunStatus:

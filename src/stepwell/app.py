@@ -23,7 +23,7 @@ from stepwell.connections import read_connections
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
-from stepwell.databases import dispatch_of, file_of, store_of
+from stepwell.databases import bytes_of, dispatch_of, file_of, store_of
 from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.local import FileLock
 from stepwell.doors.access import access_rules, agent_rules, egress_rules, takes_tokens, token_verifier
@@ -421,6 +421,7 @@ class App:
                 kinds=self.kinds,
                 expressions=self._jq,
                 database=masked(settings.db),
+                storage_bytes=partial(bytes_of, file_of(store_of(settings))),
             )
 
         secure = public_origin(settings).startswith("https:")

@@ -67,3 +67,9 @@ def _jobs(settings: Settings) -> "PgQueuerJobs":
 def _limits(texts: tuple[str, ...]) -> dict[str, int]:
     """`workflow=number` texts as a table."""
     return {name: int(number) for name, _, number in (text.rpartition("=") for text in texts)}
+
+
+def bytes_of(path: Path | None) -> int | None:
+    """What a database file takes on disk, with what is still in its log; None where there is no file."""
+    files = [path, path.with_name(f"{path.name}-wal")] if path is not None else []
+    return sum(file.stat().st_size for file in files if file.exists()) if files else None

@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from nicegui import ui
-from nicegui.element import Element
 from starlette.requests import Request
 
 from stepwell.console.frame import LivePage, inbox
+from stepwell.console.part import Part
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import StepwellError
 from stepwell.doors.kit.deciding import check_data, may_see_approval
@@ -16,18 +16,8 @@ VIA: Final = "console"
 PAGE_SIZE: Final = 50
 
 
-class Inbox(Element, component="elements/approvals.js"):
+class Inbox(Part, component="elements/approvals.js"):
     """Cards. Emits `decide` (an approval, the decision, a comment, data) and `show` (which ones)."""
-
-    def __init__(self, *, may_act: bool, status: str) -> None:
-        super().__init__()
-        self._props.update(cards=[], shown=False, mayAct=may_act, status=status)
-
-    def fill(self, **props: Any) -> None:
-        """Show these; nothing is sent when all of it is shown already."""
-        if any(self._props[name] != value for name, value in props.items()):
-            self._props.update(props)
-            self.update()
 
 
 class ApprovalsPage(LivePage):
@@ -38,7 +28,7 @@ class ApprovalsPage(LivePage):
         self._status = "all" if request.query_params.get("status") == "all" else "pending"
 
     def build(self) -> None:
-        self._inbox = Inbox(may_act=self.visitor.principal.may("write"), status=self._status)
+        self._inbox = Inbox(cards=[], shown=False, mayAct=self.visitor.principal.may("write"), status=self._status)
         self.on(self._inbox, "decide", self._decide)
         self.on(self._inbox, "show", self._change, acts=False)
 

@@ -17,7 +17,9 @@ Authenticate = Callable[[Call], Awaitable[Principal | Refusal]]
 
 
 class Desk:
-    """One server's. `kinds` reads documents (for the playground), `expressions` evaluates what schemas need."""
+    """One server's. `kinds` reads documents (for the playground), `expressions` evaluates what schemas need,
+    `storage_bytes` tells how much the database takes (None: unknown here).
+    """
 
     def __init__(
         self,
@@ -27,10 +29,12 @@ class Desk:
         kinds: Kinds,
         expressions: Any,
         database: str,
+        storage_bytes: Callable[[], int | None],
     ) -> None:
         self.engine = engine
         self.authenticate = authenticate
         self.kinds = kinds
         self.expressions = expressions
         self.database = database
+        self.storage_bytes = storage_bytes
         self.pulse = Pulse(engine)

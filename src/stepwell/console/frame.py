@@ -28,6 +28,7 @@ Handler = Callable[[Any], Awaitable[str | None]]
 """Does what a page asked for with these arguments; what to say when it is done."""
 
 SIGNED_OUT: Final = "You are signed out: the key or token of this page is not accepted any more."
+FAILED: Final = "The server cannot show this now (its log says why); this page goes on by itself when it can."
 NO_STORE: Final = "The database cannot be read now; this page goes on by itself when it can."
 
 
@@ -99,8 +100,8 @@ class LivePage:
         self.client.on_connect(connected)
         self.client.on_delete(gone)
 
-    async def refresh(self) -> None:
-        """Show what there is now, or say why not."""
+    async def refresh(self) -> bool:
+        """Show what there is now, or say why not; whether that is worth no other try."""
         async with self._showing:  # an action ends with a refresh too, and what was sent is counted
             try:
                 await self.visitor.look()
@@ -108,12 +109,16 @@ class LivePage:
                 await self.show()
             except SignedOutError:
                 self.frame.tell(SIGNED_OUT, signed_out=True)
+                return True
             except StorageError as fault:
                 self.frame.tell(f"{NO_STORE} ({text_of(fault)})")
-                if self._page is not None:
-                    self._page.dirty = True  # looked at again at the next beat
+            except Exception:  # a bug, or a database that is not as it was: whoever looks is told that this is old
+                log.exception("console.refresh_failed")
+                self.frame.tell(FAILED)
             else:
                 self.frame.tell("")
+                return True
+        return False
 
     async def _count_approvals(self) -> None:
         wanted = inbox(self.visitor.principal)

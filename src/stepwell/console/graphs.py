@@ -40,6 +40,8 @@ def draw(definition: Definition | None, compiled: Compiled | None) -> DrawnGraph
         return _of_outline(compiled.outline)
     if definition.kind == "pipeline":
         return _of_pipeline(definition.text)
+    if compiled is not None and compiled.typed is not None:
+        return _of_events(compiled.typed.graph)
     return None
 
 
@@ -47,7 +49,7 @@ def statuses(graph: DrawnGraph, steps: Iterable[StepView]) -> dict[str, str]:
     """Node to the status that it shows."""
     found: dict[str, str] = {}
     for step in _all(steps):
-        node = graph.node_of(step.key)
+        node = graph.node_of(step.key) or graph.nodes.get(step.name)
         if node is not None and _rank(step.status) < _rank(found.get(node, "")):
             found[node] = step.status
     return found
@@ -110,6 +112,18 @@ def _of_pipeline(text: str) -> DrawnGraph | None:
     lines = ["flowchart LR", *(f"  n{index}[{_quoted(name)}]" for index, name in enumerate(names))]
     lines += [f"  n{index} --> n{index + 1}" for index in range(len(names) - 1)]
     return DrawnGraph(text="\n".join(lines) + "\n", nodes={name: f"n{index}" for index, name in enumerate(names)})
+
+
+def _of_events(graph: Mapping[str, Any]) -> DrawnGraph:
+    """Steps of a Python class, and the events that lead from one to another."""
+    ids = {node["id"]: f"n{index}" for index, node in enumerate(graph["nodes"])}
+    lines = ["flowchart TD"]
+    for node in graph["nodes"]:
+        opening, closing = ("[", "]") if node["node_type"] == "step" else ("([", "])")
+        lines.append(f"  {ids[node['id']]}{opening}{_quoted(node['label'])}{closing}")
+    lines += [f"  {ids[edge['source']]} --> {ids[edge['target']]}" for edge in graph["edges"]]
+    steps = {node["label"]: ids[node["id"]] for node in graph["nodes"] if node["node_type"] == "step"}
+    return DrawnGraph(text="\n".join(lines) + "\n", nodes=steps)
 
 
 def _quoted(text: str) -> str:

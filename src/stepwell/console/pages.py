@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from nicegui import app, dependencies, ui
 from starlette.types import ASGIApp
 
-from stepwell.console import approvals, run, runs
+from stepwell.console import approvals, overview, playground, run, runs, workflows
 
 _ELEMENTS: Final = Path(__file__).parent / "elements"
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#3d6fe8" stroke-width="2.6"'
     ' stroke-linejoin="round"><path d="M2 4h5v5h5v5h5v5h5"/></svg>'
 )
-PAGES: Final = (runs.page, run.page, approvals.page)
+PAGES: Final = (runs.page, run.page, approvals.page, workflows.page, playground.page, overview.page)
 """Every page; each registers itself with NiceGUI when its module is imported."""
 
 

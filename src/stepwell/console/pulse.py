@@ -10,11 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-import structlog
-
 from stepwell.engine import Engine
-
-log = structlog.get_logger()
 
 BEAT_S: Final = 0.25
 QUIET_S: Final = 5.0
@@ -24,7 +20,8 @@ SHARE: Final = 0.025
 BURST_S: Final = 0.2
 """What may be spent at once after a while of quiet."""
 
-Refresh = Callable[[], Awaitable[None]]
+Refresh = Callable[[], Awaitable[bool]]
+"""Brings a page up to date and raises nothing; whether that worked: if not it is tried again at the next beat."""
 T = TypeVar("T")
 
 
@@ -101,12 +98,8 @@ class Pulse:
             page.dirty = page.dirty or news or now - page.refreshed_at > QUIET_S
 
     async def _refresh(self, page: Page) -> None:
-        page.dirty = False
         began = time.thread_time()
-        try:
-            await page.refresh()
-        except Exception:  # one page's fault must not stop the others; the page itself says what it can
-            log.exception("console.refresh_failed")
+        page.dirty = not await page.refresh()
         page.refreshed_at = time.monotonic()
         self._budget_s -= time.thread_time() - began
 

@@ -5,12 +5,12 @@ from typing import Any, Final
 import msgspec
 from fastapi.responses import Response
 from nicegui import app, ui
-from nicegui.element import Element
 from starlette.requests import Request
 
 from stepwell.console import run_items
 from stepwell.console.frame import LivePage
 from stepwell.console.graphs import DrawnGraph, draw, statuses
+from stepwell.console.part import Part
 from stepwell.console.visitor import Visitor, as_dict
 from stepwell.core import history as h
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
@@ -23,19 +23,6 @@ from stepwell.store.port import StreamItem
 SHOWN: Final = 500
 """Rows of the history, and of the stream, that a page begins with: the newest."""
 GONE: Final = "This run is not there any more: it was deleted since (retention), or is somebody else's."
-
-
-class Part(Element):
-    """An element of the page that is told what to show, and sends it only when it is news."""
-
-    def __init__(self, **props: Any) -> None:
-        super().__init__()
-        self._props.update(props)
-
-    def fill(self, **props: Any) -> None:
-        if any(name not in self._props or self._props[name] != value for name, value in props.items()):
-            self._props.update(props)
-            self.update()
 
 
 class Head(Part, component="elements/run_head.js"):

@@ -4,10 +4,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from nicegui import ui
-from nicegui.element import Element
 from starlette.requests import Request
 
 from stepwell.console.frame import LivePage
+from stepwell.console.part import Part
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.status import Status
@@ -23,19 +23,8 @@ FILTERS: Final = ("status", "workflow", "door", "owner", "text", "since", "from"
 View = dict[str, str]
 
 
-class RunsTable(Element, component="elements/runs.js"):
+class RunsTable(Part, component="elements/runs.js"):
     """The filters, the table and its pages. Emits `view` (the filters) and `act` (verb and run ids)."""
-
-    def __init__(self, view: View, *, may_act: bool, all_owners: bool) -> None:
-        super().__init__()
-        self._props.update(view=view, rows=[], more=False, counts={}, workflows=[], doors=[], shown=False)
-        self._props.update(mayAct=may_act, allOwners=all_owners)
-
-    def fill(self, **props: Any) -> None:
-        """Show these; nothing is sent when all of it is shown already."""
-        if any(self._props[name] != value for name, value in props.items()):
-            self._props.update(props)
-            self.update()
 
 
 class RunsPage(LivePage):
@@ -47,7 +36,14 @@ class RunsPage(LivePage):
 
     def build(self) -> None:
         self._table = RunsTable(
-            self._view, may_act=self.visitor.principal.may("write"), all_owners=self.visitor.sees is None
+            view=self._view,
+            rows=[],
+            more=False,
+            counts={},
+            workflows=[],
+            shown=False,
+            mayAct=self.visitor.principal.may("write"),
+            allOwners=self.visitor.sees is None,
         )
         self.on(self._table, "view", self._change, acts=False)
         self.on(self._table, "act", self._act)

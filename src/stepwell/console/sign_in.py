@@ -31,7 +31,7 @@ form.addEventListener("submit", async (event) => {
   form.querySelector("button").disabled = true;
   try {
     const answer = await fetch("/console/session", {
-      method: "POST", headers: {Authorization: "Bearer " + form.credential.value.trim()},
+      headers: {Authorization: "Bearer " + form.credential.value.trim()},
     });
     if (answer.ok) return location.replace(form.dataset.next);
     const problem = await answer.json();
@@ -57,10 +57,10 @@ def refuse(scope: Scope, refusal: Refusal) -> ASGIApp:
 
 
 def sign_in_routes(cookie: str, *, secure: bool) -> list[BaseRoute]:
-    """The page, and where a credential is sent and dropped; below the console's path.
+    """The page, and where a credential is sent to; below the console's path.
 
-    What is in the header has been verified like any door's. A cookie that is still there when somebody comes to the
-    page has not been good enough.
+    What is in the header has been verified like any door's. It is sent with GET: who may only read signs in too, and
+    no page of others can send that header. The page drops the cookie, so to go there is to sign out.
     """
 
     async def page(request: Request) -> Response:
@@ -73,21 +73,13 @@ def sign_in_routes(cookie: str, *, secure: bool) -> list[BaseRoute]:
         sent = call_of(request.scope)
         credential = (sent.one("authorization") or "").partition(" ")[2].strip() or sent.one("x-api-key") or ""
         answer = Response(msgspec.json.encode({"name": principal_of(request).display}), media_type="application/json")
+        answer.headers["Cache-Control"] = "no-store"
         if credential:
             is_https = secure or request.url.scheme == "https"
             answer.set_cookie(cookie, credential, path=_COOKIE_PATH, secure=is_https, httponly=True, samesite="lax")
         return answer
 
-    async def end(_request: Request) -> Response:
-        answer = Response(status_code=204)
-        answer.delete_cookie(cookie, path=_COOKIE_PATH)
-        return answer
-
-    return [
-        Route("/sign-in", page),
-        Route("/session", begin, methods=["POST"]),
-        Route("/session", end, methods=["DELETE"]),
-    ]
+    return [Route("/sign-in", page), Route("/session", begin)]
 
 
 def _own(path: str) -> str:

@@ -5,6 +5,7 @@ together, and tells each what became of it. Nobody is shown an event before that
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -50,6 +51,8 @@ class Committer:
         self._failing = False
         self.groups = 0
         self.batches = 0
+        self.wrote: Callable[[int, float], None] | None = None
+        """Called after each transaction with its batches and the seconds it took."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._commit_groups(), name="stepwell-committer")
@@ -85,6 +88,7 @@ class Committer:
     async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
         if not group:
             return
+        began = time.perf_counter()
         try:
             if self._at_boundary is not None:
                 self._at_boundary("before_commit")
@@ -106,6 +110,8 @@ class Committer:
         self._failing = False
         self.groups += 1
         self.batches += len(group)
+        if self.wrote is not None:
+            self.wrote(len(group), time.perf_counter() - began)
         told = False
         for (source, batch), result in zip(group, results, strict=True):
             source.settled(result)

@@ -20,6 +20,7 @@ from stepwell.engine.crowd import Crowd
 from stepwell.engine.desk import Desk
 from stepwell.engine.driver import Release, RunDriver
 from stepwell.engine.journal import Journal, encode_state
+from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY, Notices
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
@@ -45,6 +46,7 @@ class Drivers:
         workflows: Workflows,
         watchers: Watchers,
         idle_s: float,
+        meters: Meters,
         notices: Notices = NOBODY,
         chain: Chain | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class Drivers:
         self._workflows = workflows
         self._watchers = watchers
         self._idle_s = idle_s
+        self.meters = meters
         self._notices = notices
         self._chain = chain
         self._results: dict[str, Crowd] = {}
@@ -175,6 +178,7 @@ class Drivers:
                     await journal.durable()
 
     def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
+        self.meters.committed(journal.state, events, len(items))
         if journal.state.run_id in self._watchers.channels:
             self._watchers.committed(journal, events, items)
         if journal.state.ended_seq:

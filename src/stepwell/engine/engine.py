@@ -48,6 +48,7 @@ from stepwell.engine.duties.timers import WakeRuns
 from stepwell.engine.effects import Effects
 from stepwell.engine.events import TRIGGER, Events, check_event
 from stepwell.engine.ids import new_id
+from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY
 from stepwell.engine.projections import SEND_EVENT, ended_badly
 from stepwell.engine.retrying import AS_IT_WAS, RetryOptions, retry_command
@@ -132,7 +133,9 @@ class Engine:
         self._chain = Chain(self.options.audit_key)
         self.workflows = Workflows(store, programs)
         self.watchers = Watchers(store)
+        self.meters = Meters()
         self.committer = Committer(store, at_boundary=at_boundary)
+        self.committer.wrote = self.meters.wrote
         self.drivers = Drivers(
             store=store,
             committer=self.committer,
@@ -141,6 +144,7 @@ class Engine:
             workflows=self.workflows,
             watchers=self.watchers,
             idle_s=self.options.idle_s,
+            meters=self.meters,
             notices=webhooks.subscriptions if webhooks is not None else NOBODY,
             chain=self._chain if self.options.audit_chain else None,
         )

@@ -1,6 +1,9 @@
 const PLACES = [
   ["/console/", "Runs"],
   ["/console/approvals", "Approvals"],
+  ["/console/workflows", "Workflows"],
+  ["/console/playground", "Playground"],
+  ["/console/overview", "Overview"],
 ];
 
 export default {
@@ -29,7 +32,7 @@ export default {
               <svg width="16" height="16" viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor"
                 stroke-width="2"><circle cx="12" cy="12" r="8"/><path d="M12 4a8 8 0 0 1 0 16z" fill="currentColor"/></svg>
             </button>
-            <button v-if="!local" class="sw-btn small" @click="signOut">Sign out</button>
+            <a v-if="!local" class="sw-btn small" href="/console/sign-in">Sign out</a>
           </div>
         </div>
       </header>
@@ -58,10 +61,7 @@ export default {
       document.documentElement.dataset.theme = theme;
       localStorage.setItem("stepwell-theme", theme);
       this.showTheme();
-    },
-    async signOut() {
-      await fetch("/console/session", { method: "DELETE" });
-      location.assign("/console/sign-in");
+      dispatchEvent(new Event("stepwell-theme"));
     },
     say(text, bad) {
       const toast = { id: Math.random(), text, bad };

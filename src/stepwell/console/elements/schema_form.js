@@ -26,27 +26,27 @@ const SchemaForm = {
   data: () => ({ text: "", fault: "", faults: {} }),
   template: `
     <div v-if="kind === 'object'" :class="name ? 'nested' : 'sw-form'">
-      <b v-if="name" style="font-size: 0.85rem">{{ schema.title || name }}</b>
-      <SchemaForm v-for="(part, key) in schema.properties" :key="key" :name="key" :schema="part" :required="(schema.required || []).includes(key)"
+      <b v-if="name" style="font-size: 0.85rem">{{ known.title || name }}</b>
+      <SchemaForm v-for="(part, key) in known.properties" :key="key" :name="key" :schema="part" :required="(known.required || []).includes(key)"
         :model-value="modelValue?.[key]" @update:model-value="set(key, $event)" @fault="tell(key, $event)" />
     </div>
     <label v-else-if="kind === 'boolean'" class="sw-check"><input type="checkbox" :name="name" :checked="Boolean(modelValue)" @change="$emit('update:modelValue', $event.target.checked)">
-      {{ schema.title || name }}<span class="muted" v-if="schema.description">{{ schema.description }}</span></label>
-    <label v-else class="sw-field"><span>{{ schema.title || name || 'Data' }}<span v-if="required" aria-hidden="true"> *</span> <span class="hint">{{ schema.description }}</span></span>
+      {{ known.title || name }}<span class="muted" v-if="known.description">{{ known.description }}</span></label>
+    <label v-else class="sw-field"><span>{{ known.title || name || 'Data' }}<span v-if="required" aria-hidden="true"> *</span> <span class="hint">{{ known.description }}</span></span>
       <select v-if="kind === 'enum'" class="sw-input" :name="name" :required="required" :value="JSON.stringify(modelValue)" @change="choose($event.target.value)">
-        <option :value="undefined"></option><option v-for="one in schema.enum" :key="String(one)" :value="JSON.stringify(one)">{{ one }}</option></select>
-      <input v-else-if="kind === 'number'" class="sw-input" type="number" :name="name" :required="required" :min="schema.minimum" :max="schema.maximum"
+        <option :value="undefined"></option><option v-for="one in known.enum" :key="String(one)" :value="JSON.stringify(one)">{{ one }}</option></select>
+      <input v-else-if="kind === 'number'" class="sw-input" type="number" :name="name" :required="required" :min="known.minimum" :max="known.maximum"
         :step="type === 'integer' ? 1 : 'any'" :value="modelValue" @input="$emit('update:modelValue', $event.target.value === '' ? undefined : Number($event.target.value))">
       <textarea v-else-if="kind === 'text'" class="sw-input" :name="name" :required="required" :value="modelValue" @input="typed"></textarea>
-      <input v-else-if="kind === 'string'" class="sw-input" :type="format" :name="name" :required="required" :minlength="schema.minLength" :maxlength="schema.maxLength" :value="modelValue" @input="typed">
+      <input v-else-if="kind === 'string'" class="sw-input" :type="format" :name="name" :required="required" :minlength="known.minLength" :maxlength="known.maxLength" :value="modelValue" @input="typed">
       <textarea v-else class="sw-input" :name="name || 'data'" :required="required" v-model="text" placeholder="JSON" spellcheck="false" @input="parse" :aria-invalid="Boolean(fault)"></textarea>
       <span class="sw-fault" v-if="fault">{{ fault }}</span></label>`,
   computed: {
-    type() { return typeOf(this.schema || {}); },
-    format() { return FORMATS[this.schema.format] || "text"; },
+    known() { return this.schema && typeof this.schema === "object" ? this.schema : {}; },
+    type() { return typeOf(this.known); },
+    format() { return FORMATS[this.known.format] || "text"; },
     kind() {
-      const schema = this.schema;
-      if (!schema || typeof schema !== "object") return "json";
+      const schema = this.known;
       if (Array.isArray(schema.enum)) return "enum";
       if (this.type === "object" && schema.properties && Object.keys(schema.properties).length) return "object";
       if (this.type === "string") return (schema.maxLength || 0) > 200 || schema.contentMediaType ? "text" : "string";

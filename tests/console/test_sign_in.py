@@ -1,0 +1,145 @@
+"""Signing in, what somebody then sees, and a credential that is good no more."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+import stepwell
+from stepwell.core.principal import Scope
+from stepwell.security.keys import ApiKeys, new_key
+from stepwell.settings import Settings
+from stepwell.store.port import Record
+
+from .serving import Served, Visit, button
+
+pytestmark = pytest.mark.slow
+
+
+def outside(work: Callable[[ApiKeys[Record]], Coroutine[Any, Any, None]], db: str, *, drive: bool) -> None:
+    """Do something to the keys of a database; in a thread, since Playwright has a loop in this one."""
+
+    async def do() -> None:
+        async with stepwell.App(settings=Settings(db=db), drive=drive) as app:
+            await work(ApiKeys(app.engine.store, row=Record))
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, do()).result()
+
+
+class Guarded(Served):
+    """A server that has API keys: name to text. The reader belongs to ann."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys: dict[str, str] = {}
+        outside(self._make, f"sqlite:///{folder}/console.db", drive=True)
+        super().__init__(folder)
+
+    async def _make(self, keys: ApiKeys[Record]) -> None:
+        for name in ("ann", "ben", "eve", "reader"):
+            scopes: tuple[Scope, ...] = ("read",) if name == "reader" else ("read", "write")
+            owner = "ann" if name == "reader" else name
+            key, self.keys[name] = new_key(name, now=time.time(), owner=owner, scopes=scopes)
+            await keys.create(key)
+
+    def revoke(self, name: str) -> None:
+        """Take a key back, from another process' point of view."""
+
+        async def do(keys: ApiKeys[Record]) -> None:
+            await keys.revoke(self.keys[name].split("_")[1], now=time.time())
+
+        outside(do, self.db, drive=False)
+
+    def as_(self, name: str) -> None:
+        """Whose key the API is asked with from now on."""
+        self.client.headers["X-API-Key"] = self.keys[name]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    server = Guarded(tmp_path_factory.mktemp("guarded"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def window(browser: Browser, guarded: Guarded) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    visit = Visit(context, guarded.url)
+    yield visit
+    context.close()
+
+
+def sign_in(visit: Visit, key: str, path: str = "/console/") -> None:
+    page = visit.page
+    page.goto(visit.url + path)
+    page.wait_for_url("**/console/sign-in?**")
+    page.get_by_label("API key or token").fill(key)
+    button(page, "Sign in").click()
+    page.wait_for_url("**" + path)
+    page.wait_for_function("window.did_handshake")
+
+
+def test_an_owner_signs_in_sees_its_own_runs_and_is_signed_out(guarded: Guarded, window: Visit) -> None:
+    page = window.page
+    page.goto(guarded.url + "/console/")
+    page.get_by_label("API key or token").fill("ap_wrong")
+    button(page, "Sign in").click()
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    window.shot("sign-in")
+
+    guarded.as_("ben")
+    of_ben = guarded.run("order", {"name": "ben"})
+    guarded.as_("ann")
+    of_ann = guarded.run("order", {"name": "ann"})
+    sign_in(window, guarded.keys["ann"])
+    expect(page.locator(f"tr[data-run='{of_ann}']")).to_be_visible()
+    expect(page.locator(f"tr[data-run='{of_ben}']")).to_have_count(0)
+    page.goto(f"{guarded.url}/console/runs/{of_ben}")
+    expect(page.locator(".sw-error")).to_contain_text("not there any more")
+
+    page = window.run(of_ann)
+    button(page, "Cancel").click()
+    page.keyboard.press("Enter")
+    guarded.wait_for(of_ann, "cancelled")
+    cancelled = next(event for event in guarded.get(of_ann)["events"] if event["type"] == "run.cancelled")
+    assert (cancelled["actor"]["type"], cancelled["actor"]["id"]) == ("api_key", "ann")
+
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies(f"{guarded.url}/console/")}
+    assert cookies["token"]["httpOnly"]
+    assert cookies["token"]["path"] == "/console"
+    page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url("**/console/sign-in")
+    page.goto(f"{guarded.url}/console/")
+    page.wait_for_url("**/console/sign-in?**")
+
+
+def test_a_key_that_is_revoked_ends_the_open_page(guarded: Guarded, window: Visit) -> None:
+    sign_in(window, guarded.keys["eve"])
+    guarded.revoke("eve")
+    expect(window.page.get_by_role("status")).to_contain_text("You are signed out")
+
+
+def test_who_may_only_read_cannot_act(guarded: Guarded, window: Visit) -> None:
+    guarded.as_("ann")
+    run_id = guarded.run("order", {"name": "looked-at"})
+    sign_in(window, guarded.keys["reader"])
+    page = window.run(run_id)
+    expect(button(page, "Cancel")).to_be_disabled()
+    button(page, "Cancel").evaluate("button => button.disabled = false")
+    button(page, "Cancel").click()
+    page.keyboard.press("Enter")
+    expect(page.locator(".sw-toast.bad")).to_contain_text("may read")
+    assert guarded.status(run_id) == "running"
+
+
+def test_signing_in_leads_to_no_other_site(guarded: Guarded) -> None:
+    for next in ("https://evil.example/", "//evil.example/console/", "/console//evil.example", "/console/\\evil"):
+        page = httpx.get(f"{guarded.url}/console/sign-in", params={"next": next})
+        assert 'data-next="/console/"' in page.text

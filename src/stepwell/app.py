@@ -20,6 +20,7 @@ from stepwell import documents
 from stepwell.brokers.options import BROKER, BrokerOptions, read_options
 from stepwell.brokers.registry import BrokerRegistry
 from stepwell.connections import read_connections
+from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
@@ -268,6 +269,22 @@ class App:
                 f"workflow {name!r}: expected `async def program(ctx, input)`, found {type(workflow).__name__}"
                 " (which is no LlamaIndex `Workflow` object either)"
             )
+
+    @property
+    def hosted(self) -> int:
+        """How many LlamaIndex workflows are registered."""
+        return sum(kind == self._code.kind for kind, _ in self._workflows.values())
+
+    def check_workflows(self) -> dict[str, str]:
+        """What is wrong with the LlamaIndex workflows that are registered, by name."""
+        wrong: dict[str, str] = {}
+        for name, (kind, _) in self._workflows.items():
+            if kind == self._code.kind:
+                try:
+                    self._code.compile(name)
+                except InvalidDefinitionError as fault:
+                    wrong[name] = "; ".join(found.message for found in fault.faults)
+        return wrong
 
     def load(self, path: str | Path) -> None:
         """Take a flow document, or the `*.yaml`, `*.yml` and `*.json` files of a folder; checked at `open`.

@@ -35,3 +35,31 @@ def slow() -> str:
         time.sleep(0.01)
     return "done"
 '''
+
+"""Two apps of workflow objects: of one the package says that an event is made and never taken."""
+WORKFLOWS = """
+import stepwell
+from workflows import Workflow, step
+from workflows.events import Event, StartEvent, StopEvent
+
+
+class Word(Event):
+    text: str
+
+
+class Greet(Workflow):
+    @step
+    async def only(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=f"hello {ev.get('name')}")
+
+
+class Mute(Workflow):
+    @step
+    async def only(self, ev: StartEvent) -> StopEvent | Word:
+        return StopEvent()
+
+
+good, bad = stepwell.App(), stepwell.App()
+good.add_workflow("greet", Greet())
+bad.add_workflow("greet", Mute())
+"""

@@ -57,3 +57,15 @@ def test_what_cannot_be_read_hides_no_fault_of_other_files(inside: Shell) -> Non
     assert "none.yaml does not exist" in ran.err
     assert "image.yaml is not UTF-8" in ran.err
     assert ran.err.endswith("2 documents, 1 fault\n")
+
+
+def test_workflow_objects_of_the_app_are_checked(inside: Shell) -> None:
+    inside.write("talk.py", documents.WORKFLOWS)
+
+    good = inside.run("validate", "--app", "talk:good")
+    bad = inside.run("validate", "--app", "talk:bad")
+
+    assert (good.code, good.out, good.err) == (0, "", "1 workflow, 0 faults\n")
+    assert bad.code == 2
+    assert bad.out.startswith("talk:bad: greet: the workflow 'greet' cannot be hosted: ")
+    assert bad.err == "1 workflow, 1 fault\n"

@@ -13,11 +13,14 @@ from stepwell.cli.output import say
 from stepwell.documents import DocumentError, FileFault, InvalidDocumentsError, check_document, find_documents
 
 
-def validate(
-    *files: Annotated[Path, Parameter(required=True, help="Documents, or folders of them.")], app: AppName = None
-) -> None:
-    """Check documents of flows and pipelines; exits with 2 when there is a fault."""
-    kinds = (import_app(app) if app else App()).kinds
+def validate(*files: Annotated[Path, Parameter(help="Documents, or folders of them.")], app: AppName = None) -> None:
+    """Check documents of flows and pipelines, and the LlamaIndex workflows of --app; exits with 2 for a fault."""
+    if not files and not app:
+        say("stepwell validate: requires an argument: a document, a folder of them, or --app")
+        raise ExitError(REFUSED)
+    hosting = import_app(app) if app else App()
+    kinds = hosting.kinds
+    wrong = [f"{app}: {name}: {fault}" for name, fault in hosting.check_workflows().items()]
     paths: list[Path] = []
     faults: list[FileFault] = []
     unread: list[DocumentError] = []
@@ -35,13 +38,15 @@ def validate(
         except DocumentError as error:
             unread.append(error)
             read -= 1
-    for fault in faults:
-        print(fault)
+    for line in (*faults, *wrong):
+        print(line)
     for unreadable in unread:
         say(f"stepwell: {unreadable}")
     if read or not unread:
-        say(f"{_count(read, 'document')}, {_count(len(faults), 'fault')}")
-    if faults or unread:
+        found = [_count(read, "document")] if files else []
+        found += [_count(number, "workflow")] if (number := hosting.hosted) else []
+        say(", ".join([*found, _count(len(faults) + len(wrong), "fault")]))
+    if faults or wrong or unread:
         raise ExitError(REFUSED)
 
 

@@ -14,7 +14,7 @@ async def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
     found = re.search(r"```python\n(.*?)```", (FOLDER / "llama.md").read_text(), re.DOTALL)
     assert found is not None
     names: dict[str, Any] = {"__name__": "shop"}
-    exec(found[1], names)  # noqa: S102  our own page
+    exec(found[1], names)
     app: App = names["app"]
     app.configure(Settings(db=f"sqlite:///{tmp_path}/runs.db"))
 

@@ -1,12 +1,19 @@
-"""The functions that the demo's workflows call."""
+"""What the demo's server hosts: functions that its workflows call, and the workflow of `examples/llama`."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 import stepwell
 
+sys.path.append(str(Path(__file__).parents[1] / "llama"))
+
+from review import Review, WasRead
+
 app = stepwell.App()
+app.add_workflow("review", Review(timeout=None), additional_events=[WasRead])
 
 
 class Item(msgspec.Struct):

@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup services demo serve check test soak bench
+.PHONY: setup services demo cluster-demo serve check test soak bench
 
 setup: $(READY)
 
@@ -23,6 +23,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	$(PY) examples/demo/demo.py
+
+cluster-demo: setup
+	$(PY) examples/cluster/demo.py
 
 serve: setup
 	$(VENV)/bin/stepwell serve

@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dead_after_s: Annotated[
         float, Meta(ge=0.5, description="with PostgreSQL: silence after which a node's runs are taken over by others")
     ] = 2.0
+    watchdog_s: Annotated[
+        NotNegative,
+        Meta(description="with PostgreSQL: how long the event loop may hang until the node ends; 0: ever"),
+    ] = 30.0
     workflow_limits: Annotated[
         tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*$")], ...],
         Meta(description="workflow=number: how many of its runs all nodes of a PostgreSQL database drive at once"),

@@ -41,6 +41,14 @@ _SERVE = """Serve the APIs and drive the runs of a database.
 
 SIGTERM or Ctrl-C stops it: requests and steps in flight get a while to end, runs go on at the next start.
 """
+_WORKER = """Drive runs of a PostgreSQL database, without APIs.
+
+One more node beside `stepwell serve`; SIGTERM or Ctrl-C hands its runs over to the others.
+"""
+_MIGRATE = """Copy a SQLite database into a PostgreSQL one, and compare both.
+
+No server may drive the file meanwhile. The same again goes on where it ended.
+"""
 _SETTINGS = """Show all settings with their values and origins; secrets are masked.
 
 A setting is looked for on the command line, then as STEPWELL_<NAME> in the environment, then in stepwell.toml.
@@ -49,6 +57,8 @@ app.command("stepwell.cli.run:run", name="run", help=_RUN)
 app.command("stepwell.cli.simulate:simulate", name="simulate", help=_SIMULATE)
 app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
 app.command("stepwell.cli.serve:serve", name="serve", help=_SERVE)
+app.command("stepwell.cli.worker:worker", name="worker", help=_WORKER)
+app.command("stepwell.cli.migrate:migrate", name="migrate", help=_MIGRATE)
 app.command("stepwell.cli.runs.commands:app", name="runs", help="List, show, watch, steer and decide runs.")
 app.command("stepwell.cli.schedules:app", name="schedules", help="Start runs at times.")
 app.command("stepwell.cli.events:app", name="events", help="Send events to runs and workflows that listen.")

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Annotated, Final
 
@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from stepwell.app import App
 from stepwell.cli.opening import hosted_app
 from stepwell.cli.options import HERE, AppName, Where
+from stepwell.cli.watchdog import Watchdog
 from stepwell.core.errors import StepwellError
 from stepwell.doors.hosts import is_loopback
 from stepwell.security.limits.protocol import BoundedHeaders
@@ -74,7 +75,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C."""
     loaded = where.settings(host=host, port=port, app=app, flows=flows)
     hosted, settings = hosted_app(loaded, drive=True)
-    with listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with listening(settings) as listener, asyncio.Runner(loop_factory=loop_factory()) as runner:
         settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])  # callback addresses name it
         hosted.configure(settings, drive=True)
         if settings.flows:
@@ -120,9 +121,12 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             server_header=False,
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
-        _tune_collection()
+        tune_collection()
         _allow_files()
-        await Server(config, end_streams=app.engine.watchers.close).serve(sockets=[listener])
+        with ExitStack() as stack:
+            if settings.watchdog_s and app.engine.store.shared:
+                stack.enter_context(Watchdog(settings.watchdog_s))
+            await Server(config, end_streams=app.engine.watchers.close).serve(sockets=[listener])
 
 
 def _announce(listener: socket.socket) -> None:
@@ -130,8 +134,10 @@ def _announce(listener: socket.socket) -> None:
     print(f"stepwell serves http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
-def _tune_collection() -> None:
-    """A server holds many long-lived records (runs in memory) and makes many short-lived ones per step.
+def tune_collection() -> None:
+    """Fit the garbage collector to a server.
+
+    A server holds many long-lived records (runs in memory) and makes many short-lived ones per step.
 
     With Python's defaults (700, 10, 10) the collector walks all of the former again and again for the sake of the
     latter, which free themselves: nearly nothing of ours is cyclic. What was imported is never garbage: it is frozen.
@@ -153,7 +159,8 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop's event loop, where there is one."""
     if sys.platform == "win32":
         return None
     import uvloop

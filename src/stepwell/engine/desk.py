@@ -78,6 +78,7 @@ class Desk:
                 entry.journal = self._adopted(loaded)
             else:
                 entry.loading = asyncio.ensure_future(self._load(run_id, entry))
+                entry.loading.add_done_callback(_seen)
         return Loan(self._entries, run_id, entry)
 
     def lend_new(self, run_id: str, journal: Journal) -> Loan:
@@ -109,3 +110,9 @@ class Desk:
         journal = self._new_journal()
         journal.adopt(loaded)
         return journal
+
+
+def _seen(loading: asyncio.Future[None]) -> None:
+    """A fault counts as seen: whoever waited for it may have turned to something else."""
+    if not loading.cancelled():
+        loading.exception()

@@ -139,7 +139,11 @@ class Drivers:
     async def _take_over(self, run_id: str) -> Loaded | None:
         """Fence off who drove the run before."""
         taken = await self._store.take_over([run_id])
-        return taken[0] if taken else None
+        if not taken:
+            return None
+        if taken[0].driven_before:
+            log.info("run.taken_over", run_id=run_id, epoch=taken[0].epoch, seq=taken[0].seq)
+        return taken[0]
 
     async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
         if journal.state.terminal or journal.state.phase is Status.PAUSED:

@@ -198,6 +198,8 @@ class Loaded(msgspec.Struct, kw_only=True):
     snapshot: bytes | None = None
     hash: bytes = b""
     """Of the last event, where the chain is on."""
+    driven_before: bool = False
+    """Of a run that was taken over: whether another node had driven it since it was handed out."""
 
 
 class StreamItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

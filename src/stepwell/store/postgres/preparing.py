@@ -11,6 +11,7 @@ OLDEST_SERVER: Final = 14
 LOCK: Final = 0x53574C31
 """The key of the advisory lock of migrations ("SWL1")."""
 CHECK_CHANNEL: Final = "stepwell_check"
+CHECK_NOTICE: Final = "SELECT pg_notify($1, '')"
 ANSWER_WITHIN_S: Final = 5.0
 
 
@@ -35,7 +36,7 @@ async def _check_session(connection: Connection, address: str) -> None:
 
     await connection.add_listener(CHECK_CHANNEL, hear)
     try:
-        await connection.execute("SELECT pg_notify($1, '')", CHECK_CHANNEL)
+        await connection.execute(CHECK_NOTICE, CHECK_CHANNEL)
         async with asyncio.timeout(ANSWER_WITHIN_S):
             await heard.wait()
     except TimeoutError:

@@ -140,10 +140,11 @@ class PostgresStore:
     async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
         with faults_named(self.address):
             async with self._writing.use() as connection:
-                taken = dict(await connection.fetch(self._sql["take_over"], sorted(run_ids)))
+                rows = await connection.fetch(self._sql["take_over"], sorted(run_ids))
+                taken = {run_id: (epoch, driven_before) for run_id, epoch, driven_before in rows}
                 loaded = await self._load(connection, list(taken), 0)
-        for one in loaded:
-            one.epoch = taken[one.run_id]  # not one that somebody else made in the meantime
+        for one in loaded:  # not an epoch that somebody else made in the meantime
+            one.epoch, one.driven_before = taken[one.run_id]
         return loaded
 
     async def hand_out(self, run_ids: Sequence[str]) -> None:

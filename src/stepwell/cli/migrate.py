@@ -1,0 +1,27 @@
+"""`stepwell migrate`: all of a SQLite database into a PostgreSQL one; the same again goes on where it ended."""
+
+import asyncio
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stepwell.cli.output import say, write_table
+from stepwell.databases import is_postgres
+from stepwell.settings import SettingsError
+
+
+def migrate(
+    *,
+    from_: Annotated[str, Parameter(name="--from", help="SQLite database to copy, like sqlite:///stepwell.db.")],
+    to: Annotated[str, Parameter(help="PostgreSQL database, empty or left half-way by this command.")],
+) -> None:
+    """Copy all runs and documents; compare counts and hashes of every table."""
+    if not from_.startswith("sqlite:///") or not is_postgres(to):
+        raise SettingsError("expected --from sqlite:///file.db and --to postgresql://user@host/database")
+    from stepwell.moving import move
+
+    copied = asyncio.run(move(from_.removeprefix("sqlite:///"), to))
+    write_table(
+        ("table", "rows", "sha256"), [(one.table, str(one.rows), one.digest[:16]) for one in copied], empty=""
+    )
+    say("every table has the same rows and the same hash in both databases")

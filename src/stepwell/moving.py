@@ -1,0 +1,199 @@
+"""Copies a SQLite database into a PostgreSQL one, table by table, in pages of one transaction each.
+
+How far a table came is kept with its rows, so that the same again goes on there. In the end every table is read from
+both databases and must have as many rows and the same hash. Nobody may drive the runs meanwhile: the file is locked.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from stepwell.core.errors import StorageError
+from stepwell.dispatch.local import FileLock
+from stepwell.dispatch.pgqueuer import PgQueuerJobs
+from stepwell.store.port import RunRow
+from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres.connection import Connection, Line, address_of, faults_named
+from stepwell.store.postgres.grams import grams_of, searched
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite import connection as sqlite
+
+PAGE: Final = 2_000
+_decode_run = msgspec.json.Decoder(RunRow).decode
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table of both databases: its columns (with types of PostgreSQL), the first `keys` of which are its key."""
+
+    name: str
+    columns: dict[str, str]
+    keys: int = 1
+    numbered: bool = False
+    """Whether PostgreSQL makes its ids."""
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What both databases hold of a table."""
+
+    table: str
+    rows: int
+    digest: str
+
+
+_I, _N, _T, _F, _B, _Y = "bigint", "int", "text", "float8", "bool", "bytea"
+TABLES: Final = (
+    Table("series", {"id": _I, "workflow": _T, "owner": _T, "name": _T}, numbered=True),
+    Table("run", {"id": _I, "uuid": _T, "seq": _N, "live": _B, "attempts": _N, "created_at": _F, "ended_at": _F,
+                  "series": _I, "status": _T, "owner": _T, "workflow": _T, "step": _T, "start_key": _T,
+                  "definition": _T, "parent": _T, "shown": _T}, numbered=True),
+    Table("history", {"run": _I, "seq": _N, "count": _N, "events": _Y, "hash": _Y}, keys=2),
+    Table("stream", {"run": _I, "n": _I, "count": _N, "items": _Y}, keys=2),
+    Table("snapshot", {"run": _I, "seq": _N, "state": _Y}),
+    Table("timer", {"run": _I, "key": _T, "due_at": _F}, keys=2),
+    Table("approval", {"id": _I, "uuid": _T, "run": _I, "status": _T, "owner": _T, "shown": _T}, numbered=True),
+    Table("decider", {"who": _T, "status": _T, "approval": _I}, keys=3),
+    Table("listener", {"type": _T, "source": _T, "run": _I, "signal": _T}, keys=4),
+    Table("outbox", {"id": _I, "kind": _T, "run": _T, "data": _T, "tries": _N, "due_at": _F}, numbered=True),
+    Table("delivery", {"id": _I, "uuid": _T, "endpoint": _T, "status": _T, "created_at": _F, "due_at": _F,
+                       "shown": _T}, numbered=True),
+    Table("run_count", {"series": _I, "day": _T, "status": _T, "runs": _I}, keys=3),
+    Table("definition", {"digest": _T, "name": _T, "version": _T, "kind": _T, "text": _T, "created_at": _F,
+                         "saved": _I}),
+    Table("record", {"kind": _T, "id": _T, "owner": _T, "version": _N, "due_at": _F, "data": _T}, keys=2),
+)  # fmt: skip
+
+
+async def move(path: str, url: str) -> list[Copied]:
+    """Copy the file's tables into the database of the URL and compare them. Raises `StorageError`."""
+    sqlite.check_folder(path)
+    lock = FileLock(path).acquire()
+    try:
+        with sqlite.faults_named(path):
+            await _bring_forward(path)
+            source = sqlite.connect(path, read_only=True)
+        try:
+            return await _move(source, url)
+        finally:
+            source.close()
+    finally:
+        lock.release()
+
+
+async def _bring_forward(path: str) -> None:
+    """Both databases must have the tables of this version."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+
+
+async def _move(source: apsw.Connection, url: str) -> list[Copied]:
+    target = PostgresStore(url, jobs=PgQueuerJobs())
+    await target.open()
+    await target.close()
+    line = Line(url, {}, set())
+    try:
+        with faults_named(address_of(url)):
+            async with line.use() as connection:
+                await _begin(connection, address_of(url))
+                for table in TABLES:
+                    await _copy(source, connection, table)
+                return [await _compare(source, connection, table) for table in TABLES]
+    finally:
+        await line.close()
+
+
+async def _begin(connection: Connection, address: str) -> None:
+    """An empty database, or one that this has begun to fill."""
+    begun = await connection.fetchval("SELECT to_regclass('moving') IS NOT NULL")
+    if not begun and await connection.fetchval("SELECT EXISTS (SELECT FROM run) OR EXISTS (SELECT FROM record)"):
+        raise StorageError(f"{address} holds runs of its own: name an empty database with --to")
+    await connection.execute("CREATE TABLE IF NOT EXISTS moving (name text PRIMARY KEY, key text NOT NULL)")
+
+
+async def _copy(source: apsw.Connection, connection: Connection, table: Table) -> None:
+    """The rows after the last one that is there, page by page."""
+    kept = await connection.fetchval("SELECT key FROM moving WHERE name = $1", table.name)
+    after = msgspec.json.decode(kept) if kept is not None else None
+    for page in _pages(source, table, after):
+        async with connection.transaction():
+            await _insert(connection, table, page)
+            await connection.execute(
+                "INSERT INTO moving (name, key) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET key = excluded.key",
+                table.name,
+                msgspec.json.encode(page[-1][: table.keys]).decode(),
+            )
+    if table.numbered:
+        await connection.execute(
+            f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), coalesce(max(id), 0) + 1, false) "
+            f"FROM {table.name}"
+        )
+
+
+def _pages(source: apsw.Connection, table: Table, after: Sequence[Any] | None) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of the file in the order of their key."""
+    key = ", ".join(list(table.columns)[: table.keys])
+    marks = ", ".join("?" * table.keys)
+    while True:
+        where = f"WHERE ({key}) > ({marks})" if after is not None else ""
+        sql = f"SELECT {', '.join(table.columns)} FROM {table.name} {where} ORDER BY {key} LIMIT {PAGE}"
+        page = list(source.execute(sql, tuple(after or ())))
+        if not page:
+            return
+        yield page
+        after = page[-1][: table.keys]
+
+
+async def _insert(connection: Connection, table: Table, page: list[tuple[Any, ...]]) -> None:
+    columns = dict(table.columns)
+    rows = [_typed(table, row) for row in page]
+    if table.name == "run":  # what PostgreSQL keeps in columns and tables of its own
+        shown = [_decode_run(row[-1]) for row in page]
+        rows = [(*row, one.door, one.reason) for row, one in zip(rows, shown, strict=True)]
+        columns |= {"door": _T, "reason": _T}
+        texts = [(row[0], text := searched(one), grams_of(text)) for row, one in zip(page, shown, strict=True)]
+        await connection.executemany(
+            "INSERT INTO run_text (run, text, grams) VALUES ($1, $2, string_to_array($3, ' ')::int[])", texts
+        )
+    overriding = "OVERRIDING SYSTEM VALUE" if table.numbered else ""
+    places = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))
+    await connection.execute(
+        f"INSERT INTO {table.name} ({', '.join(columns)}) {overriding} SELECT * FROM unnest({places})",
+        *(list(column) for column in zip(*rows, strict=True)),
+    )
+
+
+def _typed(table: Table, row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row of SQLite, which has no booleans and takes whole numbers for fractions."""
+    return tuple(
+        value if value is None else bool(value) if kind == _B else float(value) if kind == _F else value
+        for value, kind in zip(row, table.columns.values(), strict=True)
+    )
+
+
+async def _compare(source: apsw.Connection, connection: Connection, table: Table) -> Copied:
+    """Raises `StorageError` when the databases do not hold the same."""
+    here, there = hashlib.sha256(), hashlib.sha256()
+    rows = 0
+    for page in _pages(source, table, None):
+        rows += len(page)
+        for row in page:
+            here.update(repr(_typed(table, row)).encode())
+    found = 0
+    async for row in _rows_of(connection, table):
+        found += 1
+        there.update(repr(row).encode())
+    if (rows, here.digest()) != (found, there.digest()):
+        raise StorageError(f"the table {table.name} differs: {rows} rows in the file, {found} in PostgreSQL")
+    return Copied(table.name, rows, here.hexdigest())
+
+
+async def _rows_of(connection: Connection, table: Table) -> AsyncIterator[tuple[Any, ...]]:
+    key = ", ".join(list(table.columns)[: table.keys])
+    async with connection.transaction(readonly=True):
+        async for row in connection.cursor(
+            f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {key}", prefetch=PAGE
+        ):
+            yield tuple(row)

@@ -1,0 +1,95 @@
+"""The files in `deploy/`: they can be read, and the commands, flags, variables, paths and extras they name exist."""
+
+import configparser
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stepwell.cli.command import app
+from stepwell.settings import FIELDS, PREFIX
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+FILES = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file()]
+NO_SETTING = {"STEPWELL_CONFIG"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_variables_are_settings(path: Path) -> None:
+    for name in re.findall(rf"\b{PREFIX}[A-Z_]+", path.read_text()):
+        assert name in NO_SETTING or name.removeprefix(PREFIX).lower() in FIELDS, name
+
+
+def _documents(path: Path) -> list[Any]:
+    return list(YAML(typ="safe").load_all(path.read_text()))
+
+
+def _commands() -> Iterator[list[str]]:
+    """What follows `stepwell` in every file."""
+    compose = _documents(DEPLOY / "compose.yaml")[0]
+    for service in compose["services"].values():
+        if "command" in service:
+            yield service["command"]
+    for document in _documents(DEPLOY / "kubernetes" / "stepwell.yaml"):
+        if document["kind"] == "Deployment":
+            for container in document["spec"]["template"]["spec"]["containers"]:
+                yield container["args"]
+    unit = _unit()["Service"]["ExecStart"]
+    yield unit.split()[1:]
+    yield re.findall(r'"([^"]+)"', re.findall(r"^CMD (\[.*\])$", (DEPLOY / "Dockerfile").read_text(), re.M)[0])
+
+
+def _unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
+    parser.read(DEPLOY / "stepwell.service")
+    return parser
+
+
+@pytest.mark.parametrize("arguments", list(_commands()), ids=" ".join)
+def test_commands_and_flags_exist(arguments: list[str]) -> None:
+    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    assert callable(command)
+    assert bound is not None
+
+
+def test_every_deployment_mounts_only_services_and_secrets_that_are_named() -> None:
+    documents = _documents(DEPLOY / "kubernetes" / "stepwell.yaml")
+    assert [document["kind"] for document in documents] == ["Service", "Deployment", "Deployment"]
+    for document in documents[1:]:
+        labels = document["spec"]["template"]["metadata"]["labels"]
+        assert document["spec"]["selector"]["matchLabels"] == labels
+    assert documents[0]["spec"]["selector"] == documents[1]["spec"]["selector"]["matchLabels"]
+
+
+def test_probes_ask_paths_that_are_served() -> None:
+    probed = set(re.findall(r"path: (/\w+)", (DEPLOY / "kubernetes" / "stepwell.yaml").read_text()))
+    from stepwell.doors import operations
+
+    served = {operation.path for operation in operations.api.operations}
+    assert probed <= served, served
+
+
+def test_image_installs_extras_and_copies_files_that_exist() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    extras = re.findall(r"'\.\[([\w,]+)\]'", text)[0].split(",")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras) <= set(project["optional-dependencies"])
+    for names in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M):
+        assert all((ROOT / name).exists() for name in names.split())
+
+
+def test_grace_of_whoever_stops_a_node_is_longer_than_its_own() -> None:
+    own = FIELDS["shutdown_grace_s"].default
+    stops = [float(_unit()["Service"]["TimeoutStopSec"])]
+    stops += [
+        document["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        for document in _documents(DEPLOY / "kubernetes" / "stepwell.yaml")
+        if document["kind"] == "Deployment"
+    ]
+    assert min(stops) > own

@@ -53,6 +53,14 @@ _SETTINGS = """Show all settings with their values and origins; secrets are mask
 
 A setting is looked for on the command line, then as STEPWELL_<NAME> in the environment, then in stepwell.toml.
 """
+_BACKUP = """Copy the database, and the files of its runs, while a server goes on with it.
+
+The copy is what stood on disk at one instant, and is checked: to restore it, put it in the database's place.
+"""
+_DOCTOR = """Check the database, the disk, the clock, the brokers and the limits, and say what to do.
+
+Exit code: 0, or 2 when something is at fault.
+"""
 app.command("stepwell.cli.run:run", name="run", help=_RUN)
 app.command("stepwell.cli.simulate:simulate", name="simulate", help=_SIMULATE)
 app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
@@ -65,6 +73,8 @@ app.command("stepwell.cli.events:app", name="events", help="Send events to runs 
 app.command("stepwell.cli.fmt:fmt", name="fmt", help="Write flow documents in their canonical form.")
 app.command("stepwell.cli.graph:graph", name="graph", help="Print the graph of a flow document as Mermaid.")
 app.command("stepwell.cli.keys:app", name="keys", help="API keys: create, list, revoke.")
+app.command("stepwell.cli.backup:backup", name="backup", help=_BACKUP)
+app.command("stepwell.cli.doctor:doctor", name="doctor", help=_DOCTOR)
 app.command("stepwell.cli.settings:show_settings", name="settings", help=_SETTINGS)
 
 

@@ -1,5 +1,6 @@
 """The operations door: health, readiness, metrics, and whatever lies outside every door."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -87,6 +88,31 @@ async def test_metrics_count_runs_and_commits(client: httpx.AsyncClient, app: st
     assert "stepwell_store_up 1.0" in lines
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(values["stepwell_commits_total"]) >= float(values["stepwell_commit_groups_total"]) >= 1
+
+
+async def test_metrics_have_histograms_and_causes(client: httpx.AsyncClient, app: stepwell.App) -> None:
+    await app.engine.run("nothing")
+
+    lines = (await client.get("/metrics")).text.splitlines()
+
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values['stepwell_run_events_total{event="completed"}']) == 1
+    assert float(values["stepwell_commit_seconds_count"]) >= 1
+    assert values['stepwell_commit_batches_bucket{le="+Inf"}'] == values["stepwell_commit_batches_count"]
+    assert float(values["stepwell_commit_batches_sum"]) == float(values["stepwell_commits_total"])
+
+
+async def test_the_dashboard_shows_metrics_that_exist(client: httpx.AsyncClient, app: stepwell.App) -> None:
+    await app.engine.run("nothing")
+    found = (await client.get("/metrics")).text
+    families = set(re.findall(r"^# TYPE (\S+)", found, re.MULTILINE))
+    dashboard = (Path(__file__).parents[3] / "docs" / "grafana" / "stepwell.json").read_text()
+
+    named = set(re.findall(r"\b((?:stepwell|process)_\w+)", dashboard))
+
+    assert named
+    for name in named:
+        assert {name, re.sub(r"_(bucket|sum|count)$", "", name)} & families, name
 
 
 async def test_root_leads_to_the_console(client: httpx.AsyncClient) -> None:

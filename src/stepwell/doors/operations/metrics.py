@@ -1,15 +1,17 @@
 """Metrics for Prometheus. Every value is read when somebody asks; nothing is counted a second time."""
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stepwell.core.errors import StorageError
 from stepwell.doors.operations.probes import active_runs
 from stepwell.engine import Engine
+from stepwell.engine.meters import Histogram, Meters
 from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
 from stepwell.store.port import CountQuery
 
@@ -25,8 +27,13 @@ async def exposition(engine: Engine, accept: str, *, owner: str | None) -> tuple
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(_Engine(engine))
+    registry.register(_Meters(engine.meters))
     try:
         registry.register(_Runs(await engine.count_runs(CountQuery(owner=owner))))
+        waiting = await engine.store.waiting_endpoints()
+        registry.register(
+            _Gauge("stepwell_webhook_endpoints_waiting", "Endpoints with webhooks to be sent", len(waiting))
+        )
         up = 1
     except StorageError:
         up = 0
@@ -74,3 +81,34 @@ class _Engine(Collector):
         yield GaugeMetricFamily("stepwell_watched_runs", "Runs that somebody watches now", value=watched)
         faults = FILTER_FAULTS.count
         yield CounterMetricFamily("stepwell_filter_faults", "Event filters that failed on an event", value=faults)
+
+
+class _Meters(Collector):
+    """What the process has counted since it began."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def collect(self) -> Iterable[Metric]:
+        meters = self._meters
+        yield _counts("stepwell_run_events", "Runs created, and by how they ended", "event", meters.runs)
+        yield _counts("stepwell_steps", "Steps by how they ended; failed attempts too", "outcome", meters.steps)
+        yield _counts("stepwell_run_failures", "Failed runs by the kind of their error", "cause", meters.causes)
+        yield CounterMetricFamily("stepwell_stream_items", "Items put on streams of runs", value=meters.items)
+        yield _histogram("stepwell_step_seconds", "From a step's scheduling to its completion", meters.step_s)
+        yield _histogram("stepwell_commit_seconds", "How long a transaction takes", meters.commit_s)
+        yield _histogram("stepwell_commit_batches", "Runs that share a transaction", meters.commit_batches)
+
+
+def _counts(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=(label,))
+    for what, number in counts.items():
+        family.add_metric((what,), number)
+    return family
+
+
+def _histogram(name: str, meaning: str, histogram: Histogram) -> Metric:
+    """Buckets are summed up in the exposition (Prometheus, "Histograms and summaries")."""
+    bounds = (*(f"{bound:g}" for bound in histogram.bounds), "+Inf")
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=histogram.sum)

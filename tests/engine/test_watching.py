@@ -8,6 +8,7 @@ import pytest
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.program import Program, RunContext
 from stepwell.engine import Seen
+from stepwell.engine.ids import new_id
 
 from .harness import Lab, Life
 from .scenes import failing, play, until, waiting
@@ -53,6 +54,39 @@ def test_watchers_of_any_time_see_the_same() -> None:
         assert [seq for seq, _ in events] == list(range(1, len(await life.engine.history(run_id)) + 1))
         assert [number for number, _, _ in items] == [n for _, n, _ in items] == list(range(1, 31))
         assert life.engine.watchers.channels == {}
+
+    play({"talking": talking}, scenario, quiet=True)
+
+
+def test_whole_history_is_at_hand_for_who_keeps_it_from_the_start() -> None:
+    async def scenario(life: Life) -> None:
+        engine, run_id = life.engine, new_id(life.engine.clock.now())
+        with engine.watchers.keeping(run_id):
+            await engine.start("talking", run_id=run_id)
+            await until(engine, run_id, lambda state: bool(state.waits))
+            assert engine.watchers.events(run_id) == await engine.history(run_id)
+            await engine.signal(run_id, "go")
+            await engine.result(run_id)
+            assert engine.watchers.events(run_id) == await engine.history(run_id)
+            with engine.watchers.keeping(run_id):
+                assert engine.watchers.events(run_id) == await engine.history(run_id)
+        assert engine.watchers.events(run_id) is None
+        assert engine.watchers.channels == {}
+
+    play({"talking": talking}, scenario, quiet=True)
+
+
+def test_part_of_a_history_is_not_taken_for_the_whole() -> None:
+    async def scenario(life: Life) -> None:
+        engine = life.engine
+        run_id = (await engine.start("talking")).run_id
+        await until(engine, run_id, lambda state: bool(state.waits))
+        with engine.watchers.keeping(run_id):
+            await engine.signal(run_id, "go")
+            await engine.result(run_id)
+            assert engine.watchers.events(run_id) is None, "what came before was not kept"
+            view = await engine.view(run_id)
+        assert len(view.steps) == 21
 
     play({"talking": talking}, scenario, quiet=True)
 

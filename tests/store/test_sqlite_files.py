@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.port import NAME_LABEL, CountQuery, RunQuery
+from stepwell.store.port import NAME_LABEL, STEADY, CountQuery, Record, RunQuery
 from stepwell.store.sql import migrations
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import APPLICATION_ID, connect
@@ -214,3 +214,21 @@ async def test_database_of_the_first_schema_is_brought_forward(tmp_path: Path) -
     assert sum((await store.count_runs(CountQuery(to_day=DAY))).values()) == 2
     assert await store.list_runs(RunQuery(workflows=("order",), named="Intake")) == rows[5::-2]
     await store.close()
+
+
+async def test_record_kept_in_memory_is_read_again_when_anybody_wrote_it(tmp_path: Path) -> None:
+    ours, theirs = SqliteStore(str(tmp_path / "a.db")), SqliteStore(str(tmp_path / "a.db"))
+    await ours.open()
+    await theirs.open()
+    kind = STEADY[0]
+    for version in (1, 2):
+        await ours.put_record(Record(kind=kind, id="a", data={}, version=version), expect_version=version - 1)
+        assert [record.version for record in await ours.get_records(kind, id="a")] == [version]
+    await theirs.put_record(Record(kind=kind, id="a", data={}, version=3), expect_version=2)
+    assert await ours.changed_outside() is not None
+    assert [record.version for record in await ours.get_records(kind, id="a")] == [3]
+    await theirs.drop_record(kind, "a")
+    assert not await ours.put_record(Record(kind=kind, id="a", data={}, version=4), expect_version=3)
+    assert await ours.get_records(kind, id="a") == [], "who lost reads what stands there now"
+    await ours.close()
+    await theirs.close()

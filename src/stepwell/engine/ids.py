@@ -30,7 +30,12 @@ def _uuid7(at: float, tail: bytes) -> str:
 
 def derived_id(run_id: str, key: str) -> uuid.UUID:
     """UUIDv5 of `key` under the run: the same whenever it is asked for."""
-    return uuid.uuid5(uuid.UUID(run_id), key)
+    return uuid.uuid5(_as_uuid(run_id), key)
+
+
+@lru_cache(1024)  # one after the other for the same run
+def _as_uuid(text: str) -> uuid.UUID:
+    return uuid.UUID(text)
 
 
 @lru_cache(4096)

@@ -35,7 +35,9 @@ def filled(url: str) -> dict[str, list[Any]]:
         with_file = execute(ask, paper=("a.txt", b"x"))
         runs = [execute(add)["id"], with_file["id"], execute(ask)["id"]]
         versions = [client.get(f"{DEFINITIONS}/{id}").json()["workflow"]["versionId"] for id in (add, ask)]
-        forms = [form["id"] for form in client.get(FORMS).raise_for_status().json()["userForms"]]
+        forms: list[str] = []
+        while len(forms) < 2:  # the runs are on their way there
+            forms = [form["id"] for form in client.get(FORMS).raise_for_status().json()["userForms"]]
         return {
             f"{RUNS}/{{run_id}}": runs,
             f"{RUNS}/{{run_id}}/files/{{object_id}}": [with_file["inputs"][0]["value"]["objectId"]],

@@ -22,12 +22,8 @@ class Call:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.engine: Engine = request.app.state.engine
         self.start_key: str | None = None
-
-    @property
-    def engine(self) -> Engine:
-        engine: Engine = self.request.app.state.engine
-        return engine
 
     @property
     def principal(self) -> Principal:

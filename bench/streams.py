@@ -202,10 +202,12 @@ async def measure(server: Served, streams: int, seconds: float, opening_s: float
         return lambda: start(server.port, workflow_id, inputs)
 
     run_ids = await in_turns([starting(number) for number in range(streams)], AT_ONCE)
+    started_s = time.monotonic() - began
     await asyncio.sleep(1)
-    rss_before = server.rss_bytes
+    rss_before, cpu_s, opening = server.rss_bytes, server.cpu_s, time.monotonic()
     readers = [Reader(server.port, run_id, delays_s) for run_id in run_ids]
     await in_turns([reader.connect for reader in readers], AT_ONCE)
+    opened_s, open_cpu_s = time.monotonic() - opening, server.cpu_s - cpu_s
     await asyncio.sleep(1)
     rss_after = server.rss_bytes
     left_s = began + opening_s - time.monotonic()
@@ -218,6 +220,9 @@ async def measure(server: Served, streams: int, seconds: float, opening_s: float
     assert all(reader.result["workflowRun"]["outputs"] == items for reader in readers), "a stream had no result"
     return {
         "streams": streams,
+        "started_per_s": streams / started_s,
+        "opened_per_s": streams / opened_s,
+        "open_cpu_us": open_cpu_s / streams * 1e6,
         "bytes_per_stream": (rss_after - rss_before) / streams,
         "server_rss_bytes": rss_after,
         "items": len(delays_s),

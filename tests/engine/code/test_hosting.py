@@ -8,6 +8,7 @@ import pytest
 from workflows import Workflow
 
 from stepwell.core.errors import Problem
+from stepwell.core.history import RunFailed, StepCompleted
 from stepwell.core.status import Status
 from stepwell.engine.engine import RunResult
 
@@ -176,3 +177,51 @@ def test_a_retry_of_a_failed_run_does_the_failed_step_again() -> None:
 
     assert status is Status.FAILED
     assert ran == ["only", "only"]
+
+
+def test_stopping_lets_the_step_in_flight_finish() -> None:
+    async def scenario(life: Life, run_id: str) -> tuple[Status, list[str]]:
+        await asyncio.sleep(0.5)
+        await life.engine.stop(run_id)
+        status = (await life.engine.result(run_id, timeout_s=PATIENCE_S)).status
+        history = await life.engine.history(run_id)
+        return status, [event.key for event in history if isinstance(event, StepCompleted)]
+
+    status, completed = talk(samples.Chain(timeout=None), scenario, {"number": 2})
+
+    assert status is Status.CANCELLED
+    assert completed == ["begin/1", "go_on/2"]
+
+
+def test_a_server_that_closes_lets_the_step_in_flight_finish_and_the_next_goes_on() -> None:
+    async def first(life: Life) -> str:
+        run_id = (await life.engine.start("one", {"number": 2})).run_id
+        await asyncio.sleep(0.5)
+        return run_id
+
+    samples.ran.clear()
+    with CodeWorld({"one": samples.Chain(timeout=None)}) as world:
+        run_id = world.live(first)
+        result = world.live(lambda life: life.engine.result(run_id, timeout_s=PATIENCE_S))
+        world.check()
+
+    assert result.output == [2, 1, 0]
+    assert samples.ran == ["begin", "go_on 2", "go_on 1", "go_on 0"]
+
+
+def test_a_run_goes_on_after_a_roll_back() -> None:
+    async def scenario(life: Life, run_id: str) -> Any:
+        await life.engine.result(run_id, timeout_s=PATIENCE_S)
+        history = await life.engine.history(run_id)
+        second = next(n for n, event in enumerate(history, 1) if getattr(event, "key", "") == "go_on/3")
+        failed = [event for event in history if isinstance(event, RunFailed)]
+        assert failed
+        await life.engine.roll_back(run_id, second - 1)
+        await life.engine.resume(run_id)
+        return (await life.engine.result(run_id, timeout_s=PATIENCE_S)).status
+
+    status = talk(samples.Chain(timeout=2.5), scenario, {"number": 3})
+
+    assert status is Status.FAILED
+    assert samples.ran.count("go_on 3") == 1
+    assert samples.ran.count("go_on 2") == 2

@@ -5,8 +5,16 @@ import asyncio
 from typing import Annotated
 
 from pydantic import BaseModel
-from workflows import Context, Workflow, step
-from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from workflows import Context, Workflow, catch_error, step
+from workflows.collect import All, Collect
+from workflows.events import (
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+)
 from workflows.resource import Resource
 from workflows.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 
@@ -246,3 +254,49 @@ class Adds(Workflow):
         total = await ctx.store.get("total", default=0) + ev.get("add")
         await ctx.store.set("total", total)
         return StopEvent(result=total)
+
+
+class Lists(Workflow):
+    """Opens a stream of parts, and gets all that was made of them at once."""
+
+    @step
+    async def open(self, ev: StartEvent) -> list[Part]:
+        return [Part(number=number) for number in range(int(ev.get("number", 3)))]
+
+    @step(num_workers=2)
+    async def double(self, ev: Part) -> Done:
+        await asyncio.sleep(1.0)
+        return Done(number=2 * ev.number)
+
+    @step
+    async def close(self, evs: Annotated[list[Done], Collect(All())]) -> StopEvent:
+        return StopEvent(result=sorted(ev.number for ev in evs))
+
+
+class Rescued(Workflow):
+    """A step that fails for good, and another one that catches that."""
+
+    @step
+    async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        await ctx.store.set("tried", await ctx.store.get("tried", default=0) + 1)
+        raise ValueError("boom")
+
+    @catch_error
+    async def rescue(self, ctx: Context, ev: StepFailedEvent) -> StopEvent:
+        return StopEvent(result=[ev.step_name, str(ev.exception), await ctx.store.get("tried")])
+
+
+class Both(Workflow):
+    """A step that wants one of each of two events."""
+
+    @step
+    async def one(self, ev: StartEvent) -> Part:
+        return Part(number=1)
+
+    @step
+    async def other(self, ev: StartEvent) -> Done:
+        return Done(number=2)
+
+    @step
+    async def join(self, part: Part, done: Done) -> StopEvent:
+        return StopEvent(result=[part.number, done.number])

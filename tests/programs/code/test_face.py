@@ -186,3 +186,10 @@ def test_a_class_that_the_package_refuses_is_an_invalid_definition() -> None:
 
     with pytest.raises(InvalidDefinitionError, match="cannot be hosted"):
         code.compile("stuck")
+
+
+def test_a_class_whose_checks_are_off_is_not_checked() -> None:
+    code = CodePrograms(lambda: 0.0)
+    code.add("stuck", Stuck(disable_validation=True))
+
+    assert code.compile("stuck").typed is not None

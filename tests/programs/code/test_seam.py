@@ -126,3 +126,4 @@ def test_a_broker_tells_what_is_under_way() -> None:
 
 def test_a_workflow_has_the_limits_that_hosting_reads() -> None:
     assert Sample(num_concurrent_runs=3)._num_concurrent_runs == 3
+    assert Sample(disable_validation=True)._disable_validation is True

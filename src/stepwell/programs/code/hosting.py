@@ -36,7 +36,8 @@ class Hosted:
     """A workflow object and what hosting needs of it. Raises what the package raises for one that cannot run."""
 
     def __init__(self, name: str, workflow: Workflow, additional_events: Sequence[type[Event]] = ()) -> None:
-        workflow.validate()
+        if not workflow._disable_validation:
+            workflow.validate()
         self.name: Final = name
         self.workflow: Final = workflow
         self.stop_event_class: Final[type[StopEvent]] = workflow.stop_event_class

@@ -1,6 +1,8 @@
 """The httpx client, over httpx's own transport double."""
 
-from collections.abc import Callable
+import gzip
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -62,6 +64,65 @@ async def test_url_that_cannot_be_called_is_not_tried_again(url: str) -> None:
         with pytest.raises(HttpError) as caught:
             await client.send(HttpRequest(method="get", url=url))
     assert not caught.value.retryable
+
+
+async def test_cookies_of_an_answer_are_not_sent_again() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "session=anna; Path=/"})
+
+    async with HttpxClient(transport=httpx.MockTransport(answer)) as client:
+        for headers in ({}, {}, {"Cookie": "own=1"}):
+            await client.send(HttpRequest(method="get", url="http://x.example/", headers=headers))
+    assert seen == [None, None, "own=1"]
+
+
+class Stream(httpx.AsyncByteStream):
+    """A body as it comes from the network: httpx does not look into it beforehand."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), 1000):
+            yield self._content[start : start + 1000]
+
+
+def encoded(content: bytes, encoding: str) -> Answer:
+    return lambda _request: httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream(content))
+
+
+LARGE = gzip.compress(b"x" * 50_000_000)
+
+
+async def test_gzip_is_decoded() -> None:
+    assert (await send(encoded(gzip.compress(b"hello" * 10), "gzip"))).content == b"hello" * 10
+    assert (await send(encoded(b"", "gzip"))).content == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "retryable"),
+    [
+        (encoded(gzip.compress(b"x" * 101), "gzip"), "at most 100 bytes", False),
+        (encoded(LARGE, "gzip"), "at most 100 bytes", False),
+        (encoded(gzip.compress(LARGE), "gzip, gzip"), "no Content-Encoding but gzip, found gzip, gzip", False),
+        (encoded(b"x", "br"), "found br", False),
+        (encoded(b"no gzip at all", "gzip"), "expected gzip, found something else", False),
+        (encoded(gzip.compress(b"x")[:-1], "gzip"), "has no end", True),
+    ],
+)
+async def test_small_answer_that_stands_for_a_large_one_is_refused(
+    answer: Answer, words: str, retryable: bool
+) -> None:
+    tracemalloc.start()
+    with pytest.raises(HttpError, match=words) as caught:
+        await send(answer)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.retryable == retryable
+    assert peak < 5_000_000
 
 
 async def test_answer_that_is_too_large_is_cut_off() -> None:

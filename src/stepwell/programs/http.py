@@ -4,8 +4,10 @@ Which addresses may be called is not decided here: an egress guard stands in fro
 """
 
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,6 +61,48 @@ class HttpError(StepwellError):
         self.detail = detail
         self.timed_out = timed_out
         self.retryable = retryable
+
+
+class BoundedBody:
+    """A body as it comes, decoded as far as it may be long: a few kilobytes of gzip can stand for gigabytes.
+
+    `encoding` is the answer's Content-Encoding. Only gzip is asked for; what else comes is refused, and so is one
+    coding upon another, which multiplies.
+    """
+
+    def __init__(self, encoding: str, *, max_bytes: int) -> None:
+        self._encoding = encoding.strip().lower()
+        self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if self._encoding in ("gzip", "x-gzip") else None
+        self._left = max_bytes
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+
+    def add(self, raw: bytes) -> None:
+        """Raises `HttpError`."""
+        if self._encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise HttpError(f"expected no Content-Encoding but gzip, found {self._encoding[:80]}", retryable=False)
+        chunk = raw if self._gzip is None else self._decoded(self._gzip, raw)
+        self._left -= max(len(chunk), len(raw))
+        if self._left < 0:
+            raise HttpError(f"expected at most {self._max_bytes} bytes, found more", retryable=False)
+        self._chunks.append(chunk)
+
+    def _decoded(self, gzip: "zlib._Decompress", raw: bytes) -> bytes:
+        try:
+            return gzip.decompress(raw, self._left + 1)
+        except zlib.error as error:
+            raise HttpError(f"expected gzip, found something else: {error}", retryable=False) from None
+
+    def whole(self) -> bytes:
+        """What came in all. Raises `HttpError` when its end is missing."""
+        if self._gzip is not None and self._chunks and not self._gzip.eof:
+            raise HttpError("the answer broke off: its gzip has no end")
+        return b"".join(self._chunks)
+
+
+def no_cookies() -> CookieJar:
+    """A jar that keeps none: a client's requests are those of many owners, and none is to carry another's session."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class HttpClient(Protocol):
@@ -123,16 +167,20 @@ class HttpxClient:
         # No proxies and no .netrc from the environment: a definition says all there is to a request.
         transport = self._transport() if callable(self._transport) else self._transport
         self._client = httpx.AsyncClient(
-            timeout=self._timeout_s, follow_redirects=False, trust_env=False, transport=transport
+            timeout=self._timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+            cookies=no_cookies(),
+            headers={"Accept-Encoding": "gzip"},
         )
         return self._client
 
     async def _read(self, response: "httpx.Response") -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > self._max_response_bytes:
-                raise HttpError(f"expected at most {self._max_response_bytes} bytes, found more", retryable=False)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        import httpx
+
+        body = BoundedBody(response.headers.get("content-encoding", ""), max_bytes=self._max_response_bytes)
+        assert isinstance(response.stream, httpx.AsyncByteStream), "the client is an async one"
+        async for raw in response.stream:  # not by httpx's own decoders: they bound nothing
+            body.add(raw)
+        return body.whole()

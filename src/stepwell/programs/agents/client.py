@@ -16,6 +16,7 @@ from stepwell.programs.agents.answers import Answer
 from stepwell.programs.agents.faults import failure, not_set_up
 from stepwell.programs.agents.port import AgentRequest, AgentTurn
 from stepwell.programs.agents.questions import question
+from stepwell.programs.http import no_cookies
 
 if TYPE_CHECKING:
     import httpx
@@ -94,6 +95,7 @@ class OpenAiAgents:
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,
+            cookies=no_cookies(),
         )
         http: Any = self._http  # typed as the library's own fork of httpx; it takes both
         self._client = AsyncOpenAI(

@@ -10,7 +10,7 @@ from stepwell.core.errors import RunNotFoundError
 from stepwell.core.program import Program, RunContext
 from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
-from stepwell.engine.engine import SNAPSHOT_ABOVE
+from stepwell.engine.drivers import SNAPSHOT_ABOVE
 from stepwell.store.port import CountQuery, RunQuery
 from stepwell.store.sqlite.connection import connect
 

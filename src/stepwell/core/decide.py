@@ -5,7 +5,7 @@ wait because the run is paused or stopping. It never looks at a clock: `now` is 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeGuard, assert_never
 
 from msgspec import Raw
 
@@ -26,7 +26,8 @@ __all__ = ["HOLD", "MAX_EVENTS", "NOTHING", "Decision", "Hold", "Refusal", "deci
 MAX_EVENTS: Final = 100_000
 """A longer history is a loop that should have been several runs; the run fails and names the key."""
 
-_RUNNING: Final = Status.RUNNING  # as in `run`: a lookup less on the path of every step
+_PENDING: Final = Status.PENDING  # as in `run`: a lookup less on the path of every run and step
+_RUNNING: Final = Status.RUNNING
 _STEP_RUNNING: Final = StepStatus.RUNNING
 
 
@@ -189,24 +190,19 @@ def _start_attempt(state: State, command: c.StartAttempt, now: float) -> Decisio
     return [h.AttemptStarted(at=now, key=command.key, attempt=step.attempt + 1)]
 
 
-def _current(state: State, key: str, attempt: int) -> Step | Refusal:
-    """The step that this attempt may report on (L1)."""
-    step = state.find(key)
-    if step is None or step.status is not _STEP_RUNNING or step.attempt != attempt:
-        return Refusal(code="late_result", message=f"attempt {attempt} of {key} is not the current one")
-    return step
+def _is_current(step: Step | None, attempt: int) -> TypeGuard[Step]:
+    """Whether this attempt of the step may report (L1)."""
+    return step is not None and step.status is _STEP_RUNNING and step.attempt == attempt and not step.forgotten
 
 
 def _complete_step(state: State, command: c.CompleteStep, now: float) -> Decision:
-    step = _current(state, command.key, command.attempt)
-    if type(step) is Refusal:
-        return _noted(state, step, command, now, output=command.output)
+    if not _is_current(state.steps.get(command.key), command.attempt):
+        return _late(state, command, now, output=command.output)
     return [h.StepCompleted(at=now, key=command.key, output=command.output)]
 
 
-def _noted(
+def _late(
     state: State,
-    refusal: Refusal,
     command: c.CompleteStep | c.FailAttempt,
     now: float,
     *,
@@ -215,6 +211,7 @@ def _noted(
 ) -> Refusal:
     """A late result is refused, and goes on record once: somebody may have paid for it."""
     key, attempt = command.key, command.attempt
+    refusal = Refusal(code="late_result", message=f"attempt {attempt} of {key} is not the current one")
     step = state.steps.get(key)
     if step is None or attempt > step.attempt or attempt in step.late:
         return refusal
@@ -223,9 +220,9 @@ def _noted(
 
 
 def _fail_attempt(state: State, command: c.FailAttempt, now: float) -> Decision:
-    step = _current(state, command.key, command.attempt)
-    if isinstance(step, Refusal):
-        return _noted(state, step, command, now, error=command.error)
+    step = state.steps.get(command.key)
+    if not _is_current(step, command.attempt):
+        return _late(state, command, now, error=command.error)
     failed = h.AttemptFailed(at=now, key=command.key, attempt=command.attempt, error=command.error)
     seed = f"{state.run_id}/{command.key}/{command.attempt}"
     delay_s = next_delay_s(command.retry, step.failures + 1, command.error, seed)
@@ -264,13 +261,10 @@ def _choose(state: State, key: str, event: h.AnyEvent) -> Decision:
 
 
 def _end(state: State, trigger: Trigger, event: h.AnyEvent) -> Decision:
-    match outcome(state.phase, trigger):
-        case Answer.HOLD:
-            return HOLD
-        case Answer():
-            return wrong_status(state, trigger)
-        case _:
-            return [event]
+    answer = outcome(state.phase, trigger)
+    if type(answer) is Status:
+        return [event]
+    return HOLD if answer is Answer.HOLD else wrong_status(state, trigger)
 
 
 def _to_forget(state: State, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -283,7 +277,7 @@ def _complete_run(state: State, command: c.CompleteRun, now: float) -> Decision:
 
 
 def _pick_up(state: State, _command: c.PickUp, now: float) -> Decision:
-    return [h.RunStarted(at=now)] if state.phase is Status.PENDING else NOTHING
+    return [h.RunStarted(at=now)] if state.phase is _PENDING else NOTHING
 
 
 # --- timers, signals, approvals, children ---------------------------------------------------------------------------

@@ -6,6 +6,8 @@ as the JSON text they were given (`Raw`), so that what is read back is exactly w
 Fields may be added with a default; none is ever removed, renamed or given another meaning.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Raw
 
@@ -396,9 +398,8 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[AnyEvent])
 
 
-def encode_events(events: list[AnyEvent]) -> bytes:
-    """One history row: the events of one commit as a JSON array, oldest first."""
-    return _encoder.encode(events)
+encode_events: Callable[[list[AnyEvent]], bytes] = _encoder.encode
+"""One history row: the events of one commit as a JSON array, oldest first."""
 
 
 def decode_events(row: bytes) -> list[AnyEvent]:

@@ -95,7 +95,9 @@ class RunContext(Protocol):
     `ProgramError` from) the record when the program is run again. Values are JSON values.
     """
 
-    run: RunInfo
+    @property
+    def run(self) -> RunInfo:
+        """The facts of the run."""
 
     @property
     def now(self) -> float:

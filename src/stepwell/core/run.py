@@ -26,6 +26,8 @@ _CALL = StepKind.CALL
 _SCHEDULED = StepStatus.SCHEDULED
 _RUNNING = StepStatus.RUNNING
 _COMPLETED = StepStatus.COMPLETED
+_RUN_RUNNING = Status.RUNNING
+_RUN_COMPLETED = Status.COMPLETED
 
 
 def fold(events: list[h.AnyEvent], state: State | None = None) -> State:
@@ -131,23 +133,25 @@ def apply(state: State, event: h.AnyEvent) -> None:
 
 
 def _open(state: State, key: str, step: Step) -> None:
-    earlier = state.steps.get(key)
-    if earlier is not None:  # forgotten by a retry or a roll-back: attempts go on counting
-        step.attempt = earlier.attempt
-        step.past = earlier.attempts()
-        step.late = earlier.late
-        if earlier.approval is not None:
-            state.old_approvals[earlier.approval.id] = earlier
+    """A wait begins."""
+    if key in state.steps:
+        _go_on_counting(state, step, state.steps[key])
     state.steps[key] = step
     state.current = key
-    if step.kind is _CALL:
-        state.active[key] = None
-    else:
-        state.waits[key] = None
-        state.touched.append(key)
-        step.attempt += 1
-        step.started_at = step.opened_at
-        state.attempts += 1
+    state.waits[key] = None
+    state.touched.append(key)
+    step.attempt += 1
+    step.started_at = step.opened_at
+    state.attempts += 1
+
+
+def _go_on_counting(state: State, step: Step, earlier: Step) -> None:
+    """A step takes the place of one that a retry or a roll-back forgot: attempts go on counting."""
+    step.attempt = earlier.attempt
+    step.past = earlier.attempts()
+    step.late = earlier.late
+    if earlier.approval is not None:
+        state.old_approvals[earlier.approval.id] = earlier
 
 
 def _close(
@@ -224,12 +228,23 @@ def _retry_scheduled(state: State, event: h.RetryScheduled) -> None:
 
 
 def _step_scheduled(state: State, event: h.StepScheduled) -> None:
+    key = event.key
     step = Step(name=event.name, kind=_CALL, status=_SCHEDULED, opened_at=event.at)
-    _open(state, event.key, step)
+    if key in state.steps:
+        _go_on_counting(state, step, state.steps[key])
+    state.steps[key] = step
+    state.current = key
+    state.active[key] = None
 
 
 def _step_completed(state: State, event: h.StepCompleted) -> None:
-    _close(state, event.key, _COMPLETED, at=event.at, output=event.output)
+    """As `_close`, for a call that is in flight: it has no timer and no error."""
+    step = state.steps[event.key]
+    step.status = _COMPLETED
+    step.closed_at = event.at
+    step.closed_seq = state.seq
+    step.output = event.output
+    state.active.pop(event.key, None)
 
 
 # --- waits ----------------------------------------------------------------------------------------------------------
@@ -452,7 +467,7 @@ def held_while_paused(step: Step) -> bool:
 
 
 def _run_started(state: State, event: h.RunStarted) -> None:
-    state.phase = Status.RUNNING
+    state.phase = _RUN_RUNNING
     state.started_at = state.started_at if state.started_at is not None else event.at
     if state.timeout_s is not None:
         _arm(state, DEADLINE_TIMER, event.at + state.timeout_s)
@@ -460,7 +475,7 @@ def _run_started(state: State, event: h.RunStarted) -> None:
 
 def _run_completed(state: State, event: h.RunCompleted) -> None:
     state.output = event.output
-    _end(state, Status.COMPLETED, event.at)
+    _end(state, _RUN_COMPLETED, event.at)
 
 
 def _run_paused(state: State, event: h.RunPaused) -> None:

@@ -15,6 +15,7 @@ from stepwell.core.status import Status, WaitReason
 
 # A lookup less on the path of every step, see `run`.
 _RUNNING = Status.RUNNING
+_WAITING = Status.WAITING
 _PAUSED = Status.PAUSED
 _SCHEDULED = Status.SCHEDULED
 
@@ -227,13 +228,14 @@ class State(msgspec.Struct, kw_only=True):
     @property
     def at_rest(self) -> bool:
         """Whether the run needs no driver: it has ended, is paused, or its time has not come."""
-        return self.ended_seq > 0 or self.phase is _PAUSED or self.phase is _SCHEDULED
+        phase = self.phase
+        return self.ended_seq > 0 or phase is _PAUSED or phase is _SCHEDULED
 
     @property
     def status(self) -> Status:
         """The phase, or WAITING when every live step of a running run waits."""
         if self.phase is _RUNNING and self.waits and not self.active:
-            return Status.WAITING
+            return _WAITING
         return self.phase
 
     @property

@@ -44,6 +44,7 @@ class LocalDispatch:
 
     async def serve(self, drive: Drive) -> None:
         self._drive = drive
+        self._loop = asyncio.get_running_loop()
         self._fill()
 
     async def stop(self, grace_s: float) -> None:
@@ -59,7 +60,7 @@ class LocalDispatch:
         while self._drive is not None and self._waiting and len(self._active) < self._max_active:
             run_id = self._waiting.popleft()
             self._queued.discard(run_id)
-            task = asyncio.create_task(self._drive(run_id))
+            task = self._loop.create_task(self._drive(run_id))
             self._active[run_id] = task
             task.add_done_callback(partial(self._ended, run_id))
 

@@ -32,7 +32,7 @@ from stepwell.store.port import StreamItem
 if TYPE_CHECKING:
     from stepwell.engine.driver import RunDriver
 
-_NO_VALUE: Final = object()
+_RUNNING: Final = StepStatus.RUNNING
 _RETRYING: Final = StepStatus.RETRYING
 
 
@@ -44,22 +44,17 @@ class BranchContext:
         self._now = now
         self._opened: list[str] = []
         self._inner: list[BranchContext] = []
-        state = driver.state
-        self.run = RunInfo(
-            id=state.run_id,
-            workflow=state.workflow,
-            version=state.version,
-            created_at=state.created_at,
-            labels=state.labels,
-            parent_id=state.parent.run_id if state.parent else None,
-        )
+
+    @property
+    def run(self) -> RunInfo:
+        return self._driver.info
 
     @property
     def now(self) -> float:
         return self._now
 
     def uuid(self, key: str) -> UUID:
-        return derived_id(self.run.id, key)
+        return derived_id(self._driver.run_id, key)
 
     def open_keys(self) -> tuple[str, ...]:
         """All keys that this branch, and the branches within it, have come by, on this pass or an earlier one."""
@@ -81,56 +76,45 @@ class BranchContext:
         driver, journal = self._driver, self._driver.journal
         self._opened.append(key)
         cut_off = 0  # the attempt that an earlier pass began and did not end
-        step = journal.state.find(key)
-        if step is not None and step.status is StepStatus.RUNNING and key not in driver.fired:
+        step = journal.state.find(key) if key in journal.state.steps else None
+        if step is not None and step.status is _RUNNING and key not in driver.fired:
             cut_off = step.attempt
         while True:
             if step is None:
-                command = c.ScheduleStep(key=key, name=name)
-                if input is not None:
-                    command = c.ScheduleStep(key=key, name=name, input=recorded(input)[0])
-                await driver.issue(command)
-                await driver.durable()
+                raw = NULL if input is None else recorded(input)[0]
+                hindrance = driver.accept(c.ScheduleStep(key=key, name=name, input=raw)) or journal.landing()
             elif step.closed_seq:
                 return self._outcome(key, step)
             elif step.status is _RETRYING:
-                await driver.changed_key(key)
+                hindrance = driver.changed_key(key)
             elif step.attempt == cut_off:
-                await driver.issue(c.StartAttempt(key=key))
+                hindrance = driver.accept(c.StartAttempt(key=key))
             elif step.started_seq > journal.saved_seq:
-                await driver.durable()
+                hindrance = journal.landing()
             else:
-                value = await self._attempt(key, step.attempt, work, retry, timeout_s, heartbeat_timeout_s)
-                if value is not _NO_VALUE:
+                attempt = AttemptContext(driver, driver.run_id, key, step.attempt, journal.state.generation)
+                try:
+                    if timeout_s is None and heartbeat_timeout_s is None:
+                        value = await work(attempt)
+                    else:
+                        value = await attempt.run_timed(work, timeout_s, heartbeat_timeout_s)
+                    output, value = (NULL, None) if value is None else recorded(value)
+                except (Exception, asyncio.CancelledError, SystemExit) as fault:  # whatever it raises is a record
+                    if isinstance(fault, asyncio.CancelledError) and being_cancelled():
+                        raise
+                    error = problem_of(fault)
+                    hindrance = driver.accept(
+                        c.FailAttempt(key=key, attempt=attempt.attempt, error=error, retry=retry)
+                    )
+                else:
+                    hindrance = driver.accept(c.CompleteStep(key=key, attempt=attempt.attempt, output=output))
+                    if hindrance is not None:
+                        await hindrance
+                    self._now = journal.state.last_at
                     return value
+            if hindrance is not None:
+                await hindrance
             step = journal.state.find(key)
-
-    async def _attempt(
-        self,
-        key: str,
-        attempt: int,
-        work: Work,
-        retry: RetryPolicy,
-        timeout_s: float | None,
-        heartbeat_timeout_s: float | None,
-    ) -> Any:
-        """One attempt, and its outcome put on record; `_NO_VALUE` when it failed."""
-        driver = self._driver
-        context = AttemptContext(driver, driver.run_id, key, attempt, driver.journal.state.generation)
-        try:
-            if timeout_s is None and heartbeat_timeout_s is None:
-                value = await work(context)
-            else:
-                value = await context.run_timed(work, timeout_s, heartbeat_timeout_s)
-            output, value = recorded(value)
-        except (Exception, asyncio.CancelledError, SystemExit) as fault:  # whatever an activity raises is a record
-            if isinstance(fault, asyncio.CancelledError) and being_cancelled():
-                raise
-            await driver.issue(c.FailAttempt(key=key, attempt=attempt, error=problem_of(fault), retry=retry))
-            return _NO_VALUE
-        await driver.issue(c.CompleteStep(key=key, attempt=attempt, output=output))
-        self._now = driver.journal.state.last_at
-        return value
 
     def _outcome(self, key: str, step: Step) -> Any:
         """What the record of a closed step gives back."""

@@ -23,16 +23,29 @@ class _Entry(msgspec.Struct):
     def worthless(self) -> bool:
         """Whether loading it failed, or its store did."""
         if self.journal is not None:
-            return bool(self.journal.void)
+            void: bool = self.journal.void
+            return void
         return self.loading is not None and self.loading.done()
 
 
 class Loan(msgspec.Struct):
-    """`async with` a journal; given back at the end. Written out, since each run takes some (11 % of a short run)."""
+    """`async with` a journal, or `with` one that is at hand; given back at the end. Written out, since each run takes
+    some (11 % of a short run).
+    """
 
     _entries: dict[str, _Entry]
     _run_id: str
     _entry: _Entry
+
+    def __enter__(self) -> Journal:
+        self._entry.users += 1
+        journal: Journal = self._entry.journal
+        return journal
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._give_back()
 
     async def __aenter__(self) -> Journal:
         entry = self._entry

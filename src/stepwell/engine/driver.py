@@ -6,12 +6,13 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 from stepwell.core import commands as c
 from stepwell.core.decide import Decision, Hold, Refusal
-from stepwell.core.errors import ProgramError, StepwellError, StorageError, Suspended, problem
-from stepwell.core.program import Program
+from stepwell.core.errors import ProgramError, StorageError, Suspended, problem
+from stepwell.core.program import Program, RunInfo
 from stepwell.core.run import START_TIMER
 from stepwell.core.state import State
 from stepwell.core.status import Status
@@ -23,6 +24,7 @@ from stepwell.engine.journal import Journal
 from stepwell.store.port import StreamItem
 
 Future = asyncio.Future
+_RUNNING: Final = Status.RUNNING  # as in `core.run`: a look-up less on the path of every run
 REPORTS = (c.CompleteStep, c.FailAttempt)
 """What is still taken on record when the run is to be driven anew: attempts in flight are not repeated."""
 ReportLate = Callable[[str, c.CompleteStep | c.FailAttempt], None]
@@ -58,8 +60,6 @@ class RunDriver:
         self._generation = journal.state.generation
         self._idle_s = idle_s
         self._released: Future[Release] = self.loop.create_future()
-        self._accepted: Future[None] = self.loop.create_future()
-        self._accepted.set_result(None)
         self._running = Crowd()
         self._program: asyncio.Task[None] | None = None
         self._waiters: dict[str, Crowd] = {}
@@ -76,16 +76,30 @@ class RunDriver:
     def state(self) -> State:
         return self.journal.state
 
+    @cached_property
+    def info(self) -> RunInfo:
+        """What the program may read of its run."""
+        state = self.journal.state
+        return RunInfo(
+            id=state.run_id,
+            workflow=state.workflow,
+            version=state.version,
+            created_at=state.created_at,
+            labels=state.labels,
+            parent_id=state.parent.run_id if state.parent else None,
+        )
+
     async def drive(self, program: Program) -> Release:
         """Run the program until the run ends or is parked; why it was let go."""
-        state = self.state
-        if START_TIMER in state.timers:
-            self.journal.perform(c.FireTimer(key=START_TIMER))
-        self.journal.perform(c.PickUp())
-        self._arm(list(state.timers))
+        journal, timers = self.journal, self.journal.state.timers
+        if START_TIMER in timers:
+            journal.perform(c.FireTimer(key=START_TIMER))
+        journal.perform(c.PickUp())
+        if timers:
+            self._arm(list(timers))
         if self._let_go:
             pass
-        elif self.state.at_rest:
+        elif journal.state.at_rest:
             self._let_go_when_saved()
         else:
             self._program = self.loop.create_task(self._run(program))
@@ -96,10 +110,11 @@ class RunDriver:
 
     async def _run(self, program: Program) -> None:
         """The program from its start to the end of the run."""
-        context = BranchContext(self, now=self.state.created_at)
+        state = self.journal.state
+        context = BranchContext(self, now=state.created_at)
         try:
             try:
-                output, _ = recorded(await program(context, decode(self.state.input)))
+                output, _ = recorded(await program(context, decode(state.input)))
             except ProgramError as fault:
                 await self.issue(c.FailRun(error=fault.problem, forget=fault.forget))
             except (Exception, asyncio.CancelledError) as fault:  # whatever a program raises is a record
@@ -111,24 +126,31 @@ class RunDriver:
                 await self.issue(c.CompleteRun(output=output))
         except Suspended:
             if not self.state.terminal:
-                await self.durable()
+                landing = self.journal.landing()
+                if landing is not None:
+                    await landing
                 self._release(Release.OVERTAKEN)
 
     # --- what the verbs need ----------------------------------------------------------------------------------------
 
-    def issue(self, command: c.ProgramCommand) -> Awaitable[None]:
-        """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`.
+    async def issue(self, command: c.ProgramCommand) -> None:
+        """Have a verb's command accepted: waits while the run stands still. Raises `ProgramError`, `Suspended`."""
+        hindrance = self.accept(command)
+        if hindrance is not None:
+            await hindrance
 
-        A command that is accepted at once, as nearly all are, has been on return: there is nothing to wait for.
+    def accept(self, command: c.ProgramCommand) -> Awaitable[None] | None:
+        """As `issue`. A command that is accepted at once, as nearly all are, has been on return; else there is
+        something to wait for.
         """
         if self._let_go or (self._overtaken and not isinstance(command, REPORTS)):
             self.late(command)
             return self.block(self.loop.create_future())
         decision = self.journal.perform(command)
-        return self._accepted if type(decision) is list else self._insist(command, decision)
+        return None if type(decision) is list else self._insist(command, decision)
 
     async def _insist(self, command: c.ProgramCommand, decision: Decision) -> None:
-        """What `issue` does about a decision that is no acceptance."""
+        """What is done about a decision that is no acceptance."""
         if isinstance(decision, Refusal):
             if self.state.terminal or decision.code == "late_result":
                 raise Suspended
@@ -141,13 +163,6 @@ class RunDriver:
         """An attempt reports although nobody waits for it any more: that goes on record."""
         if isinstance(command, REPORTS):
             self._report_late(self.run_id, command)
-
-    async def durable(self) -> None:
-        """Wait until all that was decided is on disk. A program never sees the store fail: the run is let go of."""
-        try:
-            await self.journal.durable()
-        except StepwellError:
-            await self.block(self.loop.create_future())
 
     async def ready(self) -> None:
         """Wait until a verb would be accepted."""
@@ -198,17 +213,17 @@ class RunDriver:
     # --- what the journal tells -------------------------------------------------------------------------------------
 
     def changed(self, keys: list[str]) -> None:
-        state = self.state
+        state, program = self.journal.state, self._program
         for key in keys:
             waiters = self._waiters.pop(key, None)
             if waiters is not None:
                 waiters.let_go()
         self._arm(keys)
-        if state.phase is Status.RUNNING:
+        if state.phase is _RUNNING:
             self._running.let_go()
         anew = state.generation != self._generation  # a retry or a roll-back: this pass of the program is void
         self._overtaken = self._overtaken or anew
-        if (state.terminal or anew) and self._program is not None and self._program is not asyncio.current_task():
+        if (state.ended_seq or anew) and program is not None and program is not asyncio.current_task(self.loop):
             self._unwind()
         self._look_idle()
 

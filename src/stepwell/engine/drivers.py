@@ -19,7 +19,7 @@ from stepwell.engine.commits import Committer
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.desk import Desk
 from stepwell.engine.driver import Release, RunDriver
-from stepwell.engine.journal import Journal, encode_state
+from stepwell.engine.journal import Journal, Office, encode_state
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY, Notices
 from stepwell.engine.watching import Watchers
@@ -28,6 +28,7 @@ from stepwell.store.port import ANY_RUN, Loaded, RunStore, StreamItem
 
 log = structlog.get_logger()
 
+_PAUSED: Final = Status.PAUSED  # as in `core.run`
 SNAPSHOT_ABOVE: Final = 1_000
 """A parked run with a longer history keeps its folded state."""
 RETRY_AFTER_FAULT_S: Final = 1.0
@@ -60,17 +61,24 @@ class Drivers:
         self._workflows = workflows
         self._watchers = watchers
         self._idle_s = idle_s
-        self.meters = meters
-        self._notices = notices
-        self._chain = chain
+        self._office = Office(
+            store=store,
+            committer=committer,
+            clock=clock,
+            count=meters.committed,
+            observe=self._committed,
+            watched=watchers.channels,
+            notices=notices,
+            chain=chain,
+        )
         self._results: dict[str, Crowd] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
     def take_up(self, journal: Journal) -> None:
         """Have the run driven, if it needs to be and nobody does. A shared store does so with the commit."""
-        run_id = journal.state.run_id
-        if self.driving and not self._store.shared and run_id not in self.active and not journal.state.at_rest:
-            self._dispatch.submit(run_id)
+        state = journal.state
+        if self.driving and not self._store.shared and state.run_id not in self.active and not state.at_rest:
+            self._dispatch.submit(state.run_id)
 
     def give_way(self) -> None:
         """Begin nothing new and end the steps in flight: the next process goes on from there."""
@@ -100,14 +108,7 @@ class Drivers:
             raise
 
     def new_journal(self) -> Journal:
-        return Journal(
-            store=self._store,
-            committer=self._committer,
-            clock=self._clock,
-            observe=self._committed,
-            notices=self._notices,
-            chain=self._chain,
-        )
+        return Journal(self._office)
 
     async def drive(self, run_id: str) -> None:
         """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
@@ -146,14 +147,15 @@ class Drivers:
         return taken[0]
 
     async def _drive_journal(self, run_id: str, journal: Journal) -> Release:
-        if journal.state.terminal or journal.state.phase is Status.PAUSED:
-            for key in list(journal.state.timers):  # people's deadlines go on while a run is paused
+        state = journal.state
+        if state.ended_seq or state.phase is _PAUSED:
+            for key in list(state.timers):  # people's deadlines go on while a run is paused
                 journal.perform(c.FireTimer(key=key))
             await journal.durable()
             if journal.live:
                 journal.park()
             return Release.PARKED
-        compiled = await self._workflows.compiled(journal.state.definition)
+        compiled = await self._workflows.compiled(state.definition)
         driver = self.active[run_id] = RunDriver(
             journal, clock=self._clock, idle_s=self._idle_s, report_late=self.report_late
         )
@@ -182,9 +184,7 @@ class Drivers:
                     await journal.durable()
 
     def _committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
-        self.meters.committed(journal.state, events, len(items))
-        if journal.state.run_id in self._watchers.channels:
-            self._watchers.committed(journal, events, items)
+        self._watchers.committed(journal, events, items)
         if journal.state.ended_seq:
             waiting = self._results.pop(journal.state.run_id, None)
             if waiting is not None:

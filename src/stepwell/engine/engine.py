@@ -77,9 +77,7 @@ from stepwell.webhooks import Webhooks
 
 log = structlog.get_logger()
 
-SNAPSHOT_ABOVE: Final = 1_000
-"""A parked run with a longer history keeps its folded state."""
-RETRY_AFTER_FAULT_S: Final = 1.0
+_COMPLETED: Final = Status.COMPLETED  # as in `core.run`: a look-up less on the path of every run
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,11 +257,11 @@ class Engine:
             parent=parent,
             start_at=start_at,
             listens=compiled.listens,
-            callback_url=callback_url,
             timeout_s=compiled.timeout_s if run_timeout_s is None else run_timeout_s,
             undo_on_failure=compiled.undo_on_failure,
-            lineage=lineage,
-        )
+        )  # of fifteen keywords at most, see `run_row`
+        if callback_url or lineage:
+            created = msgspec.structs.replace(created, callback_url=callback_url, lineage=lineage)
         if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
             _check_creation(created, start_key)
         return await self._create([created, *too_deep(created, self.options.max_depth)], start_key)
@@ -287,7 +285,7 @@ class Engine:
     async def _create_new(self, created: h.RunCreated, events: list[h.AnyEvent], start_key: str | None) -> None:
         journal = self.drivers.new_journal()
         journal.start_key = start_key
-        async with self.drivers.desk.lend_new(created.run_id, journal):
+        with self.drivers.desk.lend_new(created.run_id, journal):
             journal.append(events)
             self.drivers.take_up(journal)
             await journal.durable()
@@ -607,7 +605,7 @@ def _check_creation(created: h.RunCreated, start_key: str | None) -> None:
 def _result(state: State) -> RunResult:
     return RunResult(
         run_id=state.run_id,
-        status=state.status,
+        status=state.phase,
         error=ended_badly(state),
-        output=decode(state.output) if state.phase is Status.COMPLETED else None,
+        output=decode(state.output) if state.phase is _COMPLETED else None,
     )

@@ -6,8 +6,7 @@ the store fails, it drops what it holds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Container
 from typing import Final, Protocol
 
 import msgspec
@@ -16,13 +15,13 @@ from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.chain import Chain
 from stepwell.core.decide import Decision, Refusal, decide
-from stepwell.core.errors import RefusedError, StorageError
+from stepwell.core.errors import RefusedError, StepwellError, StorageError
 from stepwell.core.run import apply, fold
 from stepwell.core.state import State, StepKind
 from stepwell.core.status import Status
 from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
-from stepwell.engine.crowd import Crowd
+from stepwell.engine.crowd import let_go
 from stepwell.engine.notices import NOBODY, Notices, begins_to_ask
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, RunStore, StreamItem
@@ -59,45 +58,53 @@ Observe = Callable[["Journal", list[h.AnyEvent], list[StreamItem]], None]
 """Told of events and items that are on disk; `journal.saved_seq` and `saved_items` number the last of them."""
 
 
+Count = Callable[[State, list[h.AnyEvent], int], None]
+"""Told of all events that are on disk, and of how many items: the state has them."""
+
+
+class Office(msgspec.Struct, frozen=True, kw_only=True):
+    """What all journals of an engine share. `watched` are the ids of runs that somebody watches: `observe` is told
+    of those and of runs that have ended. With a `chain`, each event is hashed.
+    """
+
+    store: RunStore
+    committer: Committer
+    clock: Clock
+    count: Count
+    observe: Observe
+    watched: Container[str] = frozenset()
+    notices: Notices = NOBODY
+    chain: Chain | None = None
+
+
 class Flight(msgspec.Struct):
-    """A batch at the store, and what to do again should it lose."""
+    """A batch at the store, what to do again should it lose, and who waits for it."""
 
     batch: Batch
     commands: list[c.AnyCommand]
     events: list[h.AnyEvent]
     items: list[StreamItem]
-    landed: Crowd
+    waiting: list[asyncio.Future[None]]
 
 
 class Journal:
     """One run's state, and its way to the disk. All methods belong to the event loop's thread."""
 
-    def __init__(
-        self,
-        *,
-        store: RunStore,
-        committer: Committer,
-        clock: Clock,
-        observe: Observe,
-        notices: Notices = NOBODY,
-        chain: Chain | None = None,
-    ) -> None:
+    def __init__(self, office: Office) -> None:
         self.state = State()
-        self._notices = notices
-        self._told_owners = notices.owners
-        self._chain = chain
+        self._office = office
+        self._now = office.clock.now
+        self._told_owners = office.notices.owners
         self._hash = b""
         """Of the last event that was decided, where the chain is on."""
-        self._fault: StorageError | None = None
-        """The store failed, or the run was never created."""
+        self.void = False
+        """Whether what is in memory is worth nothing: the store failed, or the run was never created."""
+        self._fault: StepwellError | None = None
+        """Why."""
         self.start_key: str | None = None
         self.listener: Listener | None = None
         self.parking = False
         """With nothing else to write, the next batch says that the run needs no driver."""
-        self._store = store
-        self._committer = committer
-        self._now = clock.now
-        self._observe = observe
         self.run = 0
         self._epoch = 0
         self._next_item = 1
@@ -120,7 +127,8 @@ class Journal:
         """Whether the next batch may change more of the run's row than seq, step and attempts."""
         self._announced = False
         """Whether the committer will come for a batch, or has one of ours in flight."""
-        self._landing = Crowd()
+        self._waiting: list[asyncio.Future[None]] = []
+        """Who waits for the next batch. Each has a future of its own: one who is cancelled takes nobody along."""
         self._flight: Flight | None = None
 
     def adopt(self, loaded: Loaded) -> None:
@@ -166,7 +174,7 @@ class Journal:
                 self.listener.changed(keys)
         if not self._announced:
             self._announced = True
-            self._committer.announce(self)
+            self._office.committer.announce(self)
 
     async def tell(self, command: c.OutsideCommand) -> bool:
         """A command from outside: on disk on return; whether it changed anything.
@@ -211,11 +219,6 @@ class Journal:
         return not (self._events or self._items or self._flight is not None)
 
     @property
-    def void(self) -> bool:
-        """Whether what is in memory is worth nothing."""
-        return self._fault is not None
-
-    @property
     def live(self) -> bool:
         """Whether the disk says, or will with the next batch, that the run needs a driver."""
         return self._live is not False
@@ -225,13 +228,27 @@ class Journal:
         """Whether the disk says that the run needs no driver, and nothing else is to be written."""
         return self.parking and self._live is False and self.settled_down
 
-    def durable(self) -> Awaitable[None]:
-        """Comes true when all that was decided so far is on disk; raises the store's fault."""
-        if self._fault is not None:
-            return _failed(self._fault)
+    def landing(self) -> asyncio.Future[None] | None:
+        """Comes true when all that was decided so far is on disk; None when it is. What a program waits for does not
+        come once the store has failed: the run is let go of then (`durable` is for those who are to be told).
+        """
+        future: asyncio.Future[None] = asyncio.Future()
+        if self.void:
+            return future
         if self._events or self._items:
-            return self._landing.wait()
-        return self._flight.landed.wait() if self._flight is not None else _nothing()
+            self._waiting.append(future)
+        elif self._flight is not None:
+            self._flight.waiting.append(future)
+        else:
+            return None
+        return future
+
+    async def durable(self) -> None:
+        """Wait until all that was decided so far is on disk; raises the store's fault."""
+        if self._fault is None and (landing := self.landing()) is not None:
+            await landing
+        if self._fault is not None:
+            raise self._fault
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
@@ -243,7 +260,7 @@ class Journal:
 
     def _announce(self) -> None:
         self._announced = True
-        self._committer.announce(self)
+        self._office.committer.announce(self)
 
     def take_batch(self) -> Batch | None:
         """All that was decided since the last batch (`commits.Source`)."""
@@ -261,9 +278,10 @@ class Journal:
             step=state.current,
             attempts=state.attempts,
         )
-        if self._chain is not None and events:
-            before = self._hash or self._chain.begin(state.run_id, batch.base_seq)
-            batch.hash = self._hash = self._chain.extend(before, batch.events)
+        chain = self._office.chain
+        if chain is not None and events:
+            before = self._hash or chain.begin(state.run_id, batch.base_seq)
+            batch.hash = self._hash = chain.extend(before, batch.events)
         looked = self._shown
         if self._row_changes or self.listener is None:
             self._add_row(batch)
@@ -274,8 +292,8 @@ class Journal:
             self._items = []
         if self._touched or state.ended_seq or self.run == 0:
             self._add_implied(batch)
-        self._flight = Flight(batch, self._commands, events, items, self._landing)
-        self._landing, self._commands, self._events = Crowd(), [], []
+        self._flight = Flight(batch, self._commands, events, items, self._waiting)
+        self._waiting, self._commands, self._events = [], [], []
         return batch
 
     def _add_row(self, batch: Batch) -> None:
@@ -308,18 +326,20 @@ class Journal:
             touched=self._touched,
             now_asks=begins_to_ask(looked, self._shown),
         )
-        batch.deliveries = self._notices.deliveries(commit, self._now())
+        batch.deliveries = self._office.notices.deliveries(commit, self._now())
 
     def _add_implied(self, batch: Batch) -> None:
         """Timers, approvals and outbox items that follow from what was touched."""
         state, touched = self.state, self._touched
+        batch.outbox = outbox_items(state, self._events, touched, self._now())
+        if not touched:
+            return
         batch.timers = {key: state.timers.get(key) for key in touched}
         batch.approvals = [
             approval_row(state, key, step)
             for key in touched
             if (step := state.steps.get(key)) is not None and step.kind is StepKind.APPROVAL
         ]
-        batch.outbox = outbox_items(state, self._events, touched, self._now())
         self._touched = set()
 
     def settled(self, result: CommitResult) -> None:
@@ -333,47 +353,52 @@ class Journal:
         self.run = result.run
         self.saved_seq += flight.batch.count
         self._next_item += flight.batch.item_count
-        flight.landed.let_go()
+        for waiter in flight.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
         if self._events or self._items or (self.parking and self._live is not False):
             self._announce()
-        self._observe(self, flight.events, flight.items)
+        self._office.count(self.state, flight.events, len(flight.items))
+        if self.state.ended_seq or self.state.run_id in self._office.watched:
+            self._office.observe(self, flight.events, flight.items)
         if self.listener is not None:
             self.listener.saved()
 
     def _lost(self, flight: Flight, result: CommitResult) -> None:
         """The batch is not on disk: the run exists already, or somebody else appended first."""
         if isinstance(result, Exists):
-            self._flight, self._announced = None, False
-            flight.landed.let_go(RefusedError("exists", "the start key is taken", run_id=result.run_id))
-            self._void(None)
+            self.failed(RefusedError("exists", "the start key is taken", run_id=result.run_id))
             return
         assert result is CONFLICT
-        flight.landed.join(self._landing)
+        self._waiting += flight.waiting
         self._items = [*flight.items, *self._items]
         self._touched.update(flight.batch.timers)
         self._rebase_task = asyncio.create_task(self._decide_again(flight.commands))
 
-    def failed(self, fault: StorageError) -> None:
-        """The store failed: drop everything that is not on disk (`commits.Source`)."""
+    def failed(self, fault: StepwellError) -> None:
+        """The store failed, or the run was never created: drop all that is not on disk (`commits.Source`)."""
+        self.void, self._fault = True, fault
         flight, self._flight, self._announced = self._flight, None, False
-        if flight is not None:
-            flight.landed.let_go(fault)
-        self._void(fault)
-
-    def _void(self, fault: StorageError | None) -> None:
-        self._fault = fault or StorageError("the run could not be created")
-        self._landing.let_go(self._fault)
         self._events, self._items, self._commands = [], [], []
+        if flight is not None:
+            self._waiting += flight.waiting
+        self._let_go()
         if self.listener is not None:
-            self.listener.lost(fault)
+            self.listener.lost(fault if isinstance(fault, StorageError) else None)
+
+    def _let_go(self) -> None:
+        """There is nothing to wait for any more."""
+        waiting, self._waiting = self._waiting, []
+        let_go(waiting)
 
     # --- somebody else was first ------------------------------------------------------------------------------------
 
     async def refresh(self) -> None:
         """Look at what others appended, if anything; events in flight find out by themselves."""
         while self._flight is not None and not self._flight.events:
-            with suppress(StorageError):
-                await self._flight.landed.wait()
+            landed: asyncio.Future[None] = asyncio.Future()
+            self._flight.waiting.append(landed)
+            await landed
         if self._flight is None and self.run and not self._rebasing:
             await self._decide_again([])
 
@@ -390,7 +415,7 @@ class Journal:
         """Fold what is on disk, and decide on top of it what is not."""
         self._rebasing = True
         try:
-            loaded = await self._store.load([self.state.run_id]) if loaded is None else loaded
+            loaded = await self._office.store.load([self.state.run_id]) if loaded is None else loaded
         except StorageError as fault:
             self.failed(fault)
             return
@@ -422,7 +447,7 @@ class Journal:
             if not self._announced:
                 self._announce()
         else:
-            self._landing.let_go()
+            self._let_go()
         if self.settled_down and self.listener is not None:
             self.listener.saved()
 
@@ -445,11 +470,3 @@ def refused(refusal: Refusal, run_id: str) -> RefusedError:
         allowed_from=refusal.allowed_from,
         standing=refusal.standing,
     )
-
-
-async def _failed(fault: StorageError) -> None:
-    raise fault
-
-
-async def _nothing() -> None:
-    """Everything is on disk already."""

@@ -68,11 +68,16 @@ class Meters:
 
     def committed(self, state: State, events: Sequence[h.AnyEvent], items: int) -> None:
         """Events of a run that are on disk now; `state` has them."""
-        self.items += items
+        if items:
+            self.items += items
         for event in events:
-            count = _COUNTED.get(type(event))
-            if count is not None:
-                count(self, state, event)
+            if type(event) is h.StepCompleted:  # first, since it is in nearly all commits
+                self.steps["completed"] += 1
+                step = state.steps.get(event.key)
+                if step is not None:
+                    self.step_s.add(event.at - step.opened_at)
+            elif type(event) in _COUNTED:
+                _COUNTED[type(event)](self, state, event)
 
     def wrote(self, batches: int, took_s: float) -> None:
         """A transaction of so many batches."""
@@ -94,18 +99,11 @@ class Meters:
         cause = code_of(event.error)
         self.causes[cause if cause in self.causes or len(self.causes) < MAX_CAUSES else OTHER] += 1
 
-    def _step_completed(self, state: State, event: h.StepCompleted) -> None:
-        self.steps["completed"] += 1
-        step = state.steps.get(event.key)
-        if step is not None:
-            self.step_s.add(event.at - step.opened_at)
-
     def _step(self, what: str) -> None:
         self.steps[what] += 1
 
 
 _COUNTED: Final[dict[type, Callable[[Meters, State, Any], None]]] = {
-    h.StepCompleted: Meters._step_completed,
     h.StepFailed: lambda meters, _state, _event: meters._step("failed"),
     h.AttemptFailed: lambda meters, _state, _event: meters._step("attempt_failed"),
     h.RunCreated: lambda meters, _state, event: meters._run("created", event.at),

@@ -12,6 +12,8 @@ from stepwell.store.port import Delivery, RunRow
 
 CountKey = tuple[int, str, str]
 """Series, day, status."""
+Move = tuple[int, str, Status | None, Status]
+"""Series, day of the creation, and the status that a run had (None: it is new) and has."""
 ALL_DAYS: Final = ""
 
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
@@ -28,12 +30,20 @@ def day_of(at: float) -> str:
     return _day_text(int(at // 86_400))
 
 
-def count_change(counts: Counter[CountKey], series: int, row: RunRow, was: Status | None) -> None:
-    """Move the run's one from the totals it was in to the totals it is in now."""
-    for day in (ALL_DAYS, day_of(row.created_at)):
-        counts[series, day, row.status] += 1
-        if was is not None:
-            counts[series, day, was] -= 1
+def move_of(series: int, row: RunRow, was: Status | None) -> Move:
+    """How a run moves in the totals."""
+    return series, day_of(row.created_at), was, row.status
+
+
+def totals(moves: Counter[Move]) -> list[tuple[int, str, str, int]]:
+    """What the totals change by (series, day, status, runs): each run's one goes from where it was to where it is."""
+    found: Counter[CountKey] = Counter()
+    for (series, created_on, was, status), runs in moves.items():
+        for day in (ALL_DAYS, created_on):
+            found[series, day, status] += runs
+            if was is not None:
+                found[series, day, was] -= runs
+    return [(*key, runs) for key, runs in found.items() if runs]
 
 
 def search_text(row: RunRow) -> str:

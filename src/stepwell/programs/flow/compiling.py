@@ -173,11 +173,19 @@ class Compiler:
 
     def _function(self, task: tasks.CallFunction) -> Node:
         if task.call in self._use.functions:
-            return calls.ReusableNode(self._reusable_body(task.call), task.with_, name=escape(task.call), at=task.at)
+            return calls.ReusableNode(
+                self._reusable_body(task.call),
+                task.with_,
+                name=escape(task.call),
+                at=task.at,
+                body_at=self._use.functions[task.call].at,
+            )
         function = self._functions.find(task.call) if self._functions is not None else None
         if function is None:
             return calls.MissingFunctionNode(task.call, task.at)
-        return calls.FunctionNode(function, task.with_, name=task.name, at=task.at)
+        if task.with_ is None:
+            return calls.FunctionNode(function, function.work(), name=task.name)
+        return calls.ArgumentsNode(function, task.with_, name=task.name, at=task.at)
 
     def _reusable_body(self, name: str) -> Node:
         """Compiled once for all its calls; that functions do not call themselves is checked before."""

@@ -16,7 +16,7 @@ from stepwell.store.postgres.changes import payloads
 from stepwell.store.postgres.connection import Connection, unnested
 from stepwell.store.postgres.grams import grams_of, searched
 from stepwell.store.postgres.jobs import Job, Jobs, key_of
-from stepwell.store.rows import CountKey, count_change, delivery_row
+from stepwell.store.rows import Move, delivery_row, move_of, totals
 from stepwell.store.sql import statements
 
 SERIES_KEPT: Final = 10_000
@@ -209,11 +209,11 @@ class Writer:
     async def _write_counts(self, batches: list[Batch]) -> None:
         changed = [batch for batch in batches if batch.row is not None and batch.was is not batch.row.status]
         await self._find_series([batch.row for batch in changed if batch.row is not None])
-        counts: Counter[CountKey] = Counter()
+        moves: Counter[Move] = Counter()
         for batch in changed:
             if batch.row is not None:
-                count_change(counts, self._series[_series_key(batch.row)], batch.row, batch.was)
-        await self._many("add_counts", sorted((*key, runs) for key, runs in counts.items() if runs))
+                moves[move_of(self._series[_series_key(batch.row)], batch.row, batch.was)] += 1
+        await self._many("add_counts", sorted(totals(moves)))
 
     async def _tell(self, written: Written) -> None:
         """Hand out what needs a driver now, and let the other nodes know which runs changed."""

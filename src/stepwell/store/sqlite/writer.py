@@ -12,8 +12,8 @@ import apsw
 import msgspec
 
 from stepwell.core.history import Listen
-from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
-from stepwell.store.rows import CountKey, count_change, delivery_row, search_text
+from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, OutboxItem, RunRow
+from stepwell.store.rows import Move, delivery_row, move_of, search_text, totals
 from stepwell.store.sql import statements
 
 SERIES_KEPT: Final = 10_000
@@ -28,6 +28,7 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
+        self._cursor = connection.cursor()
         self._sql = statements("sqlite")
         self._encode = msgspec.json.Encoder().encode
         self._series: dict[tuple[str, str, str], int] = {}
@@ -115,7 +116,7 @@ class Writer:
     def _create(self, batch: Batch) -> int:
         row = batch.row
         assert row is not None, "a new run comes with its row"
-        self._connection.execute(
+        self._cursor.execute(
             self._sql["insert_run"],
             (
                 row.run_id,
@@ -136,7 +137,7 @@ class Writer:
             ),
         )
         number = self._connection.last_insert_rowid()
-        self._connection.execute(self._sql["insert_text"], (number, search_text(row)))
+        self._cursor.execute(self._sql["insert_text"], (number, search_text(row)))
         return number
 
     def _series_of(self, row: RunRow) -> int:
@@ -164,26 +165,27 @@ class Writer:
 
     def _write_implied(self, batches: Sequence[Batch], numbers: list[int]) -> None:
         """Timers, approvals, outbox rows and totals: whatever the events imply."""
-        counts: Counter[CountKey] = Counter()
+        moves: Counter[Move] = Counter()
         for batch, run in zip(batches, numbers, strict=True):
             if batch.timers:
                 self._write_timers(run, batch.timers)
-            for approval in batch.approvals:
-                self._write_approval(run, approval)
-            for item in batch.outbox:
-                self._connection.execute(
-                    self._sql["insert_outbox"],
-                    (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at),
-                )
+            if batch.approvals:
+                for approval in batch.approvals:
+                    self._write_approval(run, approval)
+            if batch.outbox:
+                self._write_outbox(batch.outbox)
             if batch.deliveries:
                 self._connection.executemany(self._sql["insert_delivery"], map(delivery_row, batch.deliveries))
             if batch.listens is not None:
                 self._write_listeners(run, batch.listens)
             if batch.row is not None and batch.was is not batch.row.status:
-                count_change(counts, self._series_of(batch.row), batch.row, batch.was)
-        changed = [(*key, runs) for key, runs in counts.items() if runs]
-        if changed:
-            self._connection.executemany(self._sql["add_count"], changed)
+                moves[move_of(self._series_of(batch.row), batch.row, batch.was)] += 1
+        if moves:
+            self._connection.executemany(self._sql["add_count"], totals(moves))
+
+    def _write_outbox(self, items: Sequence[OutboxItem]) -> None:
+        rows = [(item.kind, item.run_id, self._encode(item.data).decode(), item.due_at) for item in items]
+        self._connection.executemany(self._sql["insert_outbox"], rows)
 
     def _write_timers(self, run: int, timers: dict[str, float | None]) -> None:
         for key, due_at in timers.items():

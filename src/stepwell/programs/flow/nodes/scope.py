@@ -1,8 +1,10 @@
 """Where a task runs: the facts of its run, its strand (one line of execution) and the variables around it."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+import msgspec
 
 from stepwell.core.program import RunContext
 from stepwell.programs.flow import expressions
@@ -33,19 +35,17 @@ EXIT = -2
 """The position that leaves the task around an extension's list."""
 
 
-class Facts:
-    """What expressions may read about a run; the same all the time."""
+class Facts(msgspec.Struct):
+    """What expressions may read about a run; the same all the time. `rounds` are those of loops, all together: a
+    program that never waits lets others go on now and then.
+    """
 
-    __slots__ = ("_workflow", "definition", "input", "rounds", "runtime", "secrets")
-
-    def __init__(self, definition: Any, input: Any, secrets: SecretValues = NO_SECRETS) -> None:
-        self.definition = definition
-        self.input = input
-        self.secrets = secrets
-        self.rounds = 0
-        """Of loops, all together: a program that never waits lets others go on now and then."""
-        self.runtime: Any = None
-        self._workflow: dict[str, Any] | None = None
+    definition: Any
+    input: Any
+    secrets: SecretValues = NO_SECRETS
+    rounds: int = 0
+    runtime: Any = None
+    _workflow: dict[str, Any] | None = None
 
     def workflow(self, ctx: RunContext) -> dict[str, Any]:
         """The standard's workflow descriptor, made when the first expression reads it."""
@@ -59,7 +59,7 @@ class Facts:
         return self._workflow
 
 
-class Strand:
+class Strand(msgspec.Struct):
     """One line of execution: its verbs and its own `$context`. A fork makes new ones.
 
     `known` is what calls looked up on this strand, or before it began, and need not look up again. A branch that is
@@ -67,32 +67,19 @@ class Strand:
     events that a `listen` took and did not use, by signal, for its next visit: replaced too.
     """
 
-    __slots__ = ("context", "ctx", "facts", "kept", "known")
-
-    def __init__(
-        self,
-        ctx: RunContext,
-        facts: Facts,
-        context: Any,
-        known: Mapping[str, Any] = NO_VARIABLES,
-        kept: Mapping[str, Any] = NO_VARIABLES,
-    ) -> None:
-        self.ctx = ctx
-        self.facts = facts
-        self.context = context
-        self.known = known
-        self.kept = kept
+    ctx: RunContext
+    facts: Facts
+    context: Any
+    known: Mapping[str, Any] = NO_VARIABLES
+    kept: Mapping[str, Any] = NO_VARIABLES
 
 
-class Scope:
+class Scope(msgspec.Struct):
     """A place to run tasks in: `prefix` starts their keys, `names` are the variables of loops and catches."""
 
-    __slots__ = ("names", "prefix", "strand")
-
-    def __init__(self, strand: Strand, prefix: str, names: Mapping[str, Any]) -> None:
-        self.strand = strand
-        self.prefix = prefix
-        self.names = names
+    strand: Strand
+    prefix: str
+    names: Mapping[str, Any]
 
     def inside(self, prefix: str, names: Mapping[str, Any] | None = None) -> "Scope":
         return Scope(self.strand, prefix, {**self.names, **names} if names else self.names)
@@ -158,7 +145,7 @@ class Exited(Exception):
 class Node(Protocol):
     """A compiled task. `key` is unique in the run; `value` is the task's raw input."""
 
-    async def perform(self, scope: Scope, key: str, value: Any) -> Any:
+    def perform(self, scope: Scope, key: str, value: Any) -> Coroutine[Any, Any, Any]:
         """The task's output, or a `Jump`. Raises `ProgramError`; `Ended` by `then: end` inside."""
 
 

@@ -605,7 +605,7 @@ def _check_creation(created: h.RunCreated, start_key: str | None) -> None:
 def _result(state: State) -> RunResult:
     return RunResult(
         run_id=state.run_id,
-        status=state.phase,
+        status=state.status,
         error=ended_badly(state),
         output=decode(state.output) if state.phase is _COMPLETED else None,
     )

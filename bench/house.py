@@ -30,10 +30,14 @@ async def _open_gate() -> None:
 
 @asynccontextmanager
 async def open_engine(
-    database: Path, *, idle_s: float = 5.0, drive: bool = True, gate: Gate = _open_gate
+    database: Path | str, *, idle_s: float = 5.0, drive: bool = True, gate: Gate = _open_gate
 ) -> AsyncIterator[Engine]:
-    """An open engine that knows the workflows of `flows/`, and `waits`. `gate` is what `call: gate` does."""
-    app = App(drive=drive, settings=Settings(db=f"sqlite:///{database}", idle_s=idle_s))
+    """An open engine that knows the workflows of `flows/`, and `waits`. `gate` is what `call: gate` does.
+
+    `database`: a file of SQLite, or a URL.
+    """
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    app = App(drive=drive, settings=Settings(db=url, idle_s=idle_s))
     app.function(noop)
     app.function(name="gate")(gate)
     app.add_workflow("waits", waits)

@@ -1,4 +1,5 @@
-"""DBOS on SQLite, with its defaults (rollback journal, synchronous=FULL): arguments FOLDER AT_ONCE SINGLES.
+"""DBOS on SQLite, with its defaults (rollback journal, synchronous=FULL): arguments FOLDER AT_ONCE SINGLES. With the
+URL of a PostgreSQL database in place of the folder, on that.
 
 Runs in an environment that has `dbos` and not Stepwell.
 """
@@ -26,8 +27,9 @@ noop = DBOS.step(name="noop")(_noop)
 steps_of = DBOS.workflow(name="steps_of")(_steps_of)
 
 
-async def main(folder: str, at_once: int, singles: int) -> None:
-    DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{folder}/dbos.sqlite", "log_level": "ERROR"})
+async def main(place: str, at_once: int, singles: int) -> None:
+    url = place if "://" in place else f"sqlite:///{place}/dbos.sqlite"
+    DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
     DBOS.launch()
 
     async def run(steps: int) -> object:

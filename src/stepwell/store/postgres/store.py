@@ -43,6 +43,7 @@ from stepwell.store.postgres.connection import (
 )
 from stepwell.store.postgres.jobs import Jobs, key_of
 from stepwell.store.postgres.preparing import check_server, migrate
+from stepwell.store.postgres.taking import TakeOvers
 from stepwell.store.postgres.writer import Writer
 from stepwell.store.rows import delivery_of, delivery_row, settled_row
 from stepwell.store.sql import statements
@@ -74,6 +75,9 @@ class PostgresStore:
         self._readers = [Line(url, {}, own) for _ in range(READERS)]
         self._turns = cycle(self._readers)
         self._querying = Line(url, {}, own)
+        # Not waited for: an epoch that a crash of the server takes back fences off the one who holds it.
+        self._taking = Line(url, {**WRITER_SETTINGS, "synchronous_commit": "off"}, own)
+        self._take_overs = TakeOvers(self._take_all)
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -89,7 +93,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._changes.close()
-        for line in (self._committing, self._writing, self._querying, *self._readers):
+        for line in (self._committing, self._writing, self._taking, self._querying, *self._readers):
             await line.close()
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -138,8 +142,11 @@ class PostgresStore:
     # --- who drives -------------------------------------------------------------------------------------------------
 
     async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
+        return await self._take_overs.take(run_ids)
+
+    async def _take_all(self, run_ids: Sequence[str]) -> list[Loaded]:
         with faults_named(self.address):
-            async with self._writing.use() as connection:
+            async with self._taking.use() as connection:
                 rows = await connection.fetch(self._sql["take_over"], sorted(run_ids))
                 taken = {run_id: (epoch, driven_before) for run_id, epoch, driven_before in rows}
                 loaded = await self._load(connection, list(taken), 0)

@@ -17,7 +17,16 @@ import msgspec
 from bench import report
 from bench.gauge import machine
 
-SECTIONS: Final = ("throughput", "latency", "expressions", "waiting", "approvals", "recovery", "finished")
+SECTIONS: Final = (
+    "throughput",
+    "latency",
+    "expressions",
+    "waiting",
+    "approvals",
+    "recovery",
+    "finished",
+    "pipelines",
+)
 RESULTS: Final = Path(__file__).parent / "results"
 LIMIT_S: Final = 1_800
 

@@ -12,14 +12,14 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 import msgspec
 
 from stepwell import documents
 from stepwell.brokers.options import BROKER, BrokerOptions, read_options
 from stepwell.brokers.registry import BrokerRegistry
-from stepwell.connections import read_connections
+from stepwell.connections import Connections, read_connections
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from stepwell.security.egress.transport import GuardedTransport
 
 _Program = TypeVar("_Program", bound=Program)
+ITEMS_AT_ONCE: Final = 5
+"""Of a pipeline's stream, each of up to 2,000 messages."""
 
 
 class NotOpenError(StepwellError):
@@ -185,10 +187,15 @@ class App:
             Outside(brokers=self.brokers, records=self.sources, items_of=self._items_of, broker_retry_s=retry_s)
         )
 
+    @cached_property
+    def connections(self) -> Connections:
+        """Brokers, data sources and schemas of the operator's file. Raises `SettingsError`."""
+        return read_connections(self.settings.connections)
+
     @property
     def kinds(self) -> documents.Kinds:
         """What reads documents in files."""
-        return documents.Kinds(flows=self.flows, pipelines=self.pipelines)
+        return documents.Kinds(flows=self.flows, pipelines=self.pipelines, schemas=lambda: self.connections.schemas)
 
     @cached_property
     def egress(self) -> EgressRules:
@@ -327,7 +334,7 @@ class App:
         if self._engine is not None:
             raise StepwellError("the app is open already")
         store = self._connection_records = store_of(self.settings)
-        self._connections = read_connections(self.settings.connections)
+        _ = self.connections  # what is wrong with it is said now
         self._prepare_file(store)
         if self._jq_closed:  # else its workers start with the first expression that needs them
             await self._jq.open()
@@ -398,6 +405,7 @@ class App:
         server.state.execute_keep_alive_s = settings.execute_keep_alive_s
         server.state.max_executions = settings.max_executions_per_run
         server.state.brokers = self.brokers
+        server.state.connections = lambda: self.connections
         return server
 
     # --- composing --------------------------------------------------------------------------------------------------
@@ -464,19 +472,30 @@ class App:
         elif not path.exists():
             raise StorageError(f"there is no database {path}: name one with --db (a first run or server creates it)")
 
-    async def _items_of(self, run_id: str, keys: Collection[str]) -> list[Any]:
-        items = await self._connection_records.stream(run_id, 0, -1)
-        return [item.data for item in items if item.key in keys]
+    async def _items_of(self, run_id: str, keys: Collection[str]) -> AsyncIterator[Any]:
+        """The data of a run's newest items, all of them of steps under these keys; oldest first, a page at a time."""
+        store = self._connection_records
+        newest = await store.stream(run_id, -1, -1)
+        after = newest[0].n if newest else 0
+        while after > 0:  # back to the first page that has others too
+            after = max(0, after - ITEMS_AT_ONCE)
+            if any(item.key not in keys for item in await store.stream(run_id, after, ITEMS_AT_ONCE)):
+                break
+        while items := await store.stream(run_id, after, ITEMS_AT_ONCE):
+            for item in items:
+                if item.key in keys:
+                    yield item.data
+            after = items[-1].n
 
     async def _broker_options(self, type: str, name: str) -> BrokerOptions | None:
-        configured = self._connections.brokers.get((type, name))
+        configured = self.connections.brokers.get((type, name))
         if configured is not None:
             return configured
         found = await self._connection_records.get_records(BROKER, id=f"{type}/{name}")
         return read_options(found[0].id, found[0].data) if found else None
 
     async def _source_options(self, name: str) -> SourceOptions | None:
-        configured = self._connections.sources.get(name)
+        configured = self.connections.sources.get(name)
         if configured is not None:
             return configured
         for record in await self._connection_records.get_records(SOURCE):

@@ -1,4 +1,4 @@
-"""A file of brokers and data sources, for those that are not to be configured through the API.
+"""A file of brokers, data sources and protobuf schemas, for those that are not to be configured through the API.
 
     kafka:
       - {name: local, bootstrap-servers: "localhost:9092", password: "${KAFKA_PASSWORD:}"}
@@ -6,9 +6,12 @@
       - {name: local, host: localhost, port: 5672}
     databases:
       - {name: shop, type: csv, path: customers.csv}
+    schemas:
+      - {name: order, file: order.proto, root: Order}
 
-The three lists may also stand under `devset.predefined-connections`. `${NAME}` is a variable of the environment, with
-`${NAME:text}` one that has a default.
+The four lists may also stand under `devset.predefined-connections`. `${NAME}` is a variable of the environment, with
+`${NAME:text}` one that has a default. Files of schemas lie beside this one, where their
+paths are not absolute.
 """
 
 import os
@@ -22,6 +25,8 @@ import msgspec
 from stepwell.brokers.options import BrokerOptions, KafkaOptions, RabbitOptions
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.programs.flow.reading import read
+from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.schemas import Packed
 from stepwell.settings import SettingsError
 from stepwell.sources.port import SourceOptions
 
@@ -29,10 +34,11 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
 
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
-    """Brokers by type and name, data sources by name."""
+    """Brokers by type and name, data sources and schemas by name."""
 
     brokers: dict[tuple[str, str], BrokerOptions] = {}
     sources: dict[str, SourceOptions] = {}
+    schemas: dict[str, Packed] = {}
 
 
 def read_connections(file: str, environ: Mapping[str, str] = os.environ) -> Connections:
@@ -48,7 +54,30 @@ def read_connections(file: str, environ: Mapping[str, str] = os.environ) -> Conn
         name: _converted(file, f"databases/{name}", entry, SourceOptions)
         for name, entry in _entries(file, lists, "databases", environ)
     }
-    return Connections(brokers=brokers, sources=sources)
+    schemas = {
+        name: _schema(file, name, _converted(file, f"schemas/{name}", entry, _SchemaFile))
+        for name, entry in _entries(file, lists, "schemas", environ)
+    }
+    return Connections(brokers=brokers, sources=sources, schemas=schemas)
+
+
+class _SchemaFile(msgspec.Struct, frozen=True, kw_only=True):
+    """`root` is the message that payloads become: the file's first without one."""
+
+    file: str
+    root: str = ""
+
+
+def _schema(file: str, name: str, entry: _SchemaFile) -> Packed:
+    from stepwell.programs.pipeline import protobuf  # here, since it needs an extra
+
+    try:
+        text = Path(file).parent.joinpath(entry.file).read_text(encoding="utf-8")
+        return protobuf.packed(protobuf.compile_text(text), entry.root)
+    except OSError as fault:
+        raise SettingsError(f"connections: {file}: schemas/{name}: {entry.file}: {fault.strerror}") from None
+    except (RuleError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"connections: {file}: schemas/{name}: {fault}") from None
 
 
 def _lists(file: str) -> dict[str, Any]:
@@ -62,10 +91,12 @@ def _lists(file: str) -> dict[str, Any]:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
     if not isinstance(found, dict):
-        raise SettingsError(f"connections: {file}: expected the lists kafka, rabbit and databases")
-    unknown = sorted(set(found) - {"kafka", "rabbit", "databases"})
+        raise SettingsError(f"connections: {file}: expected the lists kafka, rabbit, databases and schemas")
+    unknown = sorted(set(found) - {"kafka", "rabbit", "databases", "schemas"})
     if unknown:
-        raise SettingsError(f"connections: {file}: there is no list {unknown[0]!r} (kafka, rabbit, databases)")
+        raise SettingsError(
+            f"connections: {file}: there is no list {unknown[0]!r} (kafka, rabbit, databases, schemas)"
+        )
     return found
 
 

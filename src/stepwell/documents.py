@@ -3,7 +3,7 @@
 A document with a `pipeline` is one of event pipelines; any other is a flow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.flow.reading import read
 from stepwell.programs.pipeline.programs import PipelinePrograms
+from stepwell.programs.pipeline.schemas import Packed
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -47,15 +48,23 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
 
     flows: Any  # FlowPrograms and PipelinePrograms, which msgspec has no types for
     pipelines: Any
+    schemas: Callable[[], Mapping[str, Packed]]
+    """What pipelines may name."""
 
     def read(self, text: str) -> tuple[str, str, str]:
         """Kind, name and version of a document. Raises `InvalidDefinitionError` with all its faults."""
+        document = self.take("", text)
+        return document.kind, document.name, document.version
+
+    def take(self, file: str, text: str) -> Document:
+        """A document as it is to be saved. Raises `InvalidDefinitionError` with all its faults."""
         if is_pipeline(text):
             pipelines: PipelinePrograms = self.pipelines
-            return pipelines.kind, pipelines.read(text).id, ""
+            pipeline, text = pipelines.take(text, self.schemas())
+            return Document(file=file, kind=pipelines.kind, name=pipeline.id, version="", text=text)
         flows: FlowPrograms = self.flows
         document = flows.check(text).workflow.document
-        return flows.kind, document.name, document.version
+        return Document(file=file, kind=flows.kind, name=document.name, version=document.version, text=text)
 
 
 def is_pipeline(text: str) -> bool:
@@ -108,10 +117,9 @@ def check_document(path: Path, kinds: Kinds) -> Document:
     """Read and check one document. Raises `DocumentError`, or `InvalidDocumentsError` with all its faults."""
     text = read_document(path)
     try:
-        kind, name, version = kinds.read(text)
+        return kinds.take(str(path), text)
     except InvalidDefinitionError as error:
         raise InvalidDocumentsError(FileFault(str(path), fault) for fault in error.faults) from None
-    return Document(file=str(path), kind=kind, name=name, version=version, text=text)
 
 
 def check_documents(paths: Iterable[Path], kinds: Kinds) -> list[Document]:

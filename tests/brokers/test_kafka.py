@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from confluent_kafka import Producer
 
 from stepwell.brokers.kafka import KafkaBroker
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Outgoing, deliver
+from stepwell.brokers.port import BrokerError, Outgoing, deliver, post
 
-from .kafka import KafkaCluster
+from .kafka import KafkaCluster, KafkaProcess
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,10 @@ def outgoing(topic: str, n: int = 1, **more: object) -> Outgoing:
     return Outgoing(message_id=f"run/1/{n}", topic=topic, body=json.dumps({"n": n}).encode(), **more)  # type: ignore[arg-type]
 
 
+async def keep(_content: object) -> None:
+    """There is no record here."""
+
+
 async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, broker: KafkaBroker) -> None:
     message = outgoing("orders", key="k1", headers=(("trace", b"abc"),))
     delivery = await deliver(broker, message)
@@ -42,7 +47,7 @@ async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, 
 async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broker: KafkaBroker) -> None:
     left = asyncio.Semaphore(0)
     for n in range(300):
-        await broker.post(outgoing("ordered", n, key=str(n % 3)), lambda _outcome: left.release())
+        await post(broker, outgoing("ordered", n, key=str(n % 3)), lambda _outcome: left.release())
     for _ in range(300):
         await left.acquire()
     found = await asyncio.to_thread(cluster.read, "ordered", 300)
@@ -70,7 +75,7 @@ async def test_a_cluster_that_is_away_is_an_error_that_can_be_tried_again() -> N
 async def test_an_expected_message_is_found_among_others(broker: KafkaBroker) -> None:
     await deliver(broker, outgoing("answers", 0))
     expecting = asyncio.create_task(
-        broker.expect("answers", lambda content: content == {"n": 7}, since=time.time() - 1, within_s=20)
+        broker.expect("answers", lambda found: found == {"n": 7}, since=time.time() - 1, within_s=20, keep=keep)
     )
     numbers = iter(range(1, 1000))
     while not expecting.done():  # until the consumer has come to the topic's end
@@ -82,4 +87,68 @@ async def test_an_expected_message_is_found_among_others(broker: KafkaBroker) ->
 
 async def test_what_never_comes_is_none(broker: KafkaBroker) -> None:
     await deliver(broker, outgoing("silence", 0))
-    assert await broker.expect("silence", lambda _content: False, since=time.time(), within_s=0.5) is None
+    assert await broker.expect("silence", lambda _content: False, since=time.time(), within_s=0.5, keep=keep) is None
+
+
+async def taken(broker: KafkaBroker, message: Outgoing) -> bool:
+    """Whether the broker took it; else it may take it later."""
+    try:
+        await deliver(broker, message)
+    except BrokerError as fault:
+        if not fault.retryable:
+            raise
+        return False
+    return True
+
+
+async def test_a_cluster_that_stands_still_is_an_error_and_is_reached_again(halting: KafkaProcess) -> None:
+    options = KafkaOptions(bootstrap_servers=halting.bootstrap_servers, request_timeout_s=1.0)
+    broker = KafkaBroker(options)
+    await deliver(broker, outgoing("orders", 1))
+    halting.halt()
+    with pytest.raises(BrokerError, match=r"did not acknowledge|cannot be reached") as caught:
+        await deliver(broker, outgoing("orders", 2))
+    assert caught.value.retryable
+    halting.go_on()
+    async with asyncio.timeout(60):
+        while not await taken(broker, outgoing("orders", 2)):
+            pass
+    await broker.aclose()
+    ids = {dict(message.headers())["message-id"] for message in await asyncio.to_thread(halting.read, "orders", 2)}
+    assert ids == {b"run/1/1", b"run/1/2"}
+
+
+async def test_batches_of_one_partition_keep_their_order_over_their_limits(cluster: KafkaCluster) -> None:
+    broker = KafkaBroker(KafkaOptions(bootstrap_servers=cluster.bootstrap_servers, max_batch_bytes=2_000))
+    left = asyncio.Semaphore(0)
+    for n in range(500):
+        await post(broker, outgoing("small", n, key="one"), lambda _outcome: left.release())
+    for _ in range(500):
+        await left.acquire()
+    await broker.aclose()
+    found = await asyncio.to_thread(cluster.read, "small", 500)
+    assert [json.loads(message.value())["n"] for message in found] == list(range(500))
+
+
+async def test_a_message_that_is_too_large_does_not_take_others_with_it(broker: KafkaBroker) -> None:
+    large = Outgoing(message_id="run/1/1", topic="large", body=b"x" * 2_000_000)
+    with pytest.raises(BrokerError, match="at most 1000000 bytes") as caught:
+        await deliver(broker, large)
+    assert not caught.value.retryable
+    assert (await deliver(broker, outgoing("large", 2))).offset is not None
+
+
+async def test_keys_choose_the_partition_as_other_clients_do(cluster: KafkaCluster, broker: KafkaBroker) -> None:
+    """murmur2, which librdkafka calls `murmur2_random`."""
+    theirs = Producer({"bootstrap.servers": cluster.bootstrap_servers, "partitioner": "murmur2_random"})
+    for n in range(20):
+        theirs.produce("keyed", key=f"key-{n}", value=b"{}")
+    theirs.flush(20)
+    for n in range(20):
+        await deliver(broker, outgoing("keyed", n, key=f"key-{n}"))
+    found: dict[bytes, set[int]] = {}
+    for message in await asyncio.to_thread(cluster.read, "keyed", 40):
+        found.setdefault(message.key(), set()).add(message.partition())
+    assert len(found) == 20
+    assert all(len(partitions) == 1 for partitions in found.values())
+    assert len(set.union(*found.values())) > 1

@@ -5,18 +5,26 @@ does (murmur2), so that other producers of the same keys agree.
 """
 
 import asyncio
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 
+from stepwell.brokers.kafka_lanes import Lane, broker_error
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Keep, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
 
-MESSAGE_ID: Final = "message-id"
+KNOWN_FOR_S: Final = 60.0
+"""How long the partitions of a topic are taken to be the same."""
+CLOSE_S: Final = 5.0
+"""What messages under way get when the connection is let go of."""
+_BY_KEY: Final = DefaultPartitioner()
 
 
 def _client(options: KafkaOptions) -> dict[str, Any]:
@@ -38,6 +46,15 @@ def _client(options: KafkaOptions) -> dict[str, Any]:
     return client
 
 
+class _Topic:
+    """The partitions of a topic, and for messages without a key the one that they go to just now."""
+
+    def __init__(self, partitions: Sequence[int]) -> None:
+        self.partitions = sorted(partitions)
+        self.until = time.monotonic() + KNOWN_FOR_S
+        self.lane: Lane | None = None
+
+
 class KafkaBroker:
     """`Broker` of one cluster."""
 
@@ -45,22 +62,51 @@ class KafkaBroker:
         self._options = options
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._topics: dict[str, _Topic] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
 
-    async def post(self, message: Outgoing, settled: Settled) -> None:
+    def post(self, message: Outgoing, settled: Settled) -> bool:
+        lane = self._lane(message)
+        return lane is not None and lane.add(message, settled)
+
+    async def ready(self, message: Outgoing) -> None:
         producer = self._producer or await self._start()
-        headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
-        if message.content_type != "application/json":
-            headers.append(("content-type", message.content_type.encode()))
-        try:
-            future = await producer.send(
-                message.topic,
-                message.body,
-                key=None if message.key is None else message.key.encode(),
-                headers=headers,
+        topic = self._topics.get(message.topic)
+        if topic is None or time.monotonic() > topic.until:
+            try:
+                self._topics[message.topic] = _Topic(await producer.partitions_for(message.topic))
+            except KafkaError as fault:
+                raise broker_error(fault, message.topic) from None
+        lane = self._lane(message)
+        if lane is not None:
+            await lane.room()
+
+    def _lane(self, message: Outgoing) -> Lane | None:
+        """Where a message goes; None when its topic is not known yet."""
+        topic = self._topics.get(message.topic)
+        if topic is None or self._producer is None:
+            return None
+        if message.key is not None:
+            if time.monotonic() > topic.until:
+                return None
+            partition = _BY_KEY(message.key.encode(), topic.partitions, topic.partitions)
+            return self._lane_of(message.topic, partition)
+        if topic.lane is None or not topic.lane.open:  # a batch without keys stays together, the next one may part
+            if time.monotonic() > topic.until:
+                return None
+            topic.lane = self._lane_of(message.topic, _BY_KEY(None, topic.partitions, topic.partitions))
+        return topic.lane
+
+    def _lane_of(self, topic: str, partition: int) -> Lane:
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            assert self._producer is not None
+            lane = Lane(
+                self._producer, topic, partition, timeout_s=self._options.request_timeout_s, broken=self._abandon
             )
-        except KafkaError as fault:
-            raise _broker_error(fault, message.topic) from None
-        future.add_done_callback(lambda found: settled(_outcome(found, message.topic)))
+            self._lanes[topic, partition] = lane
+        return lane
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -72,15 +118,43 @@ class KafkaBroker:
                     max_batch_size=self._options.max_batch_bytes,
                 )
                 try:
-                    await producer.start()
-                except KafkaError as fault:
-                    await producer.stop()
+                    async with asyncio.timeout(self._options.request_timeout_s):
+                        await producer.start()
+                except (KafkaError, TimeoutError) as fault:
+                    self._leave(producer)
                     where = f"Kafka at {self._options.bootstrap_servers}"
                     raise BrokerError(f"{where} cannot be reached: {fault or type(fault).__name__}") from None
                 self._producer = producer
             return self._producer
 
-    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
+    # --- letting go -------------------------------------------------------------------------------------------------
+
+    def _abandon(self, producer: AIOKafkaProducer) -> None:
+        """The next message makes a new producer: this one sends no more, or tries one batch for ever."""
+        if self._producer is producer:
+            self._producer = None
+            self._topics, self._lanes = {}, {}
+            self._leave(producer)
+
+    def _leave(self, producer: AIOKafkaProducer) -> None:
+        leaving = asyncio.create_task(_closed(producer))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def aclose(self) -> None:
+        sending = [lane.sending for lane in self._lanes.values() if lane.sending is not None]
+        if sending:
+            _, late = await asyncio.wait(sending, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+        if self._producer is not None:
+            self._abandon(self._producer)
+        if self._leaving:
+            await asyncio.wait(set(self._leaving), timeout=CLOSE_S)
+
+    # --- expecting --------------------------------------------------------------------------------------------------
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float, keep: Keep) -> Any:
         consumer = AIOKafkaConsumer(source, **_client(self._options), group_id=None, auto_offset_reset="latest")
         try:
             async with asyncio.timeout(within_s):
@@ -89,19 +163,24 @@ class KafkaBroker:
                 async for record in consumer:
                     content = _content(record.value)
                     if matches(content):
+                        await keep(content)
                         return content
         except TimeoutError:
             return None
         except KafkaError as fault:
-            raise _broker_error(fault, source) from None
+            said = str(fault) or type(fault).__name__
+            raise BrokerError(f"Kafka does not let messages of {source} be read: {said}") from None
         finally:
             await consumer.stop()
 
-    async def aclose(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(KafkaError):
-                await producer.stop()
+
+async def _closed(producer: AIOKafkaProducer) -> None:
+    """Let go of a producer. Its sender is ended first: it would try to send what it has for ever."""
+    sender = producer._sender.sender_task  # no public way leads there
+    if sender is not None:
+        sender.cancel()
+    with suppress(KafkaError, asyncio.CancelledError):
+        await producer.stop()
 
 
 async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
@@ -114,20 +193,6 @@ async def _seek(consumer: AIOKafkaConsumer, since: float) -> None:
             consumer.seek(partition, offset.offset)
         else:
             await consumer.position(partition)
-
-
-def _outcome(found: "asyncio.Future[Any]", topic: str) -> Delivery | BrokerError:
-    fault = None if found.cancelled() else found.exception()
-    if found.cancelled() or fault is not None:
-        return _broker_error(fault if isinstance(fault, KafkaError) else KafkaError(str(fault or "given up")), topic)
-    metadata = found.result()
-    return Delivery(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
-
-
-def _broker_error(fault: KafkaError, topic: str) -> BrokerError:
-    text = str(fault) or type(fault).__name__
-    retryable = bool(getattr(fault, "retriable", False)) and not isinstance(fault, UnknownTopicOrPartitionError)
-    return BrokerError(f"Kafka did not take a message for {topic}: {text}", retryable=retryable)
 
 
 def _content(value: bytes | None) -> Any:

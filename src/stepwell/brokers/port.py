@@ -1,7 +1,7 @@
 """The broker port: messages out with an acknowledgement, and messages that are expected to come."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -47,20 +47,25 @@ class BrokerError(StepwellError):
 Matches = Callable[[Any], bool]
 Settled = Callable[[Delivery | BrokerError], None]
 """Told what became of a message: the acknowledgement, or why there is none."""
+Keep = Callable[[Any], Awaitable[None]]
+"""Puts the content of a message on record."""
 
 
 class Broker(Protocol):
     """A connection to one broker, made when it is first used and again when it was lost."""
 
-    async def post(self, message: Outgoing, settled: Settled) -> None:
-        """Hand a message over, in the order of the calls, and have `settled` called once with what became of it.
+    def post(self, message: Outgoing, settled: Settled) -> bool:
+        """Hand a message over, in the order of the calls; `settled` is called once with what became of it.
 
-        Waits while too much is on its way. Raises `BrokerError` when it could not even be handed over.
+        False when it could not be taken at once: then `ready` is to be waited for.
         """
 
-    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:
+    async def ready(self, message: Outgoing) -> None:
+        """Wait for the connection, and until there is room for such a message. Raises `BrokerError`."""
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float, keep: Keep) -> Any:
         """The content (JSON, or text) of the first message that matches, on a topic (from the instant `since` on) or
-        in a queue (from which it is taken; the others stay).
+        in a queue (from which it is taken once `keep` has it; the others stay).
 
         None when there was none in time. Raises `BrokerError`.
         """
@@ -69,10 +74,16 @@ class Broker(Protocol):
         """Send what was posted, then let go of the connection."""
 
 
+async def post(broker: Broker, message: Outgoing, settled: Settled) -> None:
+    """Hand a message over, as soon as there is room. Raises `BrokerError` when it could not be handed over."""
+    while not broker.post(message, settled):
+        await broker.ready(message)
+
+
 async def deliver(broker: Broker, message: Outgoing) -> Delivery:
     """Post one message and wait for what becomes of it. Raises `BrokerError`."""
     settled: asyncio.Future[Delivery | BrokerError] = asyncio.get_running_loop().create_future()
-    await broker.post(message, settled.set_result)
+    await post(broker, message, lambda found: None if settled.done() else settled.set_result(found))
     found = await settled
     if isinstance(found, BrokerError):
         raise found

@@ -12,7 +12,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from stepwell.brokers.options import RabbitOptions
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
 
 MAX_UNCONFIRMED: Final = 1_000
@@ -30,24 +30,35 @@ class RabbitBroker:
         self._exchanges: dict[str, Any] = {}
         self._lost = False
         self._opening = asyncio.Lock()
-        self._room = asyncio.Semaphore(MAX_UNCONFIRMED)
+        self._freed = asyncio.Event()
+        """Set whenever a message is settled."""
         self._publishing: set[asyncio.Task[Delivery | BrokerError]] = set()
 
-    async def post(self, message: Outgoing, settled: Settled) -> None:
-        await self._room.acquire()
-        try:
-            exchange = await self._exchange(message.exchange)
-        except BaseException:
-            self._room.release()
-            raise
+    def post(self, message: Outgoing, settled: Settled) -> bool:
+        exchange = self._known_exchange(message.exchange)
+        if exchange is None or len(self._publishing) >= MAX_UNCONFIRMED:
+            return False
         publishing = asyncio.ensure_future(self._publish(exchange, message))
         self._publishing.add(publishing)
         publishing.add_done_callback(partial(self._published, settled))
+        return True
+
+    async def ready(self, message: Outgoing) -> None:
+        if self._known_exchange(message.exchange) is None:
+            await self._find_exchange(message.exchange)
+        while len(self._publishing) >= MAX_UNCONFIRMED:
+            self._freed.clear()
+            await self._freed.wait()
 
     def _published(self, settled: Settled, publishing: "asyncio.Task[Delivery | BrokerError]") -> None:
         self._publishing.discard(publishing)
-        self._room.release()
-        settled(BrokerError("RabbitMQ was let go of") if publishing.cancelled() else publishing.result())
+        self._freed.set()
+        if publishing.cancelled():
+            settled(BrokerError("RabbitMQ was let go of"))
+        elif (fault := publishing.exception()) is not None:  # a message that AMQP has no form for
+            settled(BrokerError(f"RabbitMQ cannot be sent a message: {_said(fault)}", retryable=False))
+        else:
+            settled(publishing.result())
 
     async def _publish(self, exchange: Any, message: Outgoing) -> Delivery | BrokerError:
         place = f"exchange {message.exchange!r}, routing key {message.routing_key!r}"
@@ -73,21 +84,25 @@ class RabbitBroker:
             return BrokerError(f"RabbitMQ did not confirm a message to {place}: {_said(fault)}")
         return Delivery(exchange=message.exchange, routing_key=message.routing_key)
 
-    async def _exchange(self, name: str) -> Any:
+    def _known_exchange(self, name: str) -> Any:
+        """The exchange on the channel that is open; None when there is something to be done first."""
+        if self._channel is None or self._channel.is_closed:
+            return None
+        return self._exchanges.get(name) if name else self._channel.default_exchange
+
+    async def _find_exchange(self, name: str) -> None:
         async with self._opening:
             channel = await self._open()
-            if not name:
-                return channel.default_exchange
-            if name not in self._exchanges:
-                try:
-                    self._exchanges[name] = await channel.get_exchange(name, ensure=True)
-                except ChannelNotFoundEntity:
-                    self._forget()
-                    raise BrokerError(f"RabbitMQ has no exchange {name!r}", retryable=False) from None
-                except UNREACHABLE as fault:
-                    self._forget(lost=True)
-                    raise BrokerError(f"RabbitMQ did not answer for exchange {name!r}: {_said(fault)}") from None
-            return self._exchanges[name]
+            if not name or name in self._exchanges:
+                return
+            try:
+                self._exchanges[name] = await channel.get_exchange(name, ensure=True)
+            except ChannelNotFoundEntity:
+                self._forget()
+                raise BrokerError(f"RabbitMQ has no exchange {name!r}", retryable=False) from None
+            except UNREACHABLE as fault:
+                self._forget(lost=True)
+                raise BrokerError(f"RabbitMQ did not answer for exchange {name!r}: {_said(fault)}") from None
 
     async def _open(self) -> AbstractChannel:
         if self._channel is not None and not self._channel.is_closed:
@@ -125,7 +140,15 @@ class RabbitBroker:
         self._exchanges = {}
         self._lost = self._lost or lost
 
-    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float) -> Any:  # noqa: ARG002
+    async def expect(
+        self,
+        source: str,
+        matches: Matches,
+        *,
+        since: float,  # noqa: ARG002  what lies in the queue counts, however old
+        within_s: float,
+        keep: Keep,
+    ) -> Any:
         async with self._opening:
             await self._open()
             assert self._connection is not None
@@ -137,6 +160,7 @@ class RabbitBroker:
                     async for message in incoming:
                         content = _content(message.body)
                         if matches(content):  # the others are not acknowledged: they go back when the channel closes
+                            await keep(content)
                             await message.ack()
                             return content
         except TimeoutError:

@@ -3,33 +3,33 @@
 import sys
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from stepwell.cli.output import say
-from stepwell.core.history import RunCreated
 from stepwell.core.state import State
 from stepwell.engine import Engine, Seen
-from stepwell.programs.pipeline.programs import PREFIX, range_of
+from stepwell.programs.pipeline.programs import PREFIX, PipelinePrograms, range_of, requested
 from stepwell.programs.pipeline.reporting import ITEM, Counts
 
 EVERY_S: Final = 5.0
 
 
-async def is_pipeline_run(engine: Engine, state: State) -> bool:
-    """Whether a run is one of a pipeline."""
+async def executions_of(engine: Engine, state: State) -> int | None:
+    """How many executions a run of a pipeline has; None for a run of another kind."""
     definition = await engine.store.find_definition(digest=state.definition)
-    return definition is not None and definition.kind == "pipeline"
+    if definition is None or definition.kind != PipelinePrograms.kind:
+        return None
+    return requested(definition.text, msgspec.json.decode(state.input))
 
 
 class PipelineFollower:
     """How far the executions are, by what their ranges tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
         self._ranges: dict[str, Counts] = {}
-        self._total = 0
-        self._messages = 0
+        self._total = total
         self._began = time.monotonic()
 
     async def follow(self, seen: AsyncIterator[Seen], *, live: bool) -> None:
@@ -51,24 +51,22 @@ class PipelineFollower:
 
         columns = (TextColumn("executions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as progress:
-            task = progress.add_task("", total=None)
+            task = progress.add_task("", total=self._total)
             async for one in seen:
                 self._take(one)
-                progress.update(
-                    task, completed=self._ended(), total=self._total or None, description=self._rate_in_words()
-                )
+                progress.update(task, completed=self._ended(), description=self._rate_in_words())
         say(self._words())
 
     def _take(self, seen: Seen) -> None:
-        if isinstance(seen.event, RunCreated):
-            given: Any = msgspec.json.decode(seen.event.input)
-            self._total = int(given["executions"]) if isinstance(given, dict) and given.get("executions") else 0
         item = seen.item
         if item is None or not item.key.startswith(PREFIX) or not isinstance(item.data, dict):
             return
         if item.data.get("kind", ITEM) == ITEM:
             self._ranges[range_of(item.key)] = msgspec.convert(item.data.get("counts", {}), Counts)
-            self._messages += len(item.data.get("messages", ()))
+
+    @property
+    def _messages(self) -> int:
+        return max((counts.messages for counts in self._ranges.values()), default=0)
 
     def _ended(self) -> int:
         return sum(counts.completed + counts.failed for counts in self._ranges.values())

@@ -21,7 +21,7 @@ from stepwell.cli.live import Follower
 from stepwell.cli.opening import hosted_app, quiet
 from stepwell.cli.options import HERE, AppName, Json, JsonText, Where, read_json
 from stepwell.cli.output import problem_object, say, write_json
-from stepwell.cli.pipelines import PipelineFollower, is_pipeline_run
+from stepwell.cli.pipelines import PipelineFollower, executions_of
 from stepwell.core.errors import InvalidInputError
 from stepwell.core.status import Status
 from stepwell.documents import Document, check_document
@@ -91,8 +91,9 @@ class Session:
             engine = self._app.engine
             state = await engine.state(self._run_id)
             follower: Follower | PipelineFollower = Follower(options=self._db_option())
-            if await is_pipeline_run(engine, state):
-                follower = PipelineFollower()
+            executions = await executions_of(engine, state)
+            if executions is not None:
+                follower = PipelineFollower(executions)
             await follower.follow(engine.watch(self._run_id), live=not self._quiet)
             return await engine.result(self._run_id)
         finally:

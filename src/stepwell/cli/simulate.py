@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ def simulate(
     /,
     *,
     executions: Annotated[int, Parameter(help="How many executions.")] = 1,
-    seed: Annotated[str | None, Parameter(help="What the random functions are to go by; without it, chance.")] = None,
+    seed: Annotated[str | None, Parameter(help="In place of the document's own seed; without any, chance.")] = None,
 ) -> None:
     """Show what a pipeline would send."""
     app = App()
@@ -30,11 +31,11 @@ def simulate(
     if not is_pipeline(document.text):
         raise InvalidInputError(f"{file} is a flow: only pipelines can be simulated")
     pipeline = app.pipelines.read(document.text)
+    if seed is not None:
+        pipeline = replace(pipeline, seed=seed)
     began = time.perf_counter()
     found = asyncio.run(
-        simulate_pipeline(
-            pipeline, seed=seed or pipeline.seed or str(uuid.uuid4()), started_at=time.time(), executions=executions
-        )
+        simulate_pipeline(pipeline, seed=str(uuid.uuid4()), started_at=time.time(), executions=executions)
     )
     took_s = time.perf_counter() - began
     for index, messages in enumerate(found, 1):

@@ -60,7 +60,12 @@ class StepContext(Protocol):
         """Put a `progress` item (0.0 to 1.0) on the run's stream. Safe from any thread."""
 
     def publish(self, item: Any) -> None:
-        """Put any JSON value on the run's stream, under this attempt. Safe from any thread."""
+        """Put any JSON value (or its text, as `msgspec.Raw`) on the run's stream, under this attempt. Safe from any
+        thread.
+        """
+
+    async def saved(self) -> None:
+        """Wait until everything that was put on the stream so far is on disk. On the loop's own thread only."""
 
     def late(self, value: Any = None, error: BaseException | None = None) -> None:
         """Say what the attempt came to after it was given up: it goes on record as late, and changes nothing. Safe

@@ -4,7 +4,7 @@ import asyncio
 import math
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -78,6 +78,9 @@ class Home(Protocol):
     def publish(self, item: StreamItem) -> None:
         """Put an item on the run's stream."""
 
+    def durable(self) -> Awaitable[None]:
+        """Comes true when everything so far is on disk; raises the store's fault."""
+
     def late(self, command: c.ProgramCommand) -> None:
         """Take the report of an attempt that nobody waits for any more."""
 
@@ -114,6 +117,9 @@ class AttemptContext(msgspec.Struct):
     def publish(self, item: Any) -> None:
         self._put("item", item)
 
+    async def saved(self) -> None:
+        await self._home.durable()
+
     def late(self, value: Any = None, error: BaseException | None = None) -> None:
         if error is None:
             try:
@@ -127,7 +133,8 @@ class AttemptContext(msgspec.Struct):
             self._on_loop(self._home.late, failed)
 
     def _put(self, kind: str, data: Any) -> None:
-        _, data = recorded(data)
+        if type(data) is not Raw:
+            _, data = recorded(data)
         item = StreamItem(type=kind, data=data, key=self.key, attempt=self.attempt)
         self._on_loop(self._home.publish, item)
 

@@ -68,6 +68,13 @@ class _Channel:
         return found or None
 
 
+def _read_back(item: StreamItem) -> StreamItem:
+    """An item as the store would give it back: data that came as text is read."""
+    if type(item.data) is not msgspec.Raw:
+        return item
+    return msgspec.structs.replace(item, data=msgspec.json.decode(item.data))
+
+
 def _events(commit: _Commit) -> int:
     return sum(seen.event is not None for seen in commit.seen)
 
@@ -86,7 +93,8 @@ class Watchers:
         if channel is None or not (events or items):
             return
         after_seq, after_item = journal.saved_seq - len(events), journal.saved_items - len(items)
-        channel.commits.append(_Commit(after_seq, after_item, _seen(after_seq, after_item, events, items)))
+        read = [_read_back(item) for item in items]
+        channel.commits.append(_Commit(after_seq, after_item, _seen(after_seq, after_item, events, read)))
         channel.notify()
 
     def changed(self, run_id: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from stepwell.sources.files import FileReader
 from stepwell.sources.port import Reader, SourceError, SourceOptions, Wanted
 from stepwell.sources.sql import SqlReader
@@ -29,7 +31,9 @@ class SourceRegistry:
             known = None
         if known is None:
             known = self._open[name] = options, _made(options)
-        return await known[1].first(wanted)
+        record = await known[1].first(wanted)
+        # As JSON has it: what JSON has no word for (instants, ids of MongoDB, bytes) is text.
+        return None if record is None else msgspec.to_builtins(record, enc_hook=str)
 
     async def aclose(self) -> None:
         """Let go of all connections."""

@@ -48,6 +48,8 @@ def _select(wanted: Wanted) -> tuple[str, list[Any]]:
     conditions: list[str] = []
     parameters: list[Any] = []
     for name, value in wanted.find.items():
+        if name.startswith("$"):
+            raise SourceError(f"find has no operator {name} in SQL")
         tests = value if isinstance(value, Mapping) else {"$eq": value}
         for operator, argument in tests.items():
             if operator not in _OPERATORS or not isinstance(argument, _PLAIN):
@@ -63,5 +65,5 @@ def _select(wanted: Wanted) -> tuple[str, list[Any]]:
 
 
 def _name(text: str) -> str:
-    """A name of SQL in quotes."""
-    return '"' + text.replace('"', '""') + '"'
+    """A name of SQL in quotes: not the double ones, in which SQLite takes a name that is not there for a text."""
+    return "`" + text.replace("`", "``") + "`"

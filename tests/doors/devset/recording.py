@@ -3,23 +3,41 @@
 import asyncio
 from typing import Any
 
-from stepwell.brokers.port import BrokerError, Delivery, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Settled
 
 
 class RecordingBroker:
-    """Acknowledges every message as partition 0 would."""
+    """Acknowledges every message as partition 0 would; while it is `down` it takes none."""
 
     def __init__(self) -> None:
         self.taken: list[Outgoing] = []
         self.news = asyncio.Event()
+        self.down = False
+        self.refused = 0
+        self.coming: asyncio.Queue[Any] = asyncio.Queue()
+        """What `expect` finds."""
 
-    async def post(self, message: Outgoing, settled: Settled) -> None:
+    def post(self, message: Outgoing, settled: Settled) -> bool:
+        if self.down:
+            self.refused += 1
+            settled(BrokerError("the broker is away"))
+            return True
         self.taken.append(message)
         self.news.set()
         settled(Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
+        return True
 
-    async def expect(self, source: str, _matches: Matches, *, since: float, within_s: float) -> Any:  # noqa: ARG002
-        raise BrokerError(f"nothing comes from {source}", retryable=False)
+    async def ready(self, message: Outgoing) -> None: ...
+
+    async def expect(self, source: str, matches: Matches, *, since: float, within_s: float, keep: Keep) -> Any:  # noqa: ARG002
+        try:
+            async with asyncio.timeout(within_s):
+                while not matches(content := await self.coming.get()):
+                    pass
+        except TimeoutError:
+            return None
+        await keep(content)
+        return content
 
     async def aclose(self) -> None: ...
 
@@ -36,12 +54,17 @@ class RecordingBrokers:
             raise BrokerError(f"{word} not found: {name}", retryable=False)
         return self.by_name[type, name]
 
+    @property
+    def only(self) -> RecordingBroker:
+        """The one broker that there is."""
+        (broker,) = self.by_name.values()
+        return broker
+
     async def posted(self, count: int) -> None:
         """Wait until so many messages were posted to the one broker."""
-        (broker,) = self.by_name.values()
-        while len(broker.taken) < count:
-            broker.news.clear()
-            await broker.news.wait()
+        while len(self.only.taken) < count:
+            self.only.news.clear()
+            await self.only.news.wait()
 
     def forget(self) -> None:
         for broker in self.by_name.values():

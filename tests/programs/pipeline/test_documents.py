@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from .documents import document, fault, faults, sent
+from stepwell.programs.pipeline.faults import RuleError
+
+from .documents import compiled, document, fault, faults, sent
 
 
 async def test_headers_are_evaluated_and_kept_apart_from_the_payload() -> None:
@@ -133,3 +135,53 @@ def test_all_faults_are_found_at_once() -> None:
         "/pipeline/0/wait",
         "/pipeline/1/source",
     ]
+
+
+GROWS = {"when": {"$fn": "eq(meta.loop.currentIteration, 1)"}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (
+            {"repeat": 60, "set": {"a": {**GROWS, "value": [1], "default": {"$fn": "list(.a, .a)"}}}},
+            "a pass of a stage may copy and make at most 300000 values",
+        ),
+        (
+            {"set": {"a": {"$fn": f"list({', '.join(['range(1, 10000)'] * 60)})"}}},
+            "a pass of a stage may copy and make at most 300000 values",
+        ),
+        (
+            {"repeat": 5_000, "emit": False, "set": {"a": {**GROWS, "value": 1, "default": {"b": {"$ref": "a"}}}}},
+            "objects and arrays may lie at most 100 deep in each other",
+        ),
+    ],
+    ids=["lists", "ranges", "depth"],
+)
+async def test_a_document_cannot_grow_without_end(stage: dict[str, Any], said: str) -> None:
+    assert (await fault(document(stage))).startswith(said)
+
+
+async def test_a_simulation_shows_so_many_bytes_and_no_more() -> None:
+    stage = {"repeat": 5_000, "set": {"a": "x" * 20_000}}
+    assert await fault(document(stage)) == "a simulation shows at most 64000000 bytes of payloads"
+
+
+async def test_events_that_are_read_again_have_an_end() -> None:
+    stage = {"repeat": 2_000, "set": {"n": {"$fn": "length(outputEvents)"}, "m": {"$path": "outputEvents"}}}
+    said = await fault(document(stage))
+    assert said.startswith(("a pass of a stage may copy", "outputEvents holds at most 1000 events"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"topic": "a b"}, "topic must be of letters, digits"),
+        ({"topic": "a" * 250}, "topic must be of letters, digits"),
+        ({"messageType": "rabbit", "topic": "a" * 256}, "exchange and routing key must be of at most 255 bytes"),
+        ({"messageType": "rabbit", "exchange": "é" * 128}, "exchange and routing key must be of at most 255 bytes"),
+    ],
+)
+def test_names_that_no_broker_takes(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(RuleError, match=said):
+        compiled(document({}, **more)).destination.check()

@@ -4,9 +4,11 @@ A connection leads wherever its maker says, into the server's own network too: o
 makes and removes them (with nobody configured, whoever sits at the machine).
 """
 
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, cast
 
 import msgspec
+from starlette.responses import Response
 
 from stepwell.brokers.options import BROKER, BrokerOptions, KafkaOptions, RabbitOptions, read_options
 from stepwell.doors.devset.api import CONNECTORS, SOURCES, api
@@ -28,6 +30,16 @@ _SHOWN: Final = {
     "sql": "SQL",
 }
 
+
+class Fixed(Protocol):
+    """The connections of the operator's file, which are shown here and changed there."""
+
+    @property
+    def brokers(self) -> Mapping[tuple[str, str], BrokerOptions]: ...
+    @property
+    def sources(self) -> Mapping[str, SourceOptions]: ...
+
+
 for path in CONNECTORS:
 
     @api.get(
@@ -35,8 +47,10 @@ for path in CONNECTORS:
     )
     async def list_connectors(call: Call) -> Reply:
         records = await call.engine.store.get_records(BROKER, limit=10_000)
-        found = [_connector(call, record) for record in records]
-        return Reply(body=sorted(found, key=lambda connector: connector.name))
+        known = {record.id: read_options(record.id, record.data) for record in records}
+        known |= {f"{type}/{name}": options for (type, name), options in _fixed(call).brokers.items()}
+        found = [_connector(call, id, options) for id, options in known.items()]
+        return Reply(body=sorted(found, key=lambda connector: (connector.name, connector.type)))
 
     @api.post(
         path,
@@ -44,13 +58,13 @@ for path in CONNECTORS:
         answers={200: Answer(meaning="it is kept; one of the same name is replaced")},
         fails={400: "it is wrong, or in use"},
     )
-    async def put_connector(call: Call, body: NewConnector) -> Reply:
+    async def put_connector(call: Call, body: NewConnector) -> Response:
         """Nothing is connected before the first message."""
         _check_admin(call)
         type, name = _named(body.type, body.name, ("kafka", "rabbit"))
         data = {"options": msgspec.to_builtins(_options(type, body))}
         await _replace(call, BROKER, type, name, data)
-        return Reply(body=None)
+        return Response()
 
     @api.delete(
         f"{path}/{{type}}/{{name}}",
@@ -58,16 +72,20 @@ for path in CONNECTORS:
         answers={200: Answer(meaning="it is gone")},
         fails={400: "active runs use it", 404: "there is none"},
     )
-    async def delete_connector(call: Call) -> Reply:
+    async def delete_connector(call: Call) -> Response:
         _check_admin(call)
         await _remove(call, BROKER)
-        return Reply(body=None)
+        return Response()
 
 
 @api.get(SOURCES, summary="List data sources", answers={200: Answer(type=list[Source], meaning="by name")})
 async def list_sources(call: Call) -> Reply:
     records = await call.engine.store.get_records(SOURCE, limit=10_000)
-    return Reply(body=sorted((_source(record) for record in records), key=lambda source: source.name))
+    known = {
+        record.id.partition("/")[2]: msgspec.convert(record.data["options"], SourceOptions) for record in records
+    }
+    found = [_source(name, options) for name, options in {**known, **_fixed(call).sources}.items()]
+    return Reply(body=sorted(found, key=lambda source: source.name))
 
 
 @api.post(
@@ -76,12 +94,12 @@ async def list_sources(call: Call) -> Reply:
     answers={200: Answer(meaning="it is kept; one of the same name is replaced")},
     fails={400: "it is wrong"},
 )
-async def put_source(call: Call, body: NewSource) -> Reply:
+async def put_source(call: Call, body: NewSource) -> Response:
     _check_admin(call)
     type, name = _named(body.type, body.name, ("mongodb", "csv", "jsonl", "sql"))
     options = _source_options(type, body)
     await _replace(call, SOURCE, type, name, {"options": msgspec.to_builtins(options)})
-    return Reply(body=None)
+    return Response()
 
 
 @api.delete(
@@ -90,10 +108,10 @@ async def put_source(call: Call, body: NewSource) -> Reply:
     answers={200: Answer(meaning="it is gone")},
     fails={404: "there is none"},
 )
-async def delete_source(call: Call) -> Reply:
+async def delete_source(call: Call) -> Response:
     _check_admin(call)
     await _remove(call, SOURCE)
-    return Reply(body=None)
+    return Response()
 
 
 def _check_admin(call: Call) -> None:
@@ -154,6 +172,7 @@ def _source_options(type: str, body: NewSource) -> SourceOptions:
 
 async def _replace(call: Call, kind: str, type: str, name: str, data: dict[str, Any]) -> None:
     """Keep it; the same again changes nothing. Raises `RuleError` when active runs use what it would replace."""
+    _check_not_fixed(call, kind, type, name)
     id = f"{type}/{name}"
     known = await call.engine.store.get_records(kind, id=id)
     if known and known[0].data == data:
@@ -165,11 +184,25 @@ async def _replace(call: Call, kind: str, type: str, name: str, data: dict[str, 
 
 async def _remove(call: Call, kind: str) -> None:
     type, name = call.path("type").lower(), call.path("name")
+    _check_not_fixed(call, kind, type, name)
     if not await call.engine.store.get_records(kind, id=f"{type}/{name}"):
         raise NameMissingError(f"{_SHOWN.get(type, type)} connector not found: {name}")
     if kind == BROKER:
         await _check_unused(call, type, name, "remove")
     await call.engine.store.drop_record(kind, f"{type}/{name}")
+
+
+def _fixed(call: Call) -> Fixed:
+    """The connections of the operator's file."""
+    found: Fixed = call.request.app.state.connections()
+    return found
+
+
+def _check_not_fixed(call: Call, kind: str, type: str, name: str) -> None:
+    """Raises `RuleError` for what the operator's file says, which goes before what is kept here."""
+    fixed = _fixed(call)
+    if (type, name) in fixed.brokers if kind == BROKER else name in fixed.sources:
+        raise RuleError(f"{_SHOWN.get(type, type)} connector is set in the server's file of connections: {name}")
 
 
 async def _check_unused(call: Call, type: str, name: str, action: str) -> None:
@@ -183,9 +216,8 @@ async def _check_unused(call: Call, type: str, name: str, action: str) -> None:
             raise RuleError(f"Cannot {action} {_SHOWN[type]} connector while active runs use it: {name}")
 
 
-def _connector(call: Call, record: Record) -> Connector:
-    type, _, name = record.id.partition("/")
-    options = read_options(record.id, record.data)
+def _connector(call: Call, id: str, options: BrokerOptions) -> Connector:
+    type, _, name = id.partition("/")
     if isinstance(options, KafkaOptions):
         endpoint = options.bootstrap_servers
     else:
@@ -200,13 +232,11 @@ def _connector(call: Call, record: Record) -> Connector:
     )
 
 
-def _source(record: Record) -> Source:
-    type, _, name = record.id.partition("/")
-    options = msgspec.convert(record.data["options"], SourceOptions)
+def _source(name: str, options: SourceOptions) -> Source:
     place = options.path or options.connection_string
     scheme, at, rest = place.rpartition("@")
     return Source(
-        type=type,
+        type=options.type,
         name=name,
         endpoint=f"{scheme.partition('://')[0]}://{rest}" if at else place,
         database=options.database or None,

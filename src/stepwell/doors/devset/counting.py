@@ -1,14 +1,12 @@
 """How many executions of a run were begun and how they ended: of its finished ranges, and of the one it is in."""
 
-from typing import Any
-
 import msgspec
 
 from stepwell.core.state import State, StepStatus
 from stepwell.core.status import Status
 from stepwell.doors.devset.wire import Run, RunStatus
 from stepwell.engine import Engine
-from stepwell.programs.pipeline.programs import PREFIX, add_up, range_of
+from stepwell.programs.pipeline.programs import PREFIX, add_up, range_of, requested
 from stepwell.programs.pipeline.reporting import ITEM, Counts
 
 WORDS: dict[Status, RunStatus] = {
@@ -60,8 +58,8 @@ def _error(state: State, status: RunStatus, counts: Counts) -> str | None:
 
 async def _counts(engine: Engine, state: State) -> tuple[Counts, int]:
     """The executions of a pipeline; a run of any other kind is one execution."""
-    requested = await _requested(engine, state)
-    if requested is None:
+    total = await _requested(engine, state)
+    if total is None:
         completed, failed = int(state.status is Status.COMPLETED), int(state.status is Status.FAILED)
         return Counts(submitted=1, completed=completed, failed=failed), 1
     newest = {range_of(key): key for key in state.steps if key.startswith(PREFIX)}
@@ -72,7 +70,7 @@ async def _counts(engine: Engine, state: State) -> tuple[Counts, int]:
             add_up(sums, msgspec.json.decode(step.output, type=Counts))
         elif step is not None:
             add_up(sums, await _latest(engine, state.run_id, key))
-    return sums, requested
+    return sums, total
 
 
 async def _latest(engine: Engine, run_id: str, key: str) -> Counts:
@@ -88,8 +86,4 @@ async def _requested(engine: Engine, state: State) -> int | None:
     definition = await engine.store.find_definition(digest=state.definition)
     if definition is None or definition.kind != "pipeline":
         return None
-    given: Any = msgspec.json.decode(state.input)
-    if isinstance(given, dict) and isinstance(given.get("executions"), int):
-        return int(given["executions"])
-    document = msgspec.json.decode(definition.text)
-    return int(document.get("executions") or 1)
+    return requested(definition.text, msgspec.json.decode(state.input))

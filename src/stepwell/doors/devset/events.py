@@ -1,7 +1,6 @@
 """The messages of a run: all of them, by page, or as they are acknowledged."""
 
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any
+from collections.abc import AsyncGenerator
 
 import msgspec
 from starlette.responses import Response
@@ -12,11 +11,13 @@ from stepwell.doors.devset.runs import known_run
 from stepwell.doors.devset.wire import Event, Events, EventsQuery, Group
 from stepwell.doors.kit import Answer, Call, EventStream, Message, Reply, last_position, position_of
 from stepwell.doors.kit.streams import MEDIA_TYPE
+from stepwell.engine import Engine
 from stepwell.programs.pipeline.execution import iso
-from stepwell.programs.pipeline.reporting import ITEM, Item, Sent
+from stepwell.programs.pipeline.reporting import ITEM, Sent
 from stepwell.store.port import StreamItem
 
-PAGE = 500
+PAGE = 5
+"""Items of a stream that are read at once, each of up to 2,000 messages."""
 DEFAULT_LIMIT = 10_000
 
 for prefix in ENGINE:
@@ -39,9 +40,9 @@ async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
     run = await run_of(call.engine, run_id)
     limit = query.limit or DEFAULT_LIMIT
     groups: dict[int, list[Event]] = {}
-    seen = 0
+    after, seen = await _before(call.engine, run_id, query.since)
     more = False
-    async for sent in _sent(call, run_id):
+    async for sent in _sent(call.engine, run_id, after):
         seen += 1
         if seen <= query.since:
             continue
@@ -50,7 +51,7 @@ async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
             break
         groups.setdefault(sent.execution, []).append(event_of(run_id, sent, details=query.details))
     if not query.since and not more:  # every execution has its group, those without messages too
-        for index in range(1, run.submitted_executions + 1):
+        for index in range(1, min(run.submitted_executions, DEFAULT_LIMIT) + 1):
             groups.setdefault(index, [])
     return Events(
         run_id=run_id,
@@ -64,28 +65,43 @@ async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
     )
 
 
-async def _sent(call: Call, run_id: str) -> AsyncGenerator[Sent, None]:
-    """Every message once, in the order of the acknowledgements."""
-    after = 0
-    while items := await call.engine.stream(run_id, after=after, limit=PAGE):
+async def _before(engine: Engine, run_id: str, since: int) -> tuple[int, int]:
+    """A stream item that at most `since` messages precede or are in, and how many; near to where they end."""
+    newest = await engine.last_items(run_id, 1)
+    low, high, seen = 0, newest[0].n if newest else 0, 0
+    while since and high - low > 1:
+        middle = (low + high) // 2
+        total = _total((await engine.stream(run_id, after=middle - 1, limit=1))[0])
+        if total is None:  # an item of another kind: what lies before it is read from where we are
+            break
+        if total <= since:
+            low, seen = middle, total
+        else:
+            high = middle
+    return low, seen
+
+
+def _total(item: StreamItem) -> int | None:
+    """How many messages of the run there were up to an item of its stream."""
+    if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
+        return int(item.data.get("counts", {}).get("messages", 0))
+    return None
+
+
+async def _sent(engine: Engine, run_id: str, after: int) -> AsyncGenerator[Sent, None]:
+    """Every message once, in the order of the acknowledgements, from the items of the stream after that one."""
+    while items := await engine.stream(run_id, after=after, limit=PAGE):
         for item in items:
             for sent in messages_in(item):
                 yield sent
         after = items[-1].n
 
 
-def messages_in(item: StreamItem) -> Iterator[Sent]:
+def messages_in(item: StreamItem) -> list[Sent]:
     """The messages that an item of the stream tells of."""
     if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
-        yield from msgspec.convert(_with_raw(item.data), Item).messages
-
-
-def _with_raw(data: dict[str, Any]) -> dict[str, Any]:
-    """Payloads stay JSON text."""
-    messages = [
-        {**one, "payload": msgspec.Raw(msgspec.json.encode(one["payload"]))} for one in data.get("messages", ())
-    ]
-    return {**data, "messages": messages}
+        return msgspec.convert(item.data.get("messages", []), list[Sent])
+    return []
 
 
 def event_of(run_id: str, sent: Sent, *, details: bool) -> Event:

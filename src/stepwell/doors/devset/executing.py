@@ -1,13 +1,16 @@
 """Executing and simulating pipelines."""
 
 import uuid
+from typing import Any, cast
 
+import msgspec
 from starlette.responses import Response
 
 from stepwell.doors.devset.api import ENGINE, api
 from stepwell.doors.devset.pipelines import save, take
 from stepwell.doors.devset.wire import Event, Events, Group, SimulateQuery, Submitted
 from stepwell.doors.kit import Answer, Call, Reply, json_response
+from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.simulating import simulate as simulate_pipeline
 
@@ -49,7 +52,7 @@ for prefix in ENGINE:
                 execution_index=index,
                 event_count=len(messages),
                 events=[
-                    Event(stage_name=message.stage, header=message.headers, payload=message.payload)
+                    Event(stage_name=message.stage, header=_plain(message.headers), payload=message.payload)
                     for message in messages
                 ],
             )
@@ -57,6 +60,11 @@ for prefix in ENGINE:
         ]
         body = Events(run_id=SIMULATION, status="COMPLETED", execution_count=len(groups), executions=groups)
         return Reply(body=body)
+
+
+def _plain(headers: dict[str, Any]) -> dict[str, Any]:
+    """Headers as their JSON is read: exact decimals are numbers."""
+    return cast(dict[str, Any], msgspec.json.decode(JSON.encode(headers))) if headers else headers
 
 
 async def _execute(call: Call) -> Reply:

@@ -13,10 +13,10 @@ from stepwell.doors.devset.schemas import packed_schemas
 from stepwell.doors.kit import Call, MediaTypeError, NotJsonError
 from stepwell.doors.kit.reading import JSON, media_type
 from stepwell.programs.flow.json_text import read_json
-from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.compiling import compile_pipeline
+from stepwell.programs.pipeline.encoding import JSON as JSON_TEXT
 from stepwell.programs.pipeline.model import Pipeline
-from stepwell.programs.pipeline.schemas import MEMBER, ids_named
+from stepwell.programs.pipeline.schemas import ids_named, with_schemas
 from stepwell.store.port import Record
 
 KIND: Final = "pipeline"
@@ -54,10 +54,8 @@ async def check(call: Call, text: str) -> Taken:
     source = read_json(text)
     ids = set(ids_named(source.value))
     if ids:
-        packed = await packed_schemas(call, ids)
-        document = {**source.value, MEMBER: msgspec.to_builtins(packed)}
-        source = Source(document, source.lines)
-        text = msgspec.json.encode(document).decode()
+        source = with_schemas(source, await packed_schemas(call, ids))
+        text = JSON_TEXT.encode(source.value).decode()
     return Taken(compile_pipeline(source), text)
 
 

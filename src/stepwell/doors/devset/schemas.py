@@ -76,8 +76,9 @@ async def _naming(call: Call, id: str) -> list[str]:
 
 
 async def packed_schemas(call: Call, ids: Collection[str]) -> dict[str, Packed]:
-    """Those of the ids that are known, as they travel with a document."""
-    found: dict[str, Packed] = {}
+    """Those of the ids that are known, as they travel with a document. The caller's own go before the server's."""
+    known: dict[str, Packed] = call.request.app.state.connections().schemas
+    found = {id: known[id] for id in ids if id in known}
     for id in ids:
         data = await find(call, SCHEMA, id)
         if data is not None:
@@ -128,8 +129,8 @@ async def _compiled(body: NewSchema) -> tuple[str, str]:
         data = await asyncio.to_thread(protobuf.compile_text, body.schema or "")
     else:
         raise RuleError("schema must not be blank")
-    schema = protobuf.from_descriptors(data, body.root)
-    return base64.b64encode(data).decode(), schema.name
+    found = protobuf.packed(data, body.root)
+    return found.descriptors, found.root
 
 
 def _shown(data: dict[str, Any]) -> Schema:

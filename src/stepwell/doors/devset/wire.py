@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta
 
 RunStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "STOPPING", "STOPPED"]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
@@ -61,7 +61,7 @@ class Event(Camel, frozen=True, kw_only=True, omit_defaults=True):
 
     stage_name: str
     header: dict[str, Any]
-    payload: Raw
+    payload: Any
     n: int | None = None
     key: str | None = None
     message_id: str | None = None

@@ -18,8 +18,9 @@ from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import Assign
 
 MAX_EXECUTIONS: Final = 10_000_000
-MAX_CONCURRENCY: Final = 1_000
+MAX_CONCURRENCY: Final = 2_000
 DEFAULT_CONCURRENCY: Final = 100
+"""Of executions that wait; those that only send are under way as many at once as may be."""
 _MESSAGE_TYPES: Final[dict[str, MessageType]] = {"kafka": "kafka", "rabbit": "rabbit"}
 _CONTENT_TYPES: Final = {
     "application/json": False,
@@ -57,7 +58,7 @@ class _Compiler:
             executions=executions,
             seed=self._seed(document),
             rate=self._rate(document),
-            concurrency=self._count(document, "concurrency", DEFAULT_CONCURRENCY, MAX_CONCURRENCY),
+            concurrency=self._concurrency(document, stages),
             waits_for_broker=self._waits_for_broker(document),
             state=state,
             stages=stages,
@@ -126,6 +127,12 @@ class _Compiler:
         else:
             return value
         return default
+
+    def _concurrency(self, document: dict[str, Any], stages: tuple[Stage, ...]) -> int:
+        waits = any(stage.wait_s or stage.query or stage.expect for stage in stages)
+        return self._count(
+            document, "concurrency", DEFAULT_CONCURRENCY if waits else MAX_CONCURRENCY, MAX_CONCURRENCY
+        )
 
     def _seed(self, document: dict[str, Any]) -> str | None:
         value = document.get("seed")

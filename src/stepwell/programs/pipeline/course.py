@@ -1,7 +1,7 @@
 """The course of one execution: it goes on while its messages are on their way, but settles them before it waits.
 
 A message that the broker did not take is sent again when those behind it are settled, so each keeps its place among
-those that go out after it.
+those that go out after it. What only sends goes without waiting for the loop, as long as the broker has room.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 from functools import partial
 from typing import Any, Final, Protocol
 
-from stepwell.brokers.port import BrokerError, Delivery, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Delivery, Settled
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
@@ -24,54 +24,81 @@ class Stopped(Exception):
 
 
 class Surroundings(Protocol):
-    """What an execution needs of the range that it belongs to."""
+    """What an execution needs of the range that it belongs to. `which` counts what one execution asked for."""
 
     def on_record(self, index: int, n: int) -> bool: ...
-    def outgoing(self, index: int, message: Message) -> Outgoing: ...
+    def post(self, index: int, message: Message, settled: Settled) -> bool: ...
+    async def post_later(self, index: int, message: Message, settled: Settled) -> None: ...
+    async def insist(self, index: int, message: Message) -> Delivery: ...
     def sent(self, index: int, message: Message, delivery: Delivery) -> None: ...
     def trouble(self, fault: BrokerError) -> None: ...
     def ended(self, index: int, error: str | None) -> None: ...
     def late(self, course: "Course") -> None: ...
-    async def post(self, outgoing: Outgoing, settled: Settled) -> None: ...
-    async def insist(self, outgoing: Outgoing) -> Delivery: ...
     async def wait(self, index: int, which: int, seconds: float) -> None: ...
-    async def look_up(self, effect: Lookup) -> Any: ...
-    async def expect(self, effect: Expecting) -> Any: ...
+    async def look_up(self, index: int, which: int, effect: Lookup) -> Any: ...
+    async def expect(self, index: int, which: int, effect: Expecting) -> Any: ...
 
 
 class Course:
     """One execution while it is under way."""
+
+    __slots__ = (
+        "_around",
+        "_asked",
+        "_effect",
+        "_error",
+        "_index",
+        "_left_alone",
+        "_over",
+        "_refused",
+        "_running",
+        "_settled",
+        "_under_way",
+    )
 
     def __init__(self, around: Surroundings, pipeline: Pipeline, execution: Execution) -> None:
         self._around = around
         self._index = execution.index
         self._running = run_execution(pipeline, execution)
         self._effect: Effect | None = None
+        """What it asked for and did not get yet."""
         self._error: str | None = None
-        self._waits = 0
+        self._asked = 0
         self._under_way = 0
-        self._refused: deque[tuple[Message, Outgoing, BrokerError]] = deque()
+        self._refused: deque[tuple[Message, BrokerError]] | None = None
         self._settled: asyncio.Event | None = None
         self._over = False
         """Whether there is nothing more to come than acknowledgements."""
         self._left_alone = False
         """Whether nobody waits for these."""
 
-    async def go(self) -> bool:
-        """Send until something has to be waited for; whether all that is left is to be acknowledged.
+    def set_out(self) -> bool:
+        """Send what can be sent at once; whether all that is left is to be acknowledged.
 
-        Such an execution reports its end itself, when the last acknowledgement has come. Raises `Stopped`.
+        Such an execution reports its end itself, when the last acknowledgement has come.
         """
-        await self._advance(None)
-        if not self._over or self._refused:
-            return False
-        self._left_alone = True
-        if not self._under_way:
-            self._around.ended(self._index, self._error)
-        return True
+        self._run_on(None)
+        return self._left_to_itself()
+
+    async def go(self) -> bool:
+        """Send until something else has to be waited for, and as `set_out`. Raises `Stopped`."""
+        try:
+            await self._advance()
+        except Stopped:
+            await self._acknowledged()
+            raise
+        return self._left_to_itself()
 
     async def finish(self) -> None:
-        """Everything else, up to the end. Raises `Stopped`."""
+        """Everything else, up to the end. Raises `Stopped`, once what was on its way is settled."""
+        try:
+            await self._finish()
+        except Stopped:
+            await self._acknowledged()
+            raise
+        self._around.ended(self._index, self._error)
+
+    async def _finish(self) -> None:
         while True:
             await self._settle()
             if self._over:
@@ -81,67 +108,98 @@ class Course:
             except (RuleError, BrokerError) as fault:
                 self._end(str(fault))
             else:
-                await self._advance(answer)
-        self._around.ended(self._index, self._error)
+                self._run_on(answer)
+                await self._advance()
 
-    async def _advance(self, answer: Any) -> None:
-        """Run on until there is something other than a message."""
+    def _left_to_itself(self) -> bool:
+        if not self._over or self._refused:
+            return False
+        self._left_alone = True
+        if not self._under_way:
+            self._around.ended(self._index, self._error)
+        return True
+
+    def _run_on(self, answer: Any) -> None:
+        """Run until there is something that cannot be had at once."""
+        send, around, index = self._running.send, self._around, self._index
+        self._effect = None
         try:
             while True:
-                effect = self._running.send(answer)
+                effect = send(answer)
                 answer = None
-                if isinstance(effect, Message):
-                    await self._send(effect)
-                    if self._refused or self._under_way >= MAX_UNDER_WAY:
-                        await self._settle()
-                elif isinstance(effect, Breath):
-                    await asyncio.sleep(0)
-                else:
+                if type(effect) is not Message:
+                    self._effect = effect
+                    return
+                if around.on_record(index, effect.n):
+                    continue
+                if self._under_way >= MAX_UNDER_WAY or self._refused:
+                    self._effect = effect
+                    return
+                self._under_way += 1
+                if not around.post(index, effect, partial(self._told, effect)):
+                    self._under_way -= 1
                     self._effect = effect
                     return
         except StopIteration:
             self._end(None)
-        except (RuleError, BrokerError) as fault:
+        except RuleError as fault:
             self._end(str(fault))
 
+    async def _advance(self) -> None:
+        """Go on until there is something other than a message that has to wait."""
+        while True:
+            effect = self._effect
+            if isinstance(effect, Message):
+                if self._refused or self._under_way >= MAX_UNDER_WAY:
+                    await self._settle()
+                await self._send(effect)
+            elif isinstance(effect, Breath):
+                await asyncio.sleep(0)
+            else:
+                return
+            if self._over:  # what was refused for good ended it
+                return
+            self._run_on(None)
+
     def _end(self, error: str | None) -> None:
-        self._over, self._error = True, self._error or error
+        self._over, self._effect, self._error = True, None, self._error or error
         self._running.close()
 
     async def _answer(self) -> Any:
         """Do what the execution asked for. Raises `RuleError`, `BrokerError`, `Stopped`."""
+        self._asked += 1
         match self._effect:
             case Wait(seconds):
-                self._waits += 1
-                return await self._around.wait(self._index, self._waits, seconds)
+                return await self._around.wait(self._index, self._asked, seconds)
             case Lookup() as lookup:
-                return await self._around.look_up(lookup)
+                return await self._around.look_up(self._index, self._asked, lookup)
             case Expecting() as expecting:
-                return await self._around.expect(expecting)
+                return await self._around.expect(self._index, self._asked, expecting)
         raise AssertionError("messages and breaths are dealt with on the way")
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
     async def _send(self, message: Message) -> None:
-        """Post a message, unless it is on record that the broker has it."""
-        if self._around.on_record(self._index, message.n):
+        """Post a message when there is room for it."""
+        if self._over:
             return
-        outgoing = self._around.outgoing(self._index, message)
         self._under_way += 1
         try:
-            await self._around.post(outgoing, partial(self._told, message, outgoing))
+            await self._around.post_later(self._index, message, partial(self._told, message))
         except BrokerError as fault:
-            self._told(message, outgoing, fault)
+            self._told(message, fault)
         except BaseException:
             self._under_way -= 1
             raise
 
-    def _told(self, message: Message, outgoing: Outgoing, found: Delivery | BrokerError) -> None:
+    def _told(self, message: Message, found: Delivery | BrokerError) -> None:
         self._under_way -= 1
         if isinstance(found, Delivery):
             self._around.sent(self._index, message, found)
+        elif self._refused is None:
+            self._refused = deque([(message, found)])
         else:
-            self._refused.append((message, outgoing, found))
+            self._refused.append((message, found))
         if self._under_way:
             return
         if self._settled is not None:
@@ -159,21 +217,25 @@ class Course:
     async def _settle(self) -> None:
         """Wait until nothing is on its way; what was refused is sent again, in order. Raises `Stopped`."""
         while self._under_way or self._refused:
-            if self._under_way:
-                self._settled = asyncio.Event()
-                try:
-                    await self._settled.wait()
-                finally:
-                    self._settled = None
+            await self._acknowledged()
             while self._refused:
                 await self._send_again(*self._refused.popleft())
 
-    async def _send_again(self, message: Message, outgoing: Outgoing, fault: BrokerError) -> None:
+    async def _acknowledged(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._under_way:
+            self._settled = asyncio.Event()
+            try:
+                await self._settled.wait()
+            finally:
+                self._settled = None
+
+    async def _send_again(self, message: Message, fault: BrokerError) -> None:
         if not fault.retryable:
             self._end(str(fault))
             return
         self._around.trouble(fault)
         try:
-            self._around.sent(self._index, message, await self._around.insist(outgoing))
+            self._around.sent(self._index, message, await self._around.insist(self._index, message))
         except BrokerError as final:
             self._end(str(final))

@@ -1,12 +1,16 @@
 """Where the messages of a pipeline go."""
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 import msgspec
 
 from stepwell.programs.pipeline.faults import RuleError
 
 MessageType = Literal["kafka", "rabbit"]
+MAX_NAME_BYTES: Final = 255
+"""Of names in AMQP."""
+_KAFKA_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,11 +23,15 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     routing_key: str | None = None
 
     def check(self) -> None:
-        """That a run may be started: what is sent must have somewhere to go. Raises `RuleError`."""
+        """That a run may be started: what is sent has somewhere to go, of a name that can be. Raises `RuleError`."""
         if self.type == "kafka" and not self.topic:
             raise RuleError("topic must not be blank")
         if self.type == "rabbit" and not (self.topic or self.routing_key or self.exchange):
             raise RuleError("For rabbit workflow, provide topic (queue), routingKey or exchange")
+        if self.type == "kafka" and not _KAFKA_TOPIC.fullmatch(self.topic or ""):
+            raise RuleError("topic must be of letters, digits, '.', '_' and '-', at most 249 of them")
+        if self.type == "rabbit" and any(len(name.encode()) > MAX_NAME_BYTES for name in self.address):
+            raise RuleError(f"exchange and routing key must be of at most {MAX_NAME_BYTES} bytes")
 
     def check_sending(self, step: str) -> None:
         """The same at the step that sends, for what was never checked before. Raises `RuleError`."""

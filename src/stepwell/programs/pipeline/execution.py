@@ -4,39 +4,40 @@ An execution reads no clock and draws no randomness of its own: both are functio
 it has waited, so that an execution that is run again sends the same messages.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from random import Random
+from functools import lru_cache
 from typing import Any, Final
-from uuid import UUID
 
-from stepwell.programs.pipeline.faults import PathNotFoundError
+from stepwell.programs.pipeline.chance import Chance, Seed
+from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
 
-_SPREAD: Final = 1 << 32
-"""More than there are executions: the seeds of two runs do not meet."""
+MAX_COPIED: Final = 300_000
+"""Values that one pass of a stage may copy and make: a document could double what it has with every pass."""
+MAX_DEPTH: Final = 100
+"""Of what is copied."""
+SHORT: Final = 1_000
+"""Characters of a text that counts as one value."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def seed_of(text: str) -> int:
-    """A seed in numbers; to be computed once for all executions of a run."""
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16], "big")
-
-
 class Execution:
-    """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at."""
+    """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at. `simulated`: nothing that
+    it asks for is done.
+    """
 
     __slots__ = (
-        "_random",
-        "_seed",
+        "chance",
         "headers",
         "index",
         "key",
         "last",
+        "left",
         "meta",
         "output_events",
         "payload",
         "sent",
+        "simulated",
         "stages",
         "started_at",
         "state",
@@ -44,12 +45,14 @@ class Execution:
         "workflow_id",
     )
 
-    def __init__(self, *, workflow_id: str, seed: int, index: int, started_at: float) -> None:
+    def __init__(
+        self, *, workflow_id: str, seed: Seed, index: int, started_at: float, simulated: bool = False
+    ) -> None:
         self.workflow_id = workflow_id
         self.index = index
-        self._seed = seed
-        self._random: Random | None = None
+        self.chance = Chance(seed, index)
         self.started_at = started_at
+        self.simulated = simulated
         self.waited_s = 0.0
         self.payload: dict[str, Any] = {}
         self.headers: dict[str, Any] = {}
@@ -59,15 +62,35 @@ class Execution:
         self.meta: dict[str, Any] = {}
         self.output_events: list[Any] = []
         self.stages: dict[str, Any] = {}
+        self.left = MAX_COPIED
+        """What may still be copied and made in this pass."""
         self.sent = 0
         """Messages so far: the number of the next one is one more."""
 
-    @property
-    def random(self) -> Random:
-        """The randomness of this execution: the same each time that it is run. Made when it is first wanted."""
-        if self._random is None:
-            self._random = Random(self._seed * _SPREAD + self.index)
-        return self._random
+    def spend(self, values: int) -> None:
+        """Count values that are copied or made. Raises `RuleError` for more than a pass may have."""
+        self.left -= values
+        if self.left < 0:
+            raise RuleError(f"a pass of a stage may copy and make at most {MAX_COPIED} values")
+
+    def count(self, value: Any) -> Any:
+        """A value that was made, counted."""
+        if type(value) is list:
+            self.spend(len(value))
+        elif type(value) is str and len(value) > SHORT:
+            self.spend(len(value) // 32)
+        return value
+
+    def copied(self, value: Any, depth: int = MAX_DEPTH) -> Any:
+        """A JSON value that shares nothing with the original, counted. Raises `RuleError`."""
+        if type(value) is not dict and type(value) is not list:
+            return self.count(value)
+        if not depth:
+            raise RuleError(f"objects and arrays may lie at most {MAX_DEPTH} deep in each other")
+        self.spend(len(value) + 1)
+        if type(value) is dict:
+            return {name: self.copied(member, depth - 1) for name, member in value.items()}
+        return [self.copied(item, depth - 1) for item in value]
 
     def now(self) -> float:
         """Seconds since the epoch: the start and what was waited since."""
@@ -76,10 +99,6 @@ class Execution:
     def instant(self) -> str:
         """The same as ISO 8601 text in UTC."""
         return iso(self.now())
-
-    def uuid(self) -> str:
-        """A version 4 UUID (RFC 9562 §5.4) of this execution's own randomness."""
-        return str(UUID(int=self.random.getrandbits(128), version=4))
 
     def root(self, name: str) -> Any:
         """What a path can begin with. Raises `PathNotFoundError`."""
@@ -107,18 +126,10 @@ class Execution:
         raise PathNotFoundError(name)
 
 
+@lru_cache(maxsize=1024)  # the clocks of a thousand executions stand at the same instant
 def iso(at: float) -> str:
     """ISO 8601 in UTC with microseconds where there are any."""
     return (_EPOCH + timedelta(seconds=at)).isoformat().replace("+00:00", "Z")
-
-
-def copied(value: Any) -> Any:
-    """A JSON value that shares nothing with the original."""
-    if type(value) is dict:
-        return {name: copied(member) for name, member in value.items()}
-    if type(value) is list:
-        return [copied(item) for item in value]
-    return value
 
 
 def put(target: dict[str, Any], path: tuple[str, ...], value: Any, *, clash: str) -> None:

@@ -73,7 +73,7 @@ def _between(least: int, most: int) -> Compile:
                 raise RuleError(f"expected a number from {least} to {most}, found {bound} for step: {step}")
         if low > high:
             raise RuleError("minInclusive must be <= maxInclusive")
-        return lambda execution: execution.random.randint(low, high)
+        return lambda execution: execution.chance.between(low, high)
 
     return compile
 
@@ -83,7 +83,7 @@ def _choice(call: Call, _step: str, _operand: CompileOperand) -> Value:
         raise RuleError("choice requires at least one option")
     options = [_option(text.strip(), "choice options must not be blank") for text in call.inner.split(",")]
     count = len(options)
-    return lambda execution: options[int(execution.random.random() * count)]
+    return lambda execution: options[execution.chance.below(count)]
 
 
 def _choice_weighted(call: Call, _step: str, _operand: CompileOperand) -> Value:
@@ -101,7 +101,7 @@ def _choice_weighted(call: Call, _step: str, _operand: CompileOperand) -> Value:
             raise RuleError("choiceWeighted weight must be > 0")
         options.append(_option(value.strip(), "choiceWeighted options must not be blank"))
         sums.append((sums[-1] if sums else 0) + int(weight))
-    return lambda execution: execution.random.choices(options, cum_weights=sums)[0]
+    return lambda execution: execution.chance.weighted(options, sums)
 
 
 def _option(text: str, blank: str) -> Any:
@@ -133,8 +133,8 @@ def _numeric(name: str, compute: Callable[[Any, Any], Any]) -> Compile:
     return compile
 
 
-_BOOLEAN: Final = _without_arguments(lambda execution: execution.random.random() < 0.5)
-_UUID: Final = _without_arguments(Execution.uuid)
+_BOOLEAN: Final = _without_arguments(lambda execution: bool(execution.chance.bits(1)))
+_UUID: Final = _without_arguments(lambda execution: execution.chance.uuid())
 
 OWN: Final[dict[str, Compile]] = {
     "uuid": _UUID,

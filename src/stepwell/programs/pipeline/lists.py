@@ -29,11 +29,11 @@ def pick(execution: Execution, values: list[Any]) -> Any:
     """One item, all with the same chance."""
     if not values:
         raise RuleError("pick requires a list that is not empty")
-    return values[int(execution.random.random() * len(values))]
+    return values[execution.chance.below(len(values))]
 
 
 def shuffle(execution: Execution, values: list[Any]) -> list[Any]:
-    return execution.random.sample(values, len(values))
+    return execution.chance.shuffled(values)
 
 
 def append(_execution: Execution, values: list[Any], value: Any) -> list[Any]:
@@ -61,7 +61,7 @@ def between(execution: Execution, low: Any, high: Any) -> float:
     if low > high:
         raise RuleError("minInclusive must be <= maxInclusive")
     one, other = float(numbers.exact(low)), float(numbers.exact(high))
-    return execution.random.uniform(one, other)
+    return one + (other - one) * execution.chance.fraction()
 
 
 def least(_execution: Execution, *values: Any) -> Any:

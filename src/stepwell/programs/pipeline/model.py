@@ -40,6 +40,8 @@ class Stage:
     destination: Destination
     wait_s: float
     expect: Expectation | None
+    plain: bool
+    """Whether one pass without anything to wait for is all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

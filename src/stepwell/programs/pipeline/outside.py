@@ -1,6 +1,6 @@
 """What pipelines need from outside; handed in when the application is put together."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from stepwell.brokers.port import Brokers
@@ -16,7 +16,7 @@ class Records(Protocol):
         """A record of the source of that name; None when none fits. Raises `SourceError`."""
 
 
-ItemsOf = Callable[[str, Collection[str]], Awaitable[Sequence[Any]]]
+ItemsOf = Callable[[str, Collection[str]], AsyncIterator[Any]]
 """What the attempts of some steps put on the stream of their run, oldest first: by run id and keys."""
 
 

@@ -1,6 +1,10 @@
 """The rate of a run: messages leave no faster than so many a second, evenly."""
 
 import asyncio
+from typing import Final
+
+SLACK_S: Final = 0.05
+"""What a turn that came late may be made up for: timers are no finer than a millisecond or two."""
 
 
 class Pace:
@@ -11,11 +15,11 @@ class Pace:
         self._next = 0.0
 
     async def turn(self) -> None:
-        """Wait for the turn of one message. What was missed is not made up for: no burst follows a halt."""
+        """Wait for the turn of one message. No burst follows a halt: little of what was missed is made up for."""
         if not self._interval_s:
             return
         now = asyncio.get_running_loop().time()
-        turn = max(now, self._next)
+        turn = max(now - SLACK_S, self._next) if self._next else now
         self._next = turn + self._interval_s
         if turn > now:
             await asyncio.sleep(turn - now)

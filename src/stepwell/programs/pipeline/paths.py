@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from stepwell.programs.pipeline.execution import Execution, copied, found
+from stepwell.programs.pipeline.execution import Execution, found
 from stepwell.programs.pipeline.faults import PathNotFoundError
 
 Value = Callable[[Execution], Any]
@@ -30,7 +30,7 @@ def reader(path: tuple[str, ...]) -> Value:
 
     def read(execution: Execution) -> Any:
         try:
-            return copied(found(execution.root(root), inner))
+            return execution.copied(found(execution.root(root), inner))
         except KeyError:
             raise PathNotFoundError(shown) from None
         except PathNotFoundError:
@@ -46,7 +46,7 @@ def _state_member(name: str) -> Value:
         state = execution.state
         if state is None or name not in state:
             raise PathNotFoundError(f"state.{name}")
-        return copied(state[name])
+        return execution.copied(state[name])
 
     return read
 
@@ -54,7 +54,7 @@ def _state_member(name: str) -> Value:
 def _payload_member(name: str) -> Value:
     def read(execution: Execution) -> Any:
         try:
-            return copied(execution.payload[name])
+            return execution.copied(execution.payload[name])
         except KeyError:
             raise PathNotFoundError(f"currentEvent.{name}") from None
 

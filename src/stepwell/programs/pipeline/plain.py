@@ -34,7 +34,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
                 place = f"argument {position + 1} (got {_shown(argument)})"
                 raise RuleError(f"{self.name} requires {kind} as {place} for step: {step}")
         try:
-            return self.call(execution, *arguments)
+            return execution.count(self.call(execution, *arguments))
         except RuleError as broken:
             raise RuleError(f"{broken} for step: {step}") from None
 

@@ -1,5 +1,7 @@
 """Protobuf schemas: `.proto` text compiled without a `protoc` on the path, and payloads by proto3's JSON mapping."""
 
+import base64
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,10 +12,11 @@ import msgspec
 
 from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.schemas import Packed
 
 MAX_CHARACTERS: Final = 200_000
 FILE: Final = "schema.proto"
-COMPILE_TIMEOUT_S: Final = 10
+COMPILE_TIMEOUT_S: Final = 30
 
 
 class ProtobufSchema:
@@ -62,16 +65,19 @@ def _run_compiler(folder: str, path: Path, result: Path) -> str:
         "--include_imports",
         str(path),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=COMPILE_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "grpc_tools.protoc", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the compiler took more than {COMPILE_TIMEOUT_S} s"
     if not done.returncode:
         return ""
-    faults = [line.partition(f"{FILE}:")[2] or line for line in done.stderr.splitlines() if FILE in line]
+    faults = re.findall(rf"{re.escape(FILE)}:(\d+:\d+: .*)", done.stderr)  # beside it may stand warnings of a log
     return faults[0].strip() if faults else f"the compiler ended with {done.returncode}"
 
 
@@ -94,6 +100,11 @@ def from_descriptors(data: bytes, root: str = "") -> ProtobufSchema:
         raise RuleError("protobuf schema must define a message")
     name = wanted or names[0]
     return ProtobufSchema(name, message_factory.GetMessageClass(pool.FindMessageTypeByName(name)))
+
+
+def packed(data: bytes, root: str = "") -> Packed:
+    """A schema as it travels. Raises `RuleError`."""
+    return Packed(descriptors=base64.b64encode(data).decode(), root=from_descriptors(data, root).name)
 
 
 def _well_known() -> str:

@@ -60,12 +60,16 @@ class Query:
             if execution.state is None:
                 execution.state = {}
             put(execution.state, tuple(path), self._value(selected, execution, record), clash="state")
+        self.note(execution, 0 if record is None else 1)
+
+    def note(self, execution: Execution, count: int) -> None:
+        """Say in `meta` that so many records were found."""
         execution.meta["lastQuery"] = {
-            "count": 0 if record is None else 1,
+            "count": count,
             "collection": self.collection,
             "database": self.database,
             "connectionName": self.connection,
-            "simulated": False,
+            "simulated": execution.simulated,
         }
 
     def _value(self, selected: Selected, execution: Execution, record: Mapping[str, Any] | None) -> Any:
@@ -122,7 +126,7 @@ def _pick(given: Any, stage: str) -> Pick:
 
 
 def _at_random(execution: Execution) -> Choose:
-    return lambda count: int(execution.random.random() * count)
+    return execution.chance.below
 
 
 def _by_turns(execution: Execution) -> Choose:

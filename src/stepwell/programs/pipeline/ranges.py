@@ -1,7 +1,7 @@
 """Runs a range of executions for real, as the work of one step.
 
 Executions that only send are run one after the other, their messages on their way together; one that waits, looks up
-or expects goes on by itself, so that up to `concurrency` of them are under way. What is sent counts when the broker
+or expects goes on by itself. At most `concurrency` of them are under way. What is sent counts when the broker
 acknowledged it. A stop lets each execution finish what it is sending and cuts its waits; a pause holds each where it
 is. After a crash the range is run again: executions that had ended are not, messages on record are not sent a second
 time, the others go out as they were, with the same ids.
@@ -9,108 +9,133 @@ time, the others go out as they were, with the same ids.
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
+from contextlib import suppress
 from typing import Any, Final
 
-from stepwell.brokers.port import Broker, BrokerError, Delivery, Outgoing, Settled, deliver
+from stepwell.brokers.port import Broker, BrokerError, Delivery, Outgoing, Settled, deliver, post
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
+from stepwell.programs.pipeline.chance import seed_of
 from stepwell.programs.pipeline.course import Course, Stopped
 from stepwell.programs.pipeline.encoding import JSON
-from stepwell.programs.pipeline.execution import Execution, seed_of
+from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.outside import Outside
 from stepwell.programs.pipeline.pacing import Pace
-from stepwell.programs.pipeline.reporting import Counts, Progress, Report
+from stepwell.programs.pipeline.reporting import NOTHING, Counts, Progress, Report
 from stepwell.programs.pipeline.running import Expecting, Lookup, Message
 from stepwell.sources.port import SourceError
 
 LOOK_S: Final = 0.05
 """How often what waits looks whether its run still stands."""
-BREATH_EVERY: Final = 50
+BREATH_EVERY: Final = 100
 """Executions before others get their turn."""
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 10.0
 
 
 class RangeRun:
-    """One attempt of one range. `started_at` is the instant that its executions' clocks begin at."""
+    """One attempt of one range. `started_at` is the instant that its executions' clocks begin at; `messages` of the
+    run were acknowledged before it.
+    """
 
     def __init__(
-        self, pipeline: Pipeline, outside: Outside, step: StepContext, *, seed: str, started_at: float
+        self,
+        pipeline: Pipeline,
+        outside: Outside,
+        step: StepContext,
+        *,
+        seed: str,
+        started_at: float,
+        messages: int,
+        pace: Pace,
     ) -> None:
         self._pipeline = pipeline
         self._outside = outside
         self._step = step
         self._seed = seed_of(seed)
         self._started_at = started_at
-        self._pace = Pace(pipeline.rate)
-        self._progress = Progress()
-        self._report = Report(step, Counts())
+        self._pace = pace
+        self._progress = Progress(messages)
+        self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
-        self._room = asyncio.Semaphore(pipeline.concurrency)
         self._open = 0
         """Executions under way."""
         self._news = asyncio.Event()
+        """Set whenever one of them ends."""
 
     async def go_on_from(self, keys: Collection[str]) -> None:
         """Leave out what steps under these keys are on record with."""
         if self._outside.items_of is not None:
-            self._progress = Progress(await self._outside.items_of(self._step.run_id, keys))
+            async for item in self._outside.items_of(self._step.run_id, keys):
+                self._progress.take(item)
             self._report = Report(self._step, self._progress.counts)
 
     async def run(self, first: int, last: int) -> Counts:
         """All executions from `first` to `last`; what became of them."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                await self._begin_all(first, last)
-                while self._open:  # the last acknowledgements
-                    self._news.clear()
-                    await self._news.wait()
+                with suppress(Stopped):
+                    await self.hold()
+                    await self._begin_all(first, last)
+                await self._until_open(0)  # the last acknowledgements
         finally:
             self._report.counts.trouble = None
             self._report.flush()
         return self._report.counts
 
     async def _begin_all(self, first: int, last: int) -> None:
-        """Begin every execution, until the run is stopped."""
+        """Begin every execution. Raises `Stopped`."""
+        ended, most = self._progress.ended, self._pipeline.concurrency
         for index in range(first, last + 1):
-            if index in self._progress.ended:
+            if index in ended:
                 continue
-            try:
-                await self._begin(index)
-            except Stopped:
-                return
-            if not index % BREATH_EVERY:
+            if self._open >= most:
+                await self._until_open(most - 1)
+                await self.hold()
+            elif not index % BREATH_EVERY:
                 await asyncio.sleep(0)
+                await self.hold()
+            if not self._begin(index):
+                await self._go_on()
 
-    async def _begin(self, index: int) -> None:
-        """Run an execution as far as it goes without waiting; the rest of it is a task. Raises `Stopped`."""
-        await self.hold()
+    def _begin(self, index: int) -> bool:
+        """Run an execution as far as it goes at once; whether that is to its end, but for acknowledgements."""
         self._report.begun()
+        self._open += 1
         execution = Execution(
             workflow_id=self._pipeline.id, seed=self._seed, index=index, started_at=self._started_at
         )
-        course = Course(self, self._pipeline, execution)
-        self._open += 1
+        self._newest = Course(self, self._pipeline, execution)
+        return self._newest.set_out()
+
+    async def _go_on(self) -> None:
+        """Run the newest execution as far as it goes without waiting for anything but room; the rest of it is a task.
+
+        Raises `Stopped`.
+        """
+        course = self._newest
         try:
             over = await course.go()
         except BaseException:
             self._closed()
             raise
         if not over:
-            await self._room.acquire()
-            self._group.create_task(self._finish(course, self._room))
+            self._group.create_task(self._finish(course))
 
-    async def _finish(self, course: Course, room: asyncio.Semaphore | None) -> None:
+    async def _finish(self, course: Course) -> None:
         try:
             await course.finish()
         except Stopped:
             self._closed()
-        finally:
-            if room is not None:
-                room.release()
+
+    async def _until_open(self, most: int) -> None:
+        """Wait until no more than so many executions are under way."""
+        while self._open > most:
+            self._news.clear()
+            await self._news.wait()
 
     def _closed(self) -> None:
         self._open -= 1
@@ -127,12 +152,16 @@ class RangeRun:
 
     async def wait(self, index: int, which: int, seconds: float) -> None:
         """A wait of an execution: what is left of it, when it had begun before a crash. Raises `Stopped`."""
+        await self._rest(self._until(index, which, seconds) - time.time())
+        await self.hold()
+
+    def _until(self, index: int, which: int, seconds: float) -> float:
+        """When a wait is over that begins now, or began before a crash."""
         until = self._progress.waits.get((index, which))
         if until is None:
             until = time.time() + seconds
             self._report.waiting(index, which, until)
-        await self._rest(until - time.time())
-        await self.hold()
+        return until
 
     async def _rest(self, seconds: float) -> None:
         """Let time pass, unless the run is stopped meanwhile. Raises `Stopped`."""
@@ -148,16 +177,22 @@ class RangeRun:
         """Whether an earlier attempt had a message acknowledged."""
         return n in self._progress.sent.get(index, ())
 
-    async def post(self, outgoing: Outgoing, settled: Settled) -> None:
+    def post(self, index: int, message: Message, settled: Settled) -> bool:
+        """Hand a message to the broker, if nothing has to be waited for."""
+        broker = self._broker
+        if broker is None or self._pipeline.rate or self._step.status is not Status.RUNNING:
+            return False
+        return broker.post(self._outgoing(index, message), settled)
+
+    async def post_later(self, index: int, message: Message, settled: Settled) -> None:
         """Hand a message to the broker when it is its turn. Raises `BrokerError`, `Stopped`."""
         await self.hold()
-        if self._pipeline.rate:
-            await self._pace.turn()
-        broker = self._broker or await self._connected()
-        await broker.post(outgoing, settled)
+        await self._pace.turn()
+        await post(await self._connected(), self._outgoing(index, message), settled)
 
-    async def insist(self, outgoing: Outgoing) -> Delivery:
+    async def insist(self, index: int, message: Message) -> Delivery:
         """Send a message again until the broker takes it, or its time is over. Raises `BrokerError`, `Stopped`."""
+        outgoing = self._outgoing(index, message)
         delay_s = FIRST_DELAY_S
         give_up_at = time.monotonic() + self._outside.broker_retry_s
         while True:
@@ -174,13 +209,15 @@ class RangeRun:
 
     async def _connected(self) -> Broker:
         if self._broker is None:
-            if self._outside.brokers is None:
-                raise BrokerError("this server has no brokers", retryable=False)
-            to = self._pipeline.destination
-            self._broker = await self._outside.brokers.broker(to.type, to.producer)
+            self._broker = await self._broker_of(self._pipeline.destination.producer)
         return self._broker
 
-    def outgoing(self, index: int, message: Message) -> Outgoing:
+    async def _broker_of(self, name: str) -> Broker:
+        if self._outside.brokers is None:
+            raise BrokerError("this server has no brokers", retryable=False)
+        return await self._outside.brokers.broker(self._pipeline.destination.type, name)
+
+    def _outgoing(self, index: int, message: Message) -> Outgoing:
         """A message as it goes to the broker, with the id that it keeps."""
         to = self._pipeline.destination
         exchange, routing_key = to.address
@@ -209,33 +246,71 @@ class RangeRun:
 
     def late(self, course: Course) -> None:
         """An execution that was left alone was refused a message: it is brought to its end after all."""
-        self._group.create_task(self._finish(course, None))
+        self._group.create_task(self._finish(course))
 
     # --- looking up and expecting -----------------------------------------------------------------------------------
 
-    async def look_up(self, effect: Lookup) -> Any:
-        """The record that is wanted. Raises `RuleError`."""
+    async def look_up(self, index: int, which: int, effect: Lookup) -> Any:
+        """The record that is wanted: the same when it is asked for again after a crash. Raises `RuleError`."""
+        known = self._progress.answers.get((index, which), NOTHING)
+        if known is not NOTHING:
+            return known
         name = effect.query.connection
         if self._outside.records is None:
             raise RuleError(f"MongoDB connection not found: {name}")
         try:
-            return await self._outside.records.first(name, effect.wanted)
+            found = await self._outside.records.first(name, effect.wanted)
         except SourceError as fault:
             raise RuleError(str(fault)) from None
+        await self._keep(index, which, found)
+        return found
 
-    async def expect(self, effect: Expecting) -> Any:
-        """The content of the message that is expected. Raises `RuleError`, `BrokerError`."""
+    async def expect(self, index: int, which: int, effect: Expecting) -> Any:
+        """The content of the message that is expected. Raises `RuleError`, `BrokerError`, `Stopped`."""
+        known = self._progress.answers.get((index, which), NOTHING)
+        if known is not NOTHING:
+            return known
         wanted = effect.expectation
-        if self._outside.brokers is None:
-            raise BrokerError("this server has no brokers", retryable=False)
-        broker = await self._outside.brokers.broker(self._pipeline.destination.type, wanted.producer)
-        content = await broker.expect(wanted.topic, effect.matches, since=self._started_at, within_s=wanted.within_s)
-        if content is None:
-            raise RuleError(
-                f"Expected a matching message on {wanted.topic} within {wanted.within_s:g} s, "
-                f"found none for stage: {wanted.stage}"
-            )
-        return content
+        until = self._until(index, which, wanted.within_s)
+
+        async def keep(content: Any) -> None:
+            await self._keep(index, which, content)
+
+        while (left := until - time.time()) > 0:
+            broker = await self._broker_of(wanted.producer)
+            try:
+                content = await self._unless_stopped(
+                    broker.expect(wanted.topic, effect.matches, since=self._started_at, within_s=left, keep=keep)
+                )
+            except BrokerError as fault:
+                if not fault.retryable:
+                    raise
+                self._report.trouble(str(fault))
+                await self._rest(min(FIRST_DELAY_S, left))
+            else:
+                if content is not None:
+                    return content
+        raise RuleError(
+            f"Expected a matching message on {wanted.topic} within {wanted.within_s:g} s, "
+            f"found none for stage: {wanted.stage}"
+        )
+
+    async def _keep(self, index: int, which: int, answer: Any) -> None:
+        """Have an answer on disk before anything follows from it."""
+        self._report.answered(index, which, answer)
+        await self._step.saved()
+
+    async def _unless_stopped(self, work: Awaitable[Any]) -> Any:
+        """What the work comes to; given up when the run is stopped. Raises `Stopped`."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_S))[0]:
+                if self._step.status not in (Status.RUNNING, Status.PAUSED):
+                    raise Stopped
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
 
 def _header(value: Any) -> bytes:

@@ -1,56 +1,64 @@
 """What a range of executions tells while it runs: items on the stream of its run, gathered for a moment.
 
-One item holds what happened since the one before: messages that the broker acknowledged, waits that began, executions
-that ended, and the counts so far. After a crash these say what need not be done again.
+One item holds what happened since the one before: messages that the broker acknowledged, waits that began, answers to
+queries and expectations, executions that ended, and the counts so far. After a crash these say what need not be done
+again.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from stepwell.brokers.port import Delivery
 from stepwell.core.program import StepContext
+from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.running import Message
 
 EVERY_S: Final = 0.05
-MAX_MESSAGES: Final = 500
+MAX_MESSAGES: Final = 2_000
 ITEM: Final = "pipeline"
+NOTHING: Final = object()
+"""Stands for an answer that is not on record (None is one)."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An acknowledged message: number `n` of its execution."""
+    """An acknowledged message: number `n` of its execution. Payload and headers are JSON, on their way in as text."""
 
     execution: int
     n: int
     stage: str
-    payload: msgspec.Raw
-    headers: dict[str, Any] = {}
+    payload: Any
+    headers: Any = {}
     key: str | None = None
     delivery: Delivery | None = None
     at: float = 0.0
 
 
 class Counts(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Executions of a range: `submitted` were begun. `error` is the first that one of them ended with; `trouble` what
-    keeps a message from being sent now.
+    """Executions of a range: `submitted` were begun; `messages` were acknowledged, in earlier ranges too. `error` is
+    the first that an execution ended with; `trouble` what keeps a message from being sent now.
     """
 
     submitted: int = 0
     completed: int = 0
     failed: int = 0
+    messages: int = 0
     error: str | None = None
     trouble: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is on the stream. `ended`: (execution, whether it completed); `waits`: (execution, which, until when)."""
+    """What is on the stream. `ended`: (execution, whether it completed); `waits`: (execution, which, until when);
+    `answers`: (execution, which, what it was given).
+    """
 
     kind: str = ITEM
     counts: Counts = msgspec.field(default_factory=Counts)
     messages: list[Sent] = []
     waits: list[tuple[int, int, float]] = []
+    answers: list[tuple[int, int, Any]] = []
     ended: list[tuple[int, bool]] = []
 
 
@@ -62,13 +70,15 @@ class Report:
         self.counts = counts
         self._messages: list[Sent] = []
         self._waits: list[tuple[int, int, float]] = []
+        self._answers: list[tuple[int, int, Any]] = []
         self._ended: list[tuple[int, bool]] = []
         self._handle: asyncio.TimerHandle | None = None
         self._told_at = 0.0
 
     def begun(self) -> None:
         self.counts.submitted += 1
-        self._soon()
+        if self._handle is None:
+            self._soon()
 
     def sent(self, execution: int, message: Message, delivery: Delivery | None, at: float) -> None:
         self._messages.append(
@@ -83,10 +93,11 @@ class Report:
                 at=at,
             )
         )
+        self.counts.messages += 1
         self.counts.trouble = None
         if len(self._messages) >= MAX_MESSAGES:
             self.flush()
-        else:
+        elif self._handle is None:
             self._soon()
 
     def trouble(self, text: str) -> None:
@@ -97,6 +108,11 @@ class Report:
         self._waits.append((execution, which, until))
         self._soon()
 
+    def answered(self, execution: int, which: int, answer: Any) -> None:
+        """At once, since whoever asked waits until it is on disk."""
+        self._answers.append((execution, which, answer))
+        self.flush()
+
     def ended(self, execution: int, error: str | None) -> None:
         if error is None:
             self.counts.completed += 1
@@ -104,7 +120,8 @@ class Report:
             self.counts.failed += 1
             self.counts.error = self.counts.error or error
         self._ended.append((execution, error is None))
-        self._soon()
+        if self._handle is None:
+            self._soon()
 
     def _soon(self) -> None:
         if self._handle is None:
@@ -117,38 +134,53 @@ class Report:
             self._handle.cancel()
             self._handle = None
         self._told_at = asyncio.get_running_loop().time()
-        item = Item(counts=self.counts, messages=self._messages, waits=self._waits, ended=self._ended)
-        self._messages, self._waits, self._ended = [], [], []
-        self._step.publish(item)
+        item = Item(
+            counts=self.counts,
+            messages=self._messages,
+            waits=self._waits,
+            answers=self._answers,
+            ended=self._ended,
+        )
+        self._messages, self._waits, self._answers, self._ended = [], [], [], []
+        self._step.publish(msgspec.Raw(JSON.encode(item)))
 
 
 class Progress:
-    """What earlier attempts of a range came to: folded from its items."""
+    """What earlier attempts of a range came to: folded from its items, oldest first. `messages` came before it."""
 
-    def __init__(self, items: Iterable[Any] = ()) -> None:
+    def __init__(self, messages: int = 0) -> None:
         self.ended: dict[int, bool] = {}
         self.sent: dict[int, set[int]] = {}
         self.waits: dict[tuple[int, int], float] = {}
+        self.answers: dict[tuple[int, int], Any] = {}
+        self.messages = messages
         self.error: str | None = None
-        for data in items:
-            if isinstance(data, Mapping) and data.get("kind", ITEM) == ITEM:
-                self._take(data)
 
-    def _take(self, item: Mapping[str, Any]) -> None:
+    def take(self, item: Any) -> None:
+        """The next item of the stream; what is none of ours is passed over."""
+        if not isinstance(item, Mapping) or item.get("kind", ITEM) != ITEM:
+            return
         for message in item.get("messages", ()):
             self.sent.setdefault(message["execution"], set()).add(message["n"])
         for execution, which, until in item.get("waits", ()):
             self.waits[execution, which] = until
+        for execution, which, answer in item.get("answers", ()):
+            self.answers[execution, which] = answer
         for execution, completed in item.get("ended", ()):
             self.ended[execution] = completed
             self.sent.pop(execution, None)
-        if not all(self.ended.values()):
-            self.error = item.get("counts", {}).get("error") or self.error
+        counts = item.get("counts", {})
+        self.messages = counts.get("messages", self.messages)
+        self.error = counts.get("error") or self.error
 
     @property
     def counts(self) -> Counts:
         """The executions that have ended; the others begin anew."""
         completed = sum(self.ended.values())
         return Counts(
-            submitted=len(self.ended), completed=completed, failed=len(self.ended) - completed, error=self.error
+            submitted=len(self.ended),
+            completed=completed,
+            failed=len(self.ended) - completed,
+            messages=self.messages,
+            error=self.error,
         )

@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.programs.pipeline.encoding import JSON
-from stepwell.programs.pipeline.execution import Execution, copied
+from stepwell.programs.pipeline.execution import MAX_COPIED, Execution
 from stepwell.programs.pipeline.expecting import Expectation
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
-from stepwell.programs.pipeline.model import Pipeline, Stage
+from stepwell.programs.pipeline.model import Loop, Pipeline, Stage
 from stepwell.programs.pipeline.querying import Query
 from stepwell.programs.pipeline.values import UNTOUCHED
 
@@ -56,6 +56,8 @@ class Expecting(msgspec.Struct, frozen=True):
 
 Effect = Message | Breath | Wait | Lookup | Expecting
 BREATH: Final = Breath()
+MAX_OUTPUT_EVENTS: Final = 1_000
+"""Of one execution that reads them."""
 BREATH_EVERY: Final = 100
 """Passes of a loop."""
 
@@ -73,22 +75,31 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
     for assign in pipeline.state:
         assign(execution)
     for stage in pipeline.stages:
-        yield from _run_stage(pipeline, stage, execution)
+        _enter(stage, execution)
+        if stage.plain:
+            message = _compose(pipeline, stage, execution)
+            if message is not None:
+                yield message
+        elif stage.loop is None:
+            yield from _run_pass(pipeline, stage, execution)
+        else:
+            yield from _run_loop(pipeline, stage, stage.loop, execution)
 
 
-def _run_stage(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running:
+def _enter(stage: Stage, execution: Execution) -> None:
+    execution.left = MAX_COPIED
     execution.payload, execution.headers, execution.key = {}, {}, None
     if stage.source == "previous-stage":
         if execution.last is None:
             raise PathNotFoundError("lastAppendedEvent.payload")
-        execution.payload = copied(execution.last["payload"])
-    loop = stage.loop
-    if loop is None:
-        yield from _run_pass(pipeline, stage, execution)
-        return
+        execution.payload = execution.copied(execution.last["payload"])
+
+
+def _run_loop(pipeline: Pipeline, stage: Stage, loop: Loop, execution: Execution) -> Running:
     for iteration in range(1, loop.most + 1):
         if not iteration % BREATH_EVERY:
             yield BREATH
+        execution.left = MAX_COPIED
         execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
         if loop.goes_on is not None and not loop.goes_on(execution):
             return
@@ -100,27 +111,36 @@ def _run_stage(pipeline: Pipeline, stage: Stage, execution: Execution) -> Runnin
 def _run_pass(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running:
     if stage.query is not None:
         yield from _look_up(stage.query, execution)
-    for assign in stage.assigns:
-        assign(execution)
-    if stage.emits is not None:
-        emitted = stage.emits is True or stage.emits(execution)
-        if emitted and stage.headers:
-            _set_headers(stage, execution)
-        if stage.key is not None:
-            _set_key(stage, execution)
-        if emitted:
-            yield _emitted(pipeline, stage, execution)
+    message = _compose(pipeline, stage, execution)
+    if message is not None:
+        yield message
     if stage.expect is not None:
         yield from _expect(stage.expect, execution)
     if stage.wait_s:
         yield Wait(stage.wait_s)
         execution.waited_s += stage.wait_s
-        execution.meta["lastWait"] = {"millis": round(stage.wait_s * 1000), "simulated": False}
+        execution.meta["lastWait"] = {"millis": round(stage.wait_s * 1000), "simulated": execution.simulated}
+
+
+def _compose(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message | None:
+    """The assignments of a pass, and its message; None when it emits none."""
+    for assign in stage.assigns:
+        assign(execution)
+    if stage.emits is None:
+        return None
+    emitted = stage.emits is True or stage.emits(execution)
+    if emitted and stage.headers:
+        _set_headers(stage, execution)
+    if stage.key is not None:
+        _set_key(stage, execution)
+    return _emitted(pipeline, stage, execution) if emitted else None
 
 
 def _look_up(query: Query, execution: Execution) -> Running:
     record = yield Lookup(query, query.wanted(execution))
-    if record is not PASSED:
+    if record is PASSED:
+        query.note(execution, 0)
+    else:
         query.take(execution, record)
 
 
@@ -183,12 +203,14 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
     """What later stages may refer to: only what this pipeline does refer to is kept."""
     reads = pipeline.reads
     if "lastAppendedEvent" in reads or "outputEvents" in reads or "stages" in reads:
-        last: dict[str, Any] = {"header": dict(execution.headers), "payload": copied(execution.payload)}
+        last: dict[str, Any] = {"header": dict(execution.headers), "payload": execution.copied(execution.payload)}
         if execution.key is not None:
             last["key"] = execution.key
         execution.last = last
         execution.stages[stage.name] = last
         if "outputEvents" in reads:
+            if len(execution.output_events) >= MAX_OUTPUT_EVENTS:
+                raise RuleError(f"outputEvents holds at most {MAX_OUTPUT_EVENTS} events")
             execution.output_events.append({"stageName": stage.name, **last})
     if "meta" in reads or "meta.lastSend" in reads:
         to = stage.destination
@@ -201,7 +223,7 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
             "exchange": to.exchange,
             "routingKey": to.routing_key,
             "sourcePath": "currentEvent",
-            "simulated": False,
+            "simulated": execution.simulated,
         }
     if stage.encoding is not None and stage.encoding.prefix and ("meta" in reads or "meta.lastWireFormat" in reads):
         execution.meta["lastWireFormat"] = {

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.encoding import MessageSchema
 from stepwell.programs.pipeline.faults import RuleError
 
@@ -50,6 +51,12 @@ def _unpacked(packed: Packed) -> MessageSchema:
         return from_descriptors(base64.b64decode(packed.descriptors, validate=True), packed.root)
     except binascii.Error:
         raise RuleError("protobuf descriptors must be base64") from None
+
+
+def with_schemas(source: Source, known: Mapping[str, Packed]) -> Source:
+    """The same document with those of the known schemas that it names."""
+    named = {id: msgspec.to_builtins(known[id]) for id in ids_named(source.value) if id in known}
+    return Source({**source.value, MEMBER: named}, source.lines) if named else source
 
 
 def ids_named(document: Any) -> Iterator[str]:

@@ -7,12 +7,15 @@ import asyncio
 import time
 from typing import Final
 
-from stepwell.programs.pipeline.execution import Execution, seed_of
+from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.running import PASSED, Breath, Message, run_execution
 
 MAX_EVENTS: Final = 200_000
+MAX_BYTES: Final = 64_000_000
+"""Of all payloads together."""
 MAX_EXECUTIONS: Final = 10_000
 LONGEST_S: Final = 30.0
 AT_A_STRETCH: Final = 200
@@ -33,13 +36,18 @@ class _Simulation:
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._events = 0
+        self._bytes = 0
         self._steps = 0
         self._end_at = time.monotonic() + LONGEST_S
 
     async def run(self, index: int) -> list[Message]:
         messages: list[Message] = []
         execution = Execution(
-            workflow_id=self._pipeline.id, seed=self._seed, index=index, started_at=self._started_at
+            workflow_id=self._pipeline.id,
+            seed=self._seed,
+            index=index,
+            started_at=self._started_at,
+            simulated=True,
         )
         running = run_execution(self._pipeline, execution)
         answer: object = None
@@ -49,22 +57,31 @@ class _Simulation:
                 answer = None
                 if type(effect) is Message:
                     messages.append(effect)
-                    self._count()
-                elif type(effect) is not Breath:
+                    self._count(effect)
+                elif type(effect) is Breath:
+                    await self._breathe()
+                else:
                     answer = PASSED
-                await self._breathe(at_once=type(effect) is Breath)
+                await self._step()
         except StopIteration:
-            await self._breathe(at_once=False)
+            await self._step()
             return messages
 
-    def _count(self) -> None:
+    async def _step(self) -> None:
+        self._steps += 1
+        if not self._steps % AT_A_STRETCH:
+            await self._breathe()
+
+    def _count(self, message: Message) -> None:
         self._events += 1
+        self._bytes += len(message.body)
+        if self._bytes > MAX_BYTES:
+            raise RuleError(f"a simulation shows at most {MAX_BYTES} bytes of payloads")
         if self._events > MAX_EVENTS:
             raise RuleError(f"a simulation shows at most {MAX_EVENTS} events")
 
-    async def _breathe(self, *, at_once: bool) -> None:
-        self._steps += 1
-        if at_once or not self._steps % AT_A_STRETCH:
-            if time.monotonic() > self._end_at:
-                raise RuleError(f"a simulation takes at most {LONGEST_S:g} s")
-            await asyncio.sleep(0)
+    async def _breathe(self) -> None:
+        """Let others go on; look whether it has taken too long."""
+        if time.monotonic() > self._end_at:
+            raise RuleError(f"a simulation takes at most {LONGEST_S:g} s")
+        await asyncio.sleep(0)

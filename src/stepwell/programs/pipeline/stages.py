@@ -49,20 +49,25 @@ class StageCompiler:
         emits = self._part(
             given, "emit", at, lambda value: _emission(value, name, f"{step}-append"), self._default(given)
         )
+        loop = self._loop(given, name, step, at)
+        query = self._part(given, "query", at, lambda value: compile_query(value, name, f"{step}-query"), None)
+        wait_s = self._part(given, "wait", at, _wait, 0.0)
+        expect = self._expect(given, name, step, at)
         return Stage(
             name=name,
             id=step,
             source=self._source(given, name, at),
-            loop=self._loop(given, name, step, at),
-            query=self._part(given, "query", at, lambda value: compile_query(value, name, f"{step}-query"), None),
+            loop=loop,
+            query=query,
             assigns=(*self._set(given, name, step, at), *self._state(given, name, step, at)),
             emits=emits,
             headers=self._headers(given, name, step, at) if emits is not None else {},
             key=self._key(given, step, at) if emits is not None else None,
             encoding=self._encoding(given, name, at) if emits is not None else None,
             destination=self._destination,
-            wait_s=self._part(given, "wait", at, _wait, 0.0),
-            expect=self._expect(given, name, step, at),
+            wait_s=wait_s,
+            expect=expect,
+            plain=loop is None and query is None and expect is None and not wait_s,
         )
 
     def _part(

@@ -87,7 +87,8 @@ def random_text(execution: Execution, length: int, alphabet: str = ALPHABET) -> 
         raise RuleError(f"randomText length must be 0 to 10000 (got {length})")
     if not alphabet:
         raise RuleError("randomText alphabet must not be empty")
-    return "".join(execution.random.choices(alphabet, k=length))
+    count = len(alphabet)
+    return "".join(alphabet[execution.chance.below(count)] for _ in range(length))
 
 
 def _limited(value: str) -> str:

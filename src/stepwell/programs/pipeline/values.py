@@ -112,11 +112,22 @@ def compile_assignment(field: str, given: Any, where: Where, target: Callable[[E
     value = compile_value(given, where)
     if type(given) is not dict and type(given) is not list:
         return _literal(path, given, where, target)
+    if len(path) == 1 and not (type(given) is dict and "when" in given):
+        return _member_of(target, path[0], value)
 
     def assign(execution: Execution) -> None:
         result = value(execution)
         if result is not UNTOUCHED:
             put(target(execution), path, result, clash=where.root)
+
+    return assign
+
+
+def _member_of(target: Callable[[Execution], dict[str, Any]], name: str, value: Value) -> Assign:
+    """The commonest assignment has a way of its own: it is made for every message."""
+
+    def assign(execution: Execution) -> None:
+        target(execution)[name] = value(execution)
 
     return assign
 

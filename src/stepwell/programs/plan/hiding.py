@@ -156,6 +156,9 @@ class VeiledStep:
     def publish(self, item: Any) -> None:
         self._step.publish(self._veil.value(item))
 
+    async def saved(self) -> None:
+        await self._step.saved()
+
     def late(self, value: Any = None, error: BaseException | None = None) -> None:
         if isinstance(error, StepFailure | ProgramError):
             error = StepFailure(self._veil.problem(error.problem))

@@ -1,0 +1,123 @@
+"""Batches for one partition of a Kafka topic, one on its way while the next one gathers.
+
+The client's own way is a future for every message; here a batch has one, which is most of what a message costs. One
+batch at a time keeps the order, and shows at once when the broker no longer answers.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownTopicOrPartitionError,
+)
+
+from stepwell.brokers.port import BrokerError, Delivery, Outgoing, Settled
+
+MESSAGE_ID: Final = "message-id"
+MAX_MESSAGE_BYTES: Final = 1_000_000
+"""Of key, value and headers together: brokers refuse batches of more than about a megabyte, unless told otherwise."""
+_OF_THE_PRODUCER: Final = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
+"""What a new producer does not suffer from."""
+
+
+class Lane:
+    """`broken` is told of a producer that is of no more use."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        *,
+        timeout_s: float,
+        broken: Callable[[AIOKafkaProducer], None],
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._timeout_s = timeout_s
+        self._broken = broken
+        self._builder: Any = None
+        self._waiting: list[Settled] = []
+        self._taken = asyncio.Event()
+        self.sending: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether a batch gathers here."""
+        return self._builder is not None
+
+    def add(self, message: Outgoing, settled: Settled) -> bool:
+        """Put a message into the batch that gathers; False when there is no room in it."""
+        key = None if message.key is None else message.key.encode()
+        headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
+        if message.content_type != "application/json":
+            headers.append(("content-type", message.content_type.encode()))
+        if len(message.body) > MAX_MESSAGE_BYTES // 2 and _size(key, message.body, headers) > MAX_MESSAGE_BYTES:
+            text = f"Kafka takes messages of at most {MAX_MESSAGE_BYTES} bytes"
+            settled(BrokerError(f"{text}: one for {self._topic} is larger", retryable=False))
+            return True
+        if self._builder is None:
+            self._builder = self._producer.create_batch()
+        if self._builder.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
+            return False
+        self._waiting.append(settled)
+        if self.sending is None:
+            self.sending = asyncio.create_task(self._send_all())
+        return True
+
+    async def room(self) -> None:
+        """Wait until a batch that is full is on its way."""
+        if self._builder is not None and self._builder.closed():
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def _send_all(self) -> None:
+        try:
+            while self._builder is not None:
+                builder, waiting = self._builder, self._waiting
+                self._builder, self._waiting = None, []
+                self._taken.set()
+                self._settle(waiting, await self._send(builder))
+        finally:
+            self.sending = None
+
+    def _settle(self, waiting: list[Settled], found: Any) -> None:
+        """Tell of each message of a batch: where it is, or why it is not."""
+        if isinstance(found, BrokerError):
+            for settled in waiting:
+                settled(found)
+            return
+        for offset, settled in enumerate(waiting, found.offset):
+            settled(Delivery(topic=self._topic, partition=self._partition, offset=offset))
+
+    async def _send(self, builder: Any) -> Any:
+        """The metadata of the batch's first message, or a `BrokerError`."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await (await self._producer.send_batch(builder, self._topic, partition=self._partition))
+        except TimeoutError:
+            self._broken(self._producer)
+            return BrokerError(f"Kafka did not acknowledge messages for {self._topic} in {self._timeout_s:g} s")
+        except KafkaError as fault:
+            if isinstance(fault, _OF_THE_PRODUCER) or type(fault) is KafkaError:
+                self._broken(self._producer)
+            return broker_error(fault, self._topic)
+
+
+def _size(key: bytes | None, body: bytes, headers: list[tuple[str, bytes]]) -> int:
+    return len(key or b"") + len(body) + sum(len(name) + len(value) for name, value in headers)
+
+
+def broker_error(fault: KafkaError, topic: str) -> BrokerError:
+    """What a fault of the client means for a message."""
+    text = str(fault) or type(fault).__name__
+    again = bool(getattr(fault, "retriable", False)) and not isinstance(fault, UnknownTopicOrPartitionError)
+    of_the_producer = isinstance(fault, _OF_THE_PRODUCER) or type(fault) is KafkaError
+    return BrokerError(f"Kafka did not take a message for {topic}: {text}", retryable=again or of_the_producer)

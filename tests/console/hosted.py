@@ -35,4 +35,20 @@ async def ponder(ctx: stepwell.StepContext, name: str) -> str:
     return await hold(name)
 
 
+@app.function(retry=stepwell.RetryPolicy(max_attempts=4, initial_s=0.3))
+async def rates(ctx: stepwell.StepContext) -> dict[str, float]:
+    """Answers at the third attempt."""
+    await asyncio.sleep(0.25)
+    if ctx.attempt < 3:
+        raise ConnectionError("the bank does not answer")
+    return {"EUR": 1.0, "USD": 1.09}
+
+
+@app.function
+async def work(seconds: float) -> str:
+    """Takes so long."""
+    await asyncio.sleep(seconds)
+    return "done"
+
+
 app.load("flows")

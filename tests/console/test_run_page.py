@@ -115,7 +115,7 @@ def test_a_run_is_forked_with_another_input(served: Served, visit: Visit) -> Non
     button(page, "Fork").click()
     text.fill('{"name": "new", "amount": 3}')
     button(page.locator("dialog[open]"), "Fork").click()
-    page.wait_for_url(lambda url: "/console/runs/" in url and run_id not in url)
+    page.wait_for_url(lambda url: url.startswith(f"{served.url}/console/runs/") and run_id not in url)
     forked = served.get(page.url.rpartition("/")[2])
     assert forked["input"] == {"name": "new", "amount": 3}
     served.let_go("new")

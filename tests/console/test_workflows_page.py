@@ -17,7 +17,7 @@ def test_a_run_is_started_by_the_form_of_its_schema(served: Served, visit: Visit
     expect(page.locator(".sw-graph g.node")).not_to_have_count(0)
     visit.shot("workflows")
     button(page, "Start a run").click()
-    page.wait_for_url("**/console/runs/*")
+    page.wait_for_url(f"{served.url}/console/runs/*")
     run = served.get(page.url.rpartition("/")[2])
     assert run["input"] == {"name": "formed", "amount": 4, "express": True}
     served.let_go("formed")
@@ -30,7 +30,7 @@ def test_input_without_a_schema_is_json(served: Served, visit: Visit) -> None:
     expect(button(page, "Start a run")).to_be_disabled()
     data.fill('{"x": [1, 2]}')
     button(page, "Start a run").click()
-    page.wait_for_url("**/console/runs/*")
+    page.wait_for_url(f"{served.url}/console/runs/*")
     assert served.get(page.url.rpartition("/")[2])["input"] == {"x": [1, 2]}
 
 

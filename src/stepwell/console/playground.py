@@ -15,7 +15,7 @@ from starlette.requests import Request
 from stepwell.console import run_items
 from stepwell.console.frame import LivePage
 from stepwell.console.part import Part
-from stepwell.console.visitor import as_dict
+from stepwell.console.visitor import Visitor, as_dict
 from stepwell.console.workflows import start
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, StepwellError
@@ -27,8 +27,9 @@ NAMED: Final = "playground/"
 PIPELINE: Final = "pipeline"
 MAX_SHOWN: Final = 200
 
+FIRST: Final = "A flow that asks"
 EXAMPLES: Final = {
-    "A flow that asks": """document: {dsl: '1.0.3', namespace: playground, name: hello, version: '1.0.0'}
+    FIRST: """document: {dsl: '1.0.3', namespace: playground, name: hello, version: '1.0.0'}
 do:
   - greet:
       set: {text: '${ "hello " + (.name // "world") }'}
@@ -138,26 +139,14 @@ class PlaygroundPage(LivePage):
         self._editor.theme = "githubDark" if dark else "githubLight"
 
     async def _run(self, what: Any) -> str:
-        kind, name, _ = self._read()
-        if kind != PIPELINE and self.visitor.sees is not None:
-            raise StepwellError("only an administrator may run a flow here: it may call any address")
-        input = _input(as_dict(what).get("input"))
-        owner, store = self.visitor.principal.owner, self.engine.store
-        name = f"{NAMED}{owner}/{name}" if owner else f"{NAMED}{name}"
-        version = hashlib.sha256(self._text.encode()).hexdigest()[:12]
-        # Not `engine.save`: what the document says of times and events that start it is not to hold.
-        definition = await self.engine.workflows.save(
-            kind=kind, name=name, version=version, text=self._text, now=self.engine.clock.now()
-        )
-        await store.put_record(Record(kind=kind, id=name, owner=owner, data={}))
-        run_id = await start(self.visitor, definition, input)
+        run_id = await try_document(self.visitor, self._text, _input(as_dict(what).get("input")))
         self._run_id, self._seq = run_id, 0
         self._board.fill(run={"id": run_id, "status": "pending", "output": None})
         self._board.run_method("clear")
         return "Started."
 
     async def _simulate(self, what: Any) -> str:
-        kind, _, _ = self._read()
+        kind, _ = read_document(self.visitor, self._text)
         if kind != PIPELINE:
             raise StepwellError("a flow has no simulation: run it")
         executions = as_dict(what).get("executions")
@@ -176,11 +165,28 @@ class PlaygroundPage(LivePage):
         self._board.run_method("simulated", messages[:MAX_SHOWN])
         return f"{len(messages)} messages would be sent."
 
-    def _read(self) -> tuple[str, str, str]:
-        try:
-            return self.visitor.desk.kinds.read(self._text)
-        except InvalidDefinitionError as error:
-            raise StepwellError(f"the document has {len(error.faults)} faults: {error.faults[0]}") from None
+
+async def try_document(visitor: Visitor, text: str, input: Any) -> str:
+    """The id of a run of a document, which is kept for it. Raises `StepwellError`."""
+    kind, name = read_document(visitor, text)
+    if kind != PIPELINE and visitor.sees is not None:
+        raise StepwellError("only an administrator may run a flow here: it may call any address")
+    owner, engine = visitor.principal.owner, visitor.engine
+    name = f"{NAMED}{owner}/{name}" if owner else f"{NAMED}{name}"
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    # Not `engine.save`: what the document says of times and events that start it is not to hold.
+    definition = await engine.workflows.save(kind=kind, name=name, version=version, text=text, now=engine.clock.now())
+    await engine.store.put_record(Record(kind=kind, id=name, owner=owner, data={}))
+    return await start(visitor, definition, input)
+
+
+def read_document(visitor: Visitor, text: str) -> tuple[str, str]:
+    """Kind and name of a document without faults. Raises `StepwellError`."""
+    try:
+        kind, name, _ = visitor.desk.kinds.read(text)
+    except InvalidDefinitionError as error:
+        raise StepwellError(f"the document has {len(error.faults)} faults: {error.faults[0]}") from None
+    return kind, name
 
 
 def _input(text: Any) -> Any:

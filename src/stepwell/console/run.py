@@ -200,7 +200,7 @@ class RunPage(LivePage):
                 await engine.roll_back(id, _seq(order), reason=reason, compensate=compensate, actor=actor)
             case "fork":
                 started = await engine.fork(id, at_seq=_seq(order), input=_read(order.get("input")), actor=actor)
-                ui.navigate.to(f"/console/runs/{started.run_id}")
+                ui.navigate.to(f"/runs/{started.run_id}")
             case _:
                 return None
         return None

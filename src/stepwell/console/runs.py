@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from stepwell.console.frame import LivePage
 from stepwell.console.part import Part
+from stepwell.console.playground import EXAMPLES, FIRST, try_document
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.status import Status
@@ -24,7 +25,7 @@ View = dict[str, str]
 
 
 class RunsTable(Part, component="elements/runs.js"):
-    """The filters, the table and its pages. Emits `view` (the filters) and `act` (verb and run ids)."""
+    """The filters, the table and its pages. Emits `view` (the filters), `act` (verb and run ids) and `example`."""
 
 
 class RunsPage(LivePage):
@@ -47,6 +48,7 @@ class RunsPage(LivePage):
         )
         self.on(self._table, "view", self._change, acts=False)
         self.on(self._table, "act", self._act)
+        self.on(self._table, "example", self._example)
 
     async def show(self) -> None:
         shared, sees = self.visitor.desk.pulse.shared, self.visitor.sees
@@ -67,6 +69,10 @@ class RunsPage(LivePage):
 
     async def _change(self, view: Any) -> None:
         self._view = read_view(as_dict(view))
+
+    async def _example(self, _nothing: Any) -> None:
+        run_id = await try_document(self.visitor, EXAMPLES[FIRST], {"name": "world"})
+        ui.navigate.to(f"/runs/{run_id}")
 
     async def _act(self, what: Any) -> str | None:
         verb, ids = as_dict(what).get("verb"), as_dict(what).get("ids")

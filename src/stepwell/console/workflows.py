@@ -106,7 +106,7 @@ class WorkflowsPage(LivePage):
         order = as_dict(what)
         definition = await startable(self.visitor, str(order.get("name")), str(order.get("version") or ""))
         run_id = await start(self.visitor, definition, order.get("input"))
-        ui.navigate.to(f"/console/runs/{run_id}")
+        ui.navigate.to(f"/runs/{run_id}")
 
     async def _schedule(self, what: Any) -> str:
         order = as_dict(what)

@@ -8,7 +8,7 @@ const REASONS = { approval: "approval", callback: "callback", event: "event", ti
 
 export default {
   mixins: [ticking],
-  emits: ["view", "act"],
+  emits: ["view", "act", "example"],
   props: { view: Object, rows: Array, more: Boolean, counts: Object, workflows: Array, shown: Boolean,
     mayAct: Boolean, allOwners: Boolean, doors: Array },
   data() {
@@ -80,6 +80,7 @@ export default {
         </div>
         <div class="sw-empty" v-else-if="shown && filtered"><h2>No run is like that</h2>Loosen a filter, or <a href="/console/">show all runs</a>.</div>
         <div class="sw-empty" v-else-if="shown"><h2>No run yet</h2>
+          <p v-if="allOwners && mayAct"><button class="sw-btn primary" @click="$emit('example')">Run an example</button></p>
           Start one from <a href="/console/workflows">Workflows</a> or try a document in the <a href="/console/playground">Playground</a>.</div>
         <div class="sw-foot"><span class="grow">{{ view.before ? 'Older runs' : 'Newest first' }}</span>
           <button class="sw-btn small" :disabled="!view.before" @click="set({before: ''}, true)">Newest</button>

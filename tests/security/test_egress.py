@@ -335,6 +335,18 @@ async def test_host_header_must_be_the_urls(target: Target) -> None:
     assert target.stranger.connections == 0
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Transfer-Encoding": "chunked"}, {"tRANSFER-eNCODING": "x"}, {"Upgrade": "h2c"}]
+)
+async def test_end_of_a_request_is_not_for_its_author_to_say(headers: dict[str, str], target: Target) -> None:
+    transport = GuardedTransport(rules(target.port, "127.0.0.2"))
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(EgressRefusedError) as refused:
+            await client.post(f"http://127.0.0.2:{target.port}/", headers=headers, content=b"0\r\n\r\nGET /")
+    assert refused.value.reason is EgressReason.FRAMING_HEADER
+    assert target.stranger.connections == 0
+
+
 # --- redirects ------------------------------------------------------------------------------------------------------
 
 REDIRECTS = [

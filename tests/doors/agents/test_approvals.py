@@ -246,7 +246,7 @@ async def test_expired_approval_may_lead_elsewhere(door: Door) -> None:
 
 async def test_expired_approval_may_ask_others(door: Door) -> None:
     anna, boss = await door.of("anna"), await door.of("boss")
-    config: Json = {"timeout_seconds": 0.3, "on_timeout": "escalate", "escalate_to": {"users": ["boss"]}}
+    config: Json = {"timeout_seconds": 2, "on_timeout": "escalate", "escalate_to": {"users": ["boss"]}}
     run_id = await anna.start(ask(**config))
     approval_id = await anna.asked(run_id)
     assert (await boss.get(INBOX))["data"] == []
@@ -260,13 +260,13 @@ async def test_expired_approval_may_ask_others(door: Door) -> None:
 
 @pytest.mark.parametrize("end", ["rejected", "expired"])
 async def test_retry_asks_anew_under_another_id_and_runs_what_was_behind_it(door: Door, end: str) -> None:
-    config: Json = {"timeout_seconds": 0.2} if end == "expired" else {}
-    run_id = await door.start(ask(**config), NOW)
+    wait_s = 0.2 if end == "expired" else 3600
+    run_id = await door.start(ask(timeout_seconds="{{ input.wait_s }}"), NOW, input={"wait_s": wait_s})
     old = await door.asked(run_id)
     if end == "rejected":
         await decided(door, run_id, "reject", approval_id=old)
     await door.ended(run_id)
-    await door.tell(run_id, "retry", status=202)
+    await door.tell(run_id, "retry", {"input_patch": {"wait_s": 3600}}, status=202)
     new = await door.asked(run_id)
     assert new != old
     code = "APPROVAL_EXPIRED" if end == "expired" else "APPROVAL_ALREADY_DECIDED"

@@ -14,6 +14,7 @@ class EgressReason(StrEnum):
     PORT_NOT_ALLOWED = "port_not_allowed"
     ODD_ADDRESS = "odd_address"
     HOST_HEADER = "host_header"
+    FRAMING_HEADER = "framing_header"
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
 
 

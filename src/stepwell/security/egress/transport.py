@@ -47,6 +47,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         target = check_request_url(request.url, self._rules)
         _check_host(request, target)
+        _check_framing(request)
         assert isinstance(request.stream, httpx.AsyncByteStream)
         try:
             answer = await self._pool.handle_async_request(_to_httpcore(request, target))
@@ -167,3 +168,13 @@ def _check_host(request: httpx.Request, target: Target) -> None:
     wanted = request.url.netloc.decode("ascii").lower()
     if [one.lower() for one in said] not in ([wanted], [f"{wanted}:{target.port}"]):
         raise EgressRefusedError(EgressReason.HOST_HEADER, "expected the URL's own host in the header Host")
+
+
+def _check_framing(request: httpx.Request) -> None:
+    """Where a request ends is said once, and its connection stays HTTP/1.1: connections are shared by all owners, and
+    what one of them slips in behind a request would be answered to the next (RFC 9112 §11.2).
+    """
+    if "upgrade" in request.headers or {"transfer-encoding", "content-length"} <= request.headers.keys():
+        raise EgressRefusedError(
+            EgressReason.FRAMING_HEADER, "expected no header Transfer-Encoding and no Upgrade: the client says these"
+        )

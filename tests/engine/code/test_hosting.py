@@ -1,6 +1,7 @@
 """What hosted workflows do when nothing goes wrong, and when they themselves do."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,10 @@ from workflows import Workflow
 from stepwell.core.errors import Problem
 from stepwell.core.history import RunFailed, StepCompleted
 from stepwell.core.status import Status
+from stepwell.engine.driver import RunDriver
 from stepwell.engine.engine import RunResult
+from stepwell.programs.code.adapter import HostedAdapter
+from stepwell.programs.code.running import HostedRun
 
 from ..harness import Life
 from . import samples
@@ -225,3 +229,13 @@ def test_a_run_goes_on_after_a_roll_back() -> None:
     assert status is Status.FAILED
     assert samples.ran.count("go_on 3") == 1
     assert samples.ran.count("go_on 2") == 2
+
+
+def test_a_run_that_waits_for_a_person_leaves_nothing_in_memory() -> None:
+    async def scenario(life: Life, run_id: str) -> list[Any]:
+        await asyncio.sleep(100.0)
+        assert run_id not in life.engine.drivers.active
+        gc.collect()
+        return [thing for thing in gc.get_objects() if isinstance(thing, HostedRun | HostedAdapter | RunDriver)]
+
+    assert talk(samples.Human(timeout=10_000), scenario) == []

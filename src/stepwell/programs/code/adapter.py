@@ -44,9 +44,8 @@ from stepwell.programs.code.state import HostedStore, Note
 class Invocation(msgspec.Struct):
     """One invocation of a step: what it writes belongs to it."""
 
-    step: Any  # a StepContext
+    step: Any  # StepContext | None: nothing, once it has ended
     writes: list[Patch] = []
-    closed: bool = False
 
 
 INVOCATION: ContextVar[Invocation | None] = ContextVar("stepwell_invocation", default=None)
@@ -175,16 +174,18 @@ class HostedAdapter(InternalRunAdapter):
         """A write to the state: noted by the invocation that made it."""
         self._writes += 1
         invocation = INVOCATION.get()
-        writes = self._loose if invocation is None or invocation.closed else invocation.writes
+        writes = self._loose if invocation is None or invocation.step is None else invocation.writes
         writes.append((self._writes, operations))
 
     async def write_to_event_stream(self, event: Event) -> None:
         item = msgspec.to_builtins(envelope(event))
         invocation = INVOCATION.get()
-        if invocation is None:
-            self._ended = self._ended or isinstance(event, StopEvent)
+        if self._ended:
+            return  # nothing follows the event that ends the run
+        if invocation is None or invocation.step is None:
+            self._ended = invocation is None and isinstance(event, StopEvent)
             self._ctx.show(self._current, item)
-        elif not self._ended:  # nothing follows the event that ends the run
+        else:
             step: StepContext = invocation.step
             step.publish(item)
 

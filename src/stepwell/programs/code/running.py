@@ -19,7 +19,7 @@ from stepwell.programs.code.codec import NotKeptError
 from stepwell.programs.code.endings import failure, problem_of, result_of
 from stepwell.programs.code.hosting import Beginning, Hosted
 from stepwell.programs.code.record import OUTCOME, Past, Reading, outcome_in
-from stepwell.programs.code.runtime import CURRENT
+from stepwell.programs.code.runtime import CURRENT, Place
 from stepwell.programs.code.seam import (
     CommandCompleteRun,
     StepWorkerFailed,
@@ -55,7 +55,8 @@ class CodeProgram:
             raise failure(past.exit.exception, past.blame)
         async with self._room, ctx.branches() as branches:
             run = HostedRun(self._hosted, ctx, branches, past, begins, self._now)
-            token = CURRENT.set(run)
+            place = Place(run=run)
+            CURRENT.set(place)
             try:
                 return result_of(await run.go())
             except ProgramError:
@@ -63,7 +64,7 @@ class CodeProgram:
             except Exception as fault:
                 raise failure(fault, run.adapter.blame) from fault
             finally:
-                CURRENT.reset(token)
+                place.run = None
 
 
 class HostedRun:
@@ -158,7 +159,7 @@ class HostedRun:
                 live = self._stamped(await call())
             finally:
                 INVOCATION.reset(token)
-                invocation.closed = True
+                invocation.step = None
             live, outcome = self._outcome(live, invocation)
             failed = next((output for output in live if isinstance(output, StepWorkerFailed)), None)
             if failed is not None:

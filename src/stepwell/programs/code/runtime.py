@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from stepwell.programs.code.seam import (
     BaseRuntimeDecorator,
     BasicRuntime,
@@ -37,12 +39,21 @@ class HostedRun(Protocol):
         """One invocation of a step, as a step of the run."""
 
 
-CURRENT: ContextVar[HostedRun | None] = ContextVar("stepwell_hosted_run", default=None)
-"""The hosted run that the code at hand belongs to."""
+class Place(msgspec.Struct):
+    """Where a hosted run is found. Timers of the loop keep the context that they were made in, cancelled ones too:
+    emptied at the end of the run, it keeps nothing alive.
+    """
+
+    run: Any = None  # HostedRun | None
+
+
+CURRENT: ContextVar[Place | None] = ContextVar("stepwell_hosted_run", default=None)
+"""The place of the hosted run that the code at hand belongs to."""
 
 
 def _current(workflow: Workflow) -> HostedRun | None:
-    run = CURRENT.get()
+    place = CURRENT.get()
+    run: HostedRun | None = place.run if place is not None else None
     return run if run is not None and run.workflow is workflow else None
 
 

@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._together = together
         self._buffer = b""
         self._sent_at = 0.0
+        self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are of no class of asyncio
@@ -62,10 +63,12 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._together.fail(f"the server closed a connection: {error}")
+        if self._waiting:  # one that has nothing more to ask may be closed: others may be slow
+            self._together.fail(f"the server closed a connection: {error}")
 
     def _send(self) -> None:
-        if self._together.take():
+        self._waiting = self._together.take()
+        if self._waiting:
             self._sent_at = time.perf_counter()
             self._transport.write(self._request)
 

@@ -32,9 +32,9 @@ class Served:
 
 
 @contextmanager
-def serving(*command: str) -> Iterator[Served]:
+def serving(*command: str, python: str = sys.executable) -> Iterator[Served]:
     """A Python program that prints the URL it serves as the last word of its first line; ended at the end."""
-    process = subprocess.Popen([sys.executable, *command], cwd=HERE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([python, *command], cwd=HERE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

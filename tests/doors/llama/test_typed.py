@@ -393,3 +393,26 @@ async def test_get_of_a_path_that_takes_posts_only_is_not_found(doors: Doors) ->
     assert (old.status_code, old.text) == (404, "Not Found")
     assert (new.status_code, new.json()) == (404, {"detail": "Not Found"})
     assert (await doors.root.post("/health")).text == "Method Not Allowed"
+
+
+async def test_text_in_the_body_is_held_to_the_limits_of_the_body(doors: Doors) -> None:
+    text = '{"x":' + "[" * 100 + "]" * 100 + "}"
+    handler_id = await asking(doors.new)
+    started = await doors.new.run("echo", {"start_event": text})
+    posted = await doors.new.post(f"/events/{handler_id}", {"event": text})
+
+    assert (started.status_code, posted.status_code) == (400, 400)
+    assert "nested at most" in started.text
+    assert "nested at most" in posted.text
+
+
+async def test_run_goes_on_when_the_client_that_waits_for_it_has_gone(doors: Doors) -> None:
+    key = {"Idempotency-Key": "gone"}
+    with pytest.raises(httpx.ReadTimeout):
+        await doors.root.post("/workflows/ask/run", {}, headers=key, timeout=httpx.Timeout(20, read=0.3))
+    again = await doors.root.post("/workflows/ask/run", {}, headers=key)
+    while again.status_code == 409:  # the first one is still being answered
+        again = await doors.root.post("/workflows/ask/run", {}, headers=key)
+
+    assert (again.status_code, again.json()["status"]) == (202, "running")
+    assert (await doors.root.get(f"/results/{again.json()['handler_id']}")).status_code == 202

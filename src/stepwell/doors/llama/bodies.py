@@ -21,6 +21,16 @@ async def read_object(call: Call, *, of: Literal["start", "event"]) -> dict[str,
     return found
 
 
+def unpacked(value: Any) -> Any:
+    """A value, or what it is the JSON text of: held to the same limits as the body. Other text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode_part(value.encode())
+    except (NotJsonError, UnicodeEncodeError):
+        return value
+
+
 _TYPES = {list: "list", str: "str", int: "int", float: "float", bool: "bool", type(None): "NoneType"}
 
 

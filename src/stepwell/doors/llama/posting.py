@@ -9,7 +9,8 @@ from stepwell.core.state import State
 from stepwell.core.status import TERMINAL
 from stepwell.core.typed import EVENT_SIGNAL, EventFault
 from stepwell.doors.kit import Answer, Api, Call, Reply, json_response
-from stepwell.doors.llama.bodies import read_object
+from stepwell.doors.kit.deciding import check_answer
+from stepwell.doors.llama.bodies import read_object, unpacked
 from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.errors import EndedError, InvalidEventError, fault_text
 from stepwell.doors.llama.handlers import Handlers
@@ -56,7 +57,7 @@ def declare(api: Api, dialect: Dialect) -> None:
 async def _post(call: Call, dialect: Dialect) -> None:
     state = await _open_run(call, dialect) if dialect.looks_first else None
     body = await read_object(call, of="event")
-    event, step = body.get("event"), body.get("step")
+    event, step = unpacked(body.get("event")), body.get("step")
     if not event:
         raise InvalidEventError("Event data is required")
     if step is not None and not isinstance(step, str):
@@ -127,6 +128,7 @@ async def _answer(call: Call, state: State, value: dict[str, Any]) -> None:
     if len(found) != 1:
         text = f"{ANSWER}: expected one pending approval, found {len(found)}"
         raise InvalidEventError(f"Failed to send event: {text}")
+    await check_answer(call, found[0], answer.data)
     await call.engine.decide_approval(
         state.run_id,
         found[0].approval_id,

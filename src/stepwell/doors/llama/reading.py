@@ -35,7 +35,7 @@ class Reader:
 
     async def shown(self, state: State, *, handler_id: str = "") -> Shown:
         """A run as it stands; `handler_id` where it was asked for under one."""
-        compiled = await self.compiled(state.workflow, state.version)
+        compiled = await compiled_of(self._engine, state)
         outcome = Outcome(at=state.last_at, output=state.output, error=ended_badly(state))
         hiding = hiding_of(compiled, state)
         return await self._shown(run_row(state), outcome, compiled, hiding, handler_id)
@@ -53,7 +53,7 @@ class Reader:
             found.setdefault(one.handler_id, one)
         return list(found.values())
 
-    async def compiled(self, workflow: str, version: str) -> Compiled | None:
+    async def _compiled_as(self, workflow: str, version: str) -> Compiled | None:
         """What runs of a version run; None where this process does not know it."""
         key = workflow, version
         if key not in self._compiled:
@@ -65,7 +65,7 @@ class Reader:
         return self._compiled[key]
 
     async def _shown_row(self, row: RunRow) -> Shown:
-        compiled = await self.compiled(row.workflow, row.version)
+        compiled = await self._compiled_as(row.workflow, row.version)
         if compiled is not None and compiled.hiding is not None:  # its secrets are in its input
             return await self.shown(await self._engine.state(row.run_id))
         newest = await self._engine.history(row.run_id, after_seq=max(0, row.seq - 1))
@@ -98,6 +98,14 @@ class Reader:
     async def _last(self, run_id: str) -> Envelope | None:
         items = await self._engine.last_items(run_id, 1)
         return envelope_of(items[-1]) if items else None
+
+
+async def compiled_of(engine: Engine, state: State) -> Compiled | None:
+    """What a run runs; None where this process does not know it."""
+    try:
+        return await engine.workflows.compiled(state.definition)
+    except StepwellError:
+        return None
 
 
 def hiding_of(compiled: Compiled | None, state: State) -> Hiding | None:

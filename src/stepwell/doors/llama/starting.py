@@ -6,23 +6,23 @@ from typing import Any, Final
 from starlette.responses import PlainTextResponse, Response
 
 from stepwell.core.errors import ProgramError
-from stepwell.core.state import State
 from stepwell.core.status import TERMINAL, Status
 from stepwell.core.typed import EventFault
 from stepwell.doors.kit import Answer, Api, Call, Reply, json_response
 from stepwell.doors.kit.streams import disconnected
-from stepwell.doors.llama.bodies import encoded, read_object
+from stepwell.doors.llama.bodies import encoded, read_object, unpacked
 from stepwell.doors.llama.describing import hosted
 from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError, InvalidStartError, fault_text
 from stepwell.doors.llama.handlers import MAX_ID, Handle, Handlers
 from stepwell.doors.llama.hosted import PIPELINE, Hosted
 from stepwell.doors.llama.mapping import Shown, handler_of
-from stepwell.doors.llama.reading import Reader
+from stepwell.doors.llama.reading import Reader, compiled_of
 from stepwell.doors.llama.wire import Handler, ReadableHandler, RunRequest
 from stepwell.programs.flow.nodes.validation import DataCheck
 
 DOOR: Final = "llama"
+BADLY: Final = (Status.FAILED, Status.CANCELLED)
 _CANCELLED: Final = "the run was cancelled"
 
 
@@ -40,7 +40,11 @@ def declare(api: Api, dialect: Dialect) -> None:
         f"{workflow}/run",
         summary="Run a workflow and wait for its end",
         bodies={"application/json": RunRequest},
-        answers={200: Answer(type=handler_type, meaning="the run has completed"), **failed},
+        answers={
+            200: Answer(type=handler_type, meaning="the run has completed"),
+            202: Answer(type=handler_type, meaning="the run goes on: the client that waited for it went away"),
+            **failed,
+        },
         fails={**fails, **text_failed},
         keyed=False,
     )
@@ -79,14 +83,13 @@ def declare(api: Api, dialect: Dialect) -> None:
 
 
 async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:
-    """How the run ended, when it has; nothing when the client has gone."""
+    """How the run ended; how it stands when the client has gone, for one that repeats its request with a key."""
     ended = asyncio.ensure_future(call.engine.result(handle.run_id))
     gone = asyncio.ensure_future(disconnected(call.request.receive))
     try:
         await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            return Response(None, 204)  # nobody reads it
-        await ended
+        if ended.done():
+            await ended
     finally:
         ended.cancel()
         gone.cancel()
@@ -94,9 +97,9 @@ async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:
     state = await call.engine.state(handle.run_id)
     handlers = Handlers(call.engine, call.principal)
     found = await Reader(call.engine, handlers).shown(state, handler_id=handle.handler_id)
-    if state.phase is not Status.COMPLETED and dialect.failed_is_text:
+    if state.status in BADLY and dialect.failed_is_text:
         return PlainTextResponse(f"Error running workflow: {found.error or _CANCELLED}", 500)
-    status = 200 if state.phase is Status.COMPLETED else 500
+    status = 200 if state.phase is Status.COMPLETED else 500 if state.status in BADLY else 202
     return json_response(Reply(body=handler_of(found, dialect, waited_for=True), status=status))
 
 
@@ -144,7 +147,7 @@ async def _input(call: Call, workflow: Hosted, body: dict[str, Any]) -> Any:
     """The run's input. Raises `InvalidStartError`."""
     kwargs = _member(body, "kwargs", dict) or {}
     try:
-        input = workflow.face.read_start(body.get("start_event", kwargs))
+        input = workflow.face.read_start(unpacked(body.get("start_event", kwargs)))
     except EventFault as fault:
         raise InvalidStartError(_start_text(fault)) from None
     if workflow.schema is not None:
@@ -205,10 +208,7 @@ async def _chosen(call: Call, dialect: Dialect, workflow: Hosted, handler_id: st
 async def _context_after(call: Call, run_id: str) -> dict[str, Any]:
     """The state that a run has left; none where it has none that can be read."""
     history = await call.engine.history(run_id)
-    state: State = await call.engine.state(run_id)
-    compiled = await Reader(call.engine, Handlers(call.engine, call.principal)).compiled(
-        state.workflow, state.version
-    )
+    compiled = await compiled_of(call.engine, await call.engine.state(run_id))
     if compiled is None or compiled.typed is None:
         return {}
     try:

@@ -12,7 +12,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepwell.core.principal import LOCAL
 from stepwell.core.program import Compiled
 from stepwell.core.state import State
 from stepwell.core.status import TERMINAL, Status
@@ -26,7 +25,7 @@ from stepwell.doors.llama.errors import QueryError
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import error_text, event_line, is_last
 from stepwell.doors.llama.plain import ending_of
-from stepwell.doors.llama.reading import Reader, envelope_of, hiding_of
+from stepwell.doors.llama.reading import compiled_of, envelope_of, hiding_of
 from stepwell.doors.llama.wire import StreamQuery, is_true
 from stepwell.engine import Engine
 from stepwell.engine.projections import ended_badly
@@ -159,8 +158,7 @@ class _Log:
 
     @classmethod
     async def of(cls, engine: Engine, state: State, *, internal: bool) -> "_Log":
-        reader = Reader(engine, Handlers(engine, LOCAL))
-        return cls(engine, state, await reader.compiled(state.workflow, state.version), internal=internal)
+        return cls(engine, state, await compiled_of(engine, state), internal=internal)
 
     async def place(self, cursor: int | None) -> Place:
         """Where a client stands that has had the event of that number; None: at what there is now."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import executions
 import orders
+import pipelines
 import reviews
 import templates
 from stage import DemoError, Stage
@@ -22,6 +23,7 @@ PARTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("Templates, approvals, callbacks and webhooks: /api/v1/workflows", templates.play),
     ("Blocking and streaming execution: /api/v1/workflow-runs", executions.play),
     ("A LlamaIndex workflow asks a person: /workflows, /events, /handlers", reviews.play),
+    ("Event pipelines to Kafka and RabbitMQ: /engine", pipelines.play),
 )
 """The first part starts the server; the others use it."""
 

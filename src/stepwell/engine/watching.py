@@ -64,7 +64,7 @@ class _Channel:
         for commit in self.commits:
             if commit.after_seq == seq and commit.after_item == item:
                 found += commit.seen
-                seq, item = seq + _events(commit), item + len(commit.seen) - _events(commit)
+                seq, item = commit.seen[-1].seq, commit.seen[-1].item_number
         return found or None
 
 
@@ -73,10 +73,6 @@ def _read_back(item: StreamItem) -> StreamItem:
     if type(item.data) is not msgspec.Raw:
         return item
     return msgspec.structs.replace(item, data=msgspec.json.decode(item.data))
-
-
-def _events(commit: _Commit) -> int:
-    return sum(seen.event is not None for seen in commit.seen)
 
 
 class Watchers:

@@ -72,6 +72,8 @@ def without_token(query: str) -> str:
 
 
 def _pairs(query: str) -> Iterable[tuple[str, str]]:
+    if not query:
+        return ()
     try:
         return parse_qsl(query, keep_blank_values=True, max_num_fields=1000)
     except ValueError:

@@ -60,12 +60,13 @@ async def execute(call: Call) -> Response:
     async def start_and_wait() -> Response:
         with call.engine.watchers.keeping(order.run_id):  # so that nothing has to be read to show a short run
             run_id = await order.start(call)
-            ended = await _ends_soon(call, run_id, min(most_s, SHORT_S))
-            if not ended and keep_alive_s and most_s > SHORT_S:
-                return _kept_alive(call, order, run_id, left_s=most_s - SHORT_S, every_s=keep_alive_s)
-            if not ended:
-                await _wait(call, order, run_id, left_s=most_s - SHORT_S)
-            return _answer(await _shown(call, order, run_id), run_id)
+            if await _ends_soon(call, run_id, min(most_s, SHORT_S)):
+                return _answer(await _shown(call, order, run_id), run_id)
+        left_s = most_s - SHORT_S
+        if keep_alive_s and left_s > 0:
+            return _kept_alive(call, order, run_id, left_s=left_s, every_s=keep_alive_s)
+        await _wait(call, order, run_id, left_s=left_s)
+        return _answer(await _shown(call, order, run_id), run_id)
 
     return await order.once(call, start_and_wait)
 

@@ -71,7 +71,7 @@ def meters_of(meters: Meters, *, now: float) -> dict[str, Any]:
     return {
         "minute": last,
         "minutes": [{what: found[what] for what in ENDS if what in found} for found in minutes],
-        "steps": dict(meters.steps),
+        "steps": meters.steps,
         "latency": {name: meters.step_s.quantile(share) for name, share in QUANTILES},
         "buckets": {"bounds": list(meters.step_s.bounds), "counts": list(meters.step_s.counts)},
         "commit": {name: meters.commit_s.quantile(share) for name, share in QUANTILES},

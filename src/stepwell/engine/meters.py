@@ -54,8 +54,7 @@ class Meters:
     def __init__(self) -> None:
         self.runs: Counter[str] = Counter()
         """Runs `created`, and by how they ended."""
-        self.steps: Counter[str] = Counter()
-        """Steps and waits by how they ended; `attempt_failed` counts attempts that are tried again, too."""
+        self._failures: Counter[str] = Counter()
         self.causes: Counter[str] = Counter()
         """Failures of runs by the last segment of their type."""
         self.step_s = Histogram(SECONDS)
@@ -71,13 +70,16 @@ class Meters:
         if items:
             self.items += items
         for event in events:
-            if type(event) is h.StepCompleted:  # first, since it is in nearly all commits
-                self.steps["completed"] += 1
-                step = state.steps.get(event.key)
-                if step is not None:
-                    self.step_s.add(event.at - step.opened_at)
+            if type(event) is h.StepCompleted:  # nearly every commit has one, and nothing else that is counted
+                self.step_s.add(event.at - state.steps[event.key].opened_at)
             elif type(event) in _COUNTED:
                 _COUNTED[type(event)](self, state, event)
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps and waits by how they ended; `attempt_failed` counts attempts that are tried again, too."""
+        completed = self.step_s.total
+        return {"completed": completed, **self._failures} if completed else dict(self._failures)
 
     def wrote(self, batches: int, took_s: float) -> None:
         """A transaction of so many batches."""
@@ -100,7 +102,7 @@ class Meters:
         self.causes[cause if cause in self.causes or len(self.causes) < MAX_CAUSES else OTHER] += 1
 
     def _step(self, what: str) -> None:
-        self.steps[what] += 1
+        self._failures[what] += 1
 
 
 _COUNTED: Final[dict[type, Callable[[Meters, State, Any], None]]] = {

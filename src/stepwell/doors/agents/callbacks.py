@@ -54,11 +54,11 @@ async def _answer(call: Call, token: str, body: wire.AnswerCallback) -> Reply:
     else:
         command = c.AnswerCallback(signal=signal, data=Raw(msgspec.json.encode(_outcome(body))), actor=actor)
     if canonical_uuid(run_id) is None:
-        raise MissingError("callback", "with this token")
+        raise MissingError("callback with this token", "")
     try:
         await call.engine.tell(run_id, command)
     except RunNotFoundError:
-        raise MissingError("callback", "with this token") from None
+        raise MissingError("callback with this token", "") from None
     return Reply(body=wire.Accepted())
 
 

@@ -113,7 +113,7 @@ def _pending(error: KeyPendingError) -> Wrong:
 
 
 def _missing(error: MissingError) -> Wrong:
-    return Wrong(status=404, code="NOT_FOUND", message=str(error), details={"id": error.id})
+    return Wrong(status=404, code="NOT_FOUND", message=str(error), details={"id": error.id} if error.id else {})
 
 
 def _no_workflow(error: WorkflowNotFoundError) -> Wrong:

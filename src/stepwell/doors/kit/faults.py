@@ -59,7 +59,7 @@ class MediaTypeError(StepwellError):
 
 
 class MissingError(StepwellError):
-    """What a path names does not exist, or not for this principal."""
+    """What a path names does not exist, or not for this principal. `id` is empty where it must not be repeated."""
 
     def __init__(self, what: str, id: str) -> None:
         super().__init__(what, id)
@@ -67,7 +67,7 @@ class MissingError(StepwellError):
         self.id = id
 
     def __str__(self) -> str:
-        return f"there is no {self.what} {self.id}"
+        return f"there is no {self.what} {self.id}".rstrip()
 
 
 class KeyReusedError(StepwellError):

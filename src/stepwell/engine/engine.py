@@ -300,9 +300,13 @@ class Engine:
     async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
         """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
         if timeout_s is None:
-            return _result(await self.drivers.ended(run_id))
+            return _result(await self.ended(run_id))
         async with asyncio.timeout(timeout_s):
-            return _result(await self.drivers.ended(run_id))
+            return _result(await self.ended(run_id))
+
+    async def ended(self, run_id: str) -> State:
+        """Wait for the end of a run; the fold of its history then. A copy of nothing: do not change it."""
+        return await self.drivers.ended(run_id)
 
     async def fork(
         self, run_id: str, *, at_seq: int = 0, actor: h.Actor = h.SYSTEM, input: Any = msgspec.UNSET

@@ -53,5 +53,5 @@ async def _rows(call: Call, page: wire.Page, wanted: RunQuery, names: set[str]) 
 
 
 async def _handlers(call: Call, dialect: Dialect, rows: list[RunRow]) -> list[wire.Handler]:
-    reader = Reader(call.engine, Handlers(call.engine, call.principal))
+    reader = Reader(call.engine, Handlers(call.engine, call.principal), dialect)
     return [handler_of(shown, dialect) for shown in await reader.shown_rows(rows)]

@@ -10,6 +10,7 @@ from stepwell.core.program import Compiled, Hiding
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.core.typed import Envelope, EventFault
+from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import Shown, error_text
 from stepwell.engine import Engine
@@ -26,10 +27,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """Reads runs for handlers of one principal."""
+    """Reads runs for handlers of one principal. Last events are looked at where the dialect tells of them."""
 
-    def __init__(self, engine: Engine, handlers: Handlers) -> None:
+    def __init__(self, engine: Engine, handlers: Handlers, dialect: Dialect) -> None:
         self._engine = engine
+        self._tells_last = dialect.envelopes or dialect.tells_readable
         self._handlers = handlers
         self._compiled: dict[tuple[str, str], Compiled | None] = {}
 
@@ -80,7 +82,8 @@ class Reader:
         completed = row.status is Status.COMPLETED
         output: Any = msgspec.json.decode(outcome.output) if completed else None
         error = outcome.error if hiding is None or outcome.error is None else hiding.problem(outcome.error)
-        last = await self._last(row.run_id) if completed and compiled is not None and compiled.typed else None
+        typed = compiled is not None and compiled.typed is not None
+        last = await self._last(row.run_id) if completed and typed and self._tells_last else None
         return Shown(
             handler_id=handler_id or self._handlers.id_of(row),
             run_id=row.run_id,

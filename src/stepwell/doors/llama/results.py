@@ -49,7 +49,7 @@ async def _answer(call: Call, dialect: Dialect, *, plain_result: bool) -> Respon
     handlers = Handlers(call.engine, call.principal)
     handler_id = call.path("handler_id")
     state = await handlers.open(handler_id, dialect)
-    found = await Reader(call.engine, handlers).shown(state, handler_id=handler_id)
+    found = await Reader(call.engine, handlers, dialect).shown(state, handler_id=handler_id)
     if state.phase is Status.FAILED and dialect.failed_is_text:
         return PlainTextResponse(f"Error getting workflow result: {found.error}", 500)
     if found.unreadable and not plain_result:

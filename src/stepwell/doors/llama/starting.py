@@ -84,19 +84,17 @@ def declare(api: Api, dialect: Dialect) -> None:
 
 async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:
     """How the run ended; how it stands when the client has gone, for one that repeats its request with a key."""
-    ended = asyncio.ensure_future(call.engine.result(handle.run_id))
+    ended = asyncio.ensure_future(call.engine.ended(handle.run_id))
     gone = asyncio.ensure_future(disconnected(call.request.receive))
     try:
         await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            await ended
+        state = await ended if ended.done() else await call.engine.state(handle.run_id)
     finally:
         ended.cancel()
         gone.cancel()
         await asyncio.gather(ended, gone, return_exceptions=True)
-    state = await call.engine.state(handle.run_id)
-    handlers = Handlers(call.engine, call.principal)
-    found = await Reader(call.engine, handlers).shown(state, handler_id=handle.handler_id)
+    reader = Reader(call.engine, Handlers(call.engine, call.principal), dialect)
+    found = await reader.shown(state, handler_id=handle.handler_id)
     if state.status in BADLY and dialect.failed_is_text:
         return PlainTextResponse(f"Error running workflow: {found.error or _CANCELLED}", 500)
     status = 200 if state.phase is Status.COMPLETED else 500 if state.status in BADLY else 202

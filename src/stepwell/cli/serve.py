@@ -119,6 +119,7 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             log_config=None,
             access_log=False,
             server_header=False,
+            ws_per_message_deflate=False,  # the console's messages are small and many: packing them costs more
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
         tune_collection()

@@ -15,7 +15,7 @@ from stepwell.engine import Engine
 BEAT_S: Final = 0.25
 QUIET_S: Final = 5.0
 """A page is refreshed this often although nothing was committed here: another machine may have."""
-SHARE: Final = 0.025
+SHARE: Final = 0.02
 """Of one core, for the refreshing of all pages; sending what changed costs about as much again."""
 BURST_S: Final = 0.2
 """What may be spent at once after a while of quiet."""

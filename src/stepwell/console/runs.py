@@ -27,6 +27,21 @@ View = dict[str, str]
 class RunsTable(Part, component="elements/runs.js"):
     """The filters, the table and its pages. Emits `view` (the filters), `act` (verb and run ids) and `example`."""
 
+    def fill(self, **props: Any) -> None:
+        """Of a table that is shown already only the rows are sent that have changed."""
+        before = {row["id"]: row for row in self._props["rows"]}
+        changed = [row for row in props["rows"] if before.get(row["id"]) != row]
+        if not self._props["shown"] or self._props["view"] != props["view"] or 2 * len(changed) > len(props["rows"]):
+            super().fill(**props)
+            return
+        order = [row["id"] for row in props["rows"]]
+        rest = {name: value for name, value in props.items() if name != "rows" and self._props[name] != value}
+        if not changed and not rest and order == list(before):
+            return
+        with self._props.suspend_updates():
+            self._props.update(props)
+        self.run_method("patch", order, changed, rest)
+
 
 class RunsPage(LivePage):
     """All runs that the visitor may see, as far as the view goes."""

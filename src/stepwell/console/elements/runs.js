@@ -12,7 +12,7 @@ export default {
   props: { view: Object, rows: Array, more: Boolean, counts: Object, workflows: Array, shown: Boolean,
     mayAct: Boolean, allOwners: Boolean, doors: Array },
   data() {
-    return { chosen: {}, focus: 0, text: this.view.text || "", owner: this.view.owner || "",
+    return { given: { rows: this.rows, more: this.more, counts: this.counts, workflows: this.workflows }, chosen: {}, focus: 0, text: this.view.text || "", owner: this.view.owner || "",
       custom: Boolean(this.view.from || this.view.to), asking: null, ranges: RANGES };
   },
   template: `
@@ -24,13 +24,13 @@ export default {
       <div class="sw-chips" role="group" aria-label="Status">
         <button class="sw-chip all" :aria-pressed="!statuses.length" @click="set({status: ''})">All <b>{{ total.toLocaleString() }}</b></button>
         <button v-for="status in shownStatuses" :key="status" :class="['sw-chip', status]" :data-status="status"
-          :aria-pressed="statuses.includes(status)" @click="toggle(status)">{{ status }} <b>{{ (counts[status] || 0).toLocaleString() }}</b></button>
+          :aria-pressed="statuses.includes(status)" @click="toggle(status)">{{ status }} <b>{{ (known.counts[status] || 0).toLocaleString() }}</b></button>
       </div>
       <form class="sw-filters" role="search" @submit.prevent="set({text, owner})">
         <input ref="search" class="sw-input grow" type="search" v-model="text" @change="set({text})" name="text"
           placeholder="Id, workflow or label" aria-label="Search by id, workflow or label">
         <select class="sw-input" name="workflow" aria-label="Workflow" :value="view.workflow || ''" @change="set({workflow: $event.target.value})">
-          <option value="">All workflows</option><option v-for="name in listed(workflows, view.workflow)" :key="name">{{ name }}</option>
+          <option value="">All workflows</option><option v-for="name in listed(known.workflows, view.workflow)" :key="name">{{ name }}</option>
         </select>
         <select class="sw-input" name="door" aria-label="Door" :value="view.door || ''" @change="set({door: $event.target.value})">
           <option value="">All doors</option>
@@ -57,15 +57,15 @@ export default {
             <button class="sw-btn small" :disabled="!mayAct" @click="ask('retry')">Retry</button>
             <button class="sw-btn small plain" @click="chosen = {}">Clear</button></template>
         </div>
-        <div class="sw-scroll" v-if="rows.length">
+        <div class="sw-scroll" v-if="list.length">
           <table class="sw-table" @keydown="key">
             <thead><tr>
-              <th><input type="checkbox" aria-label="Choose all on this page" :checked="rows.every((row) => chosen[row.id])" @change="chooseAll($event.target.checked)"></th>
+              <th><input type="checkbox" aria-label="Choose all on this page" :checked="list.every((row) => chosen[row.id])" @change="chooseAll($event.target.checked)"></th>
               <th>Status</th><th>Workflow</th><th class="sw-wide">At</th><th class="sw-wide">Door</th>
               <th class="sw-wide" v-if="allOwners">Owner</th><th class="num">Started</th><th class="num">Took</th>
             </tr></thead>
             <tbody>
-              <tr v-for="(row, index) in rows" :key="row.id" :data-run="row.id">
+              <tr v-for="(row, index) in list" :key="row.id" :data-run="row.id">
                 <td><input type="checkbox" :aria-label="'Choose run ' + row.id" v-model="chosen[row.id]"></td>
                 <td><span :class="['sw-status', row.status]">{{ row.status }}</span><small class="muted sw-wide" v-if="row.reason">&nbsp;· {{ reason(row) }}</small></td>
                 <td class="wf"><a :href="'/console/runs/' + row.id" :ref="'open' + index" @focus="focus = index">{{ row.workflow }}</a>
@@ -84,24 +84,29 @@ export default {
           Start one from <a href="/console/workflows">Workflows</a> or try a document in the <a href="/console/playground">Playground</a>.</div>
         <div class="sw-foot"><span class="grow">{{ view.before ? 'Older runs' : 'Newest first' }}</span>
           <button class="sw-btn small" :disabled="!view.before" @click="set({before: ''}, true)">Newest</button>
-          <button class="sw-btn small" :disabled="!more" @click="set({before: rows[rows.length - 1].id}, true)">Older</button>
+          <button class="sw-btn small" :disabled="!known.more" @click="set({before: list[list.length - 1].id}, true)">Older</button>
         </div>
       </section>
     </div>`,
   computed: {
+    known() { return this.given; },
+    list() { return this.given.rows; },
     statuses() { return (this.view.status || "").split(",").filter(Boolean); },
-    shownStatuses() { return STATUSES.filter((status) => this.counts[status] || this.statuses.includes(status)); },
-    total() { return Object.values(this.counts).reduce((sum, number) => sum + number, 0); },
+    shownStatuses() { return STATUSES.filter((status) => this.given.counts[status] || this.statuses.includes(status)); },
+    total() { return Object.values(this.given.counts).reduce((sum, number) => sum + number, 0); },
     ids() { return Object.keys(this.chosen).filter((id) => this.chosen[id]); },
     filtered() { return NAMES.some((name) => name !== "before" && this.view[name]); },
+  },
+  watch: {
+    rows() { this.take(); }, more() { this.take(); }, counts() { this.take(); }, workflows() { this.take(); },
   },
   mounted() {
     this.onKey = (event) => {
       if (event.target.closest("input, textarea, select, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "/") { event.preventDefault(); this.$refs.search.focus(); }
-      if ((event.key === "j" || event.key === "k") && this.rows.length) this.move(event.key === "j" ? 1 : -1);
-      if (event.key === "x" && this.rows[this.focus]) {
-        const id = this.rows[this.focus].id;
+      if ((event.key === "j" || event.key === "k") && this.list.length) this.move(event.key === "j" ? 1 : -1);
+      if (event.key === "x" && this.list[this.focus]) {
+        const id = this.list[this.focus].id;
         this.chosen[id] = !this.chosen[id];
       }
     };
@@ -111,6 +116,11 @@ export default {
   },
   unmounted() { removeEventListener("keydown", this.onKey); removeEventListener("popstate", this.onBack); },
   methods: {
+    take() { this.given = { rows: this.rows, more: this.more, counts: this.counts, workflows: this.workflows }; },
+    patch(order, changed, rest) {
+      const rows = Object.fromEntries([...this.given.rows, ...changed].map((row) => [row.id, row]));
+      this.given = { ...this.given, ...rest, rows: order.map((id) => rows[id]).filter(Boolean) };
+    },
     ago, date, took,
     reason: (row) => REASONS[row.reason] || row.reason,
     listed: (names, current) => (current && !names.includes(current) ? [current, ...names] : names),
@@ -143,11 +153,11 @@ export default {
       this.$emit("view", view);
     },
     clear() { this.custom = false; this.set(Object.fromEntries(NAMES.map((name) => [name, ""]))); },
-    chooseAll(on) { this.chosen = on ? Object.fromEntries(this.rows.map((row) => [row.id, true])) : {}; },
+    chooseAll(on) { this.chosen = on ? Object.fromEntries(this.list.map((row) => [row.id, true])) : {}; },
     ask(verb) { this.asking = verb; this.$nextTick(() => this.$refs.sure.focus()); },
     act() { this.$emit("act", { verb: this.asking, ids: this.ids }); this.asking = null; this.chosen = {}; },
     move(by) {
-      this.focus = Math.min(Math.max(this.focus + by, 0), this.rows.length - 1);
+      this.focus = Math.min(Math.max(this.focus + by, 0), this.list.length - 1);
       const link = this.$refs["open" + this.focus];
       (Array.isArray(link) ? link[0] : link)?.focus();
     },

@@ -8,6 +8,7 @@ import pytest
 from stepwell.store.port import Committed, Delivery, DeliveryAttempt, DeliveryQuery, Store
 
 from .batches import creation
+from .conftest import MakeStore
 
 
 def delivery(number: int, endpoint: str = "a", **more: Any) -> Delivery:
@@ -48,6 +49,20 @@ async def test_what_is_due_is_found_by_endpoint_and_the_longest_due_first(store:
     assert await store.waiting_endpoints() == [("a", 1.0), ("b", 5.0)]
     assert [one.id for one in await store.due_deliveries("a", 5.0, 10)] == ["a-1", "a-3"]
     assert [one.id for one in await store.due_deliveries("a", 5.0, 1)] == ["a-1"]
+
+
+async def test_delivery_is_sent_by_one_node_at_a_time(store: Store, make_store: MakeStore) -> None:
+    await put(store, delivery(1), delivery(2))
+    if not store.shared:
+        assert await store.hold_deliveries(["a-1"], 5.0, 35.0) == {"a-1"}
+        return
+    other = make_store()
+    await other.open()
+    assert await other.hold_deliveries(["a-1"], 5.0, 35.0) == {"a-1"}
+    assert await store.hold_deliveries(["a-1", "a-2"], 5.0, 35.0) == {"a-2"}
+    assert await store.due_deliveries("a", 5.0, 10) == []
+    assert await store.hold_deliveries(["a-1"], 40.0, 70.0) == {"a-1"}  # its node has died
+    await other.close()
 
 
 async def test_no_endpoint_waits_when_nothing_is_pending(store: Store) -> None:

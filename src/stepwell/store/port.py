@@ -441,6 +441,12 @@ class Deliveries(Protocol):
     async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
         """Pending deliveries of an endpoint that are due, the longest due first."""
 
+    async def hold_deliveries(self, ids: Sequence[str], now: float, until: float) -> set[str]:
+        """Keep due deliveries for this node until an instant, or until they are settled; those that are its own now.
+
+        Where nobody else could send them there is nothing to be done.
+        """
+
     async def settle_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """Write what became of deliveries: their status, next try and attempts."""
 

@@ -34,6 +34,8 @@ LONGEST_REST_S: Final = 60.0
 """How long an endpoint that failed is left alone: 1 s, 2 s, 4 s, ..."""
 IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.02
+HELD_S: Final = 30.0
+"""So long a delivery belongs to the node that sends it; then it died, and another may."""
 PRUNE_EVERY_S: Final = 60.0
 PRUNE_MORE_S: Final = 0.1
 PRUNE_PAGE: Final = 500
@@ -142,8 +144,11 @@ class DeliverWebhooks:
         if endpoint is None:
             return
         due = await self._store.due_deliveries(name, now, free + self._flights[name])
-        for delivery in [one for one in due if one.id not in self._flying][:free]:
-            self._fly(delivery, endpoint)
+        wanted = [one for one in due if one.id not in self._flying][:free]
+        held = await self._store.hold_deliveries([one.id for one in wanted], now, now + HELD_S) if wanted else set()
+        for delivery in wanted:
+            if delivery.id in held:
+                self._fly(delivery, endpoint)
 
     def _fly(self, delivery: Delivery, endpoint: Endpoint) -> asyncio.Task[None]:
         self._flights[delivery.endpoint] += 1

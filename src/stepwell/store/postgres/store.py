@@ -341,6 +341,12 @@ class PostgresStore:
     async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
         return [delivery_of(*row) for row in await self._rows("due_deliveries", endpoint, now, limit)]
 
+    async def hold_deliveries(self, ids: Sequence[str], now: float, until: float) -> set[str]:
+        with faults_named(self.address):
+            async with self._writing.use() as connection:
+                rows = await connection.fetch(self._sql["hold_deliveries"], list(ids), now, until)
+        return {id for (id,) in rows}
+
     async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
         if settled:
             await self._write("settle_deliveries", *unnested([settled_row(delivery) for delivery in settled]))

@@ -358,6 +358,9 @@ class SqliteStore:
     async def due_deliveries(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
         return [delivery_of(*row) for row in self._read("due_deliveries", endpoint, now, limit)]
 
+    async def hold_deliveries(self, ids: Sequence[str], now: float, until: float) -> set[str]:  # noqa: ARG002
+        return set(ids)
+
     async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
         await self._write("settle_delivery", [settled_row(delivery) for delivery in settled])
 

@@ -1,6 +1,6 @@
 """Kafka through aiokafka: an idempotent producer, and consumers for what pipelines expect.
 
-`acks=all`, no linger: while one batch is on its way the next one gathers. Keys choose the partition as Java's client
+`acks=all`; while one batch is on its way the next one gathers. Keys choose the partition as Java's client
 does (murmur2), so that other producers of the same keys agree.
 """
 
@@ -92,11 +92,20 @@ class KafkaBroker:
                 return None
             partition = _BY_KEY(message.key.encode(), topic.partitions, topic.partitions)
             return self._lane_of(message.topic, partition)
-        if topic.lane is None or not topic.lane.open:  # a batch without keys stays together, the next one may part
+        lane = topic.lane
+        if lane is None or not lane.open or lane.full:  # a batch without keys stays together, the next one may part
             if time.monotonic() > topic.until:
                 return None
-            topic.lane = self._lane_of(message.topic, _BY_KEY(None, topic.partitions, topic.partitions))
-        return topic.lane
+            lane = topic.lane = self._roomy_lane(message.topic, topic.partitions)
+        return lane
+
+    def _roomy_lane(self, topic: str, partitions: Sequence[int]) -> Lane:
+        """Any lane of a topic, if possible one that is not full."""
+        lane = self._lane_of(topic, _BY_KEY(None, partitions, partitions))
+        if lane.full:
+            others = (self._lane_of(topic, partition) for partition in partitions)
+            return next((other for other in others if not other.full), lane)
+        return lane
 
     def _lane_of(self, topic: str, partition: int) -> Lane:
         lane = self._lanes.get((topic, partition))

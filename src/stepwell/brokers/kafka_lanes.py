@@ -6,6 +6,7 @@ batch at a time keeps the order, and shows at once when the broker no longer ans
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -22,6 +23,8 @@ from stepwell.brokers.port import BrokerError, Delivery, Outgoing, Settled
 MESSAGE_ID: Final = "message-id"
 MAX_MESSAGE_BYTES: Final = 1_000_000
 """Of key, value and headers together: brokers refuse batches of more than about a megabyte, unless told otherwise."""
+LINGER_S: Final = 0.005
+"""How long a batch that is not full waits for more: a request costs as much as dozens of messages."""
 _OF_THE_PRODUCER: Final = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
 """What a new producer does not suffer from."""
 
@@ -46,12 +49,18 @@ class Lane:
         self._builder: Any = None
         self._waiting: list[Settled] = []
         self._taken = asyncio.Event()
+        self._filled = asyncio.Event()
         self.sending: asyncio.Task[None] | None = None
 
     @property
     def open(self) -> bool:
         """Whether a batch gathers here."""
         return self._builder is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether the batch that gathers takes no more."""
+        return self._builder is not None and bool(self._builder.closed())
 
     def add(self, message: Outgoing, settled: Settled) -> bool:
         """Put a message into the batch that gathers; False when there is no room in it."""
@@ -66,6 +75,7 @@ class Lane:
         if self._builder is None:
             self._builder = self._producer.create_batch()
         if self._builder.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
+            self._filled.set()
             return False
         self._waiting.append(settled)
         if self.sending is None:
@@ -74,19 +84,28 @@ class Lane:
 
     async def room(self) -> None:
         """Wait until a batch that is full is on its way."""
-        if self._builder is not None and self._builder.closed():
+        if self.full:
             self._taken.clear()
             await self._taken.wait()
 
     async def _send_all(self) -> None:
         try:
             while self._builder is not None:
+                await self._linger()
                 builder, waiting = self._builder, self._waiting
                 self._builder, self._waiting = None, []
                 self._taken.set()
                 self._settle(waiting, await self._send(builder))
         finally:
             self.sending = None
+
+    async def _linger(self) -> None:
+        """Wait until the batch is full, or has waited long enough."""
+        self._filled.clear()
+        if not self.full:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self._filled.wait()
 
     def _settle(self, waiting: list[Settled], found: Any) -> None:
         """Tell of each message of a batch: where it is, or why it is not."""

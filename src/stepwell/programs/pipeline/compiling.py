@@ -18,7 +18,7 @@ from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import Assign
 
 MAX_EXECUTIONS: Final = 10_000_000
-MAX_CONCURRENCY: Final = 2_000
+MAX_CONCURRENCY: Final = 5_000
 DEFAULT_CONCURRENCY: Final = 100
 """Of executions that wait; those that only send are under way as many at once as may be."""
 _MESSAGE_TYPES: Final[dict[str, MessageType]] = {"kafka": "kafka", "rabbit": "rabbit"}

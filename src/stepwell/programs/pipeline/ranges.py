@@ -58,6 +58,7 @@ class RangeRun:
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._pace = pace
+        self._topic, self._address = pipeline.destination.topic or "", pipeline.destination.address
         self._progress = Progress(messages)
         self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
@@ -219,14 +220,15 @@ class RangeRun:
 
     def _outgoing(self, index: int, message: Message) -> Outgoing:
         """A message as it goes to the broker, with the id that it keeps."""
-        to = self._pipeline.destination
-        exchange, routing_key = to.address
+        exchange, routing_key = self._address
         return Outgoing(
             message_id=f"{self._step.run_id}/{index}/{message.n}",
             body=message.body,
-            headers=tuple((name, _header(value)) for name, value in message.headers.items()),
+            headers=tuple((name, _header(value)) for name, value in message.headers.items())
+            if message.headers
+            else (),
             content_type="application/x-protobuf" if message.protobuf else "application/json",
-            topic=to.topic or "",
+            topic=self._topic,
             key=message.key,
             exchange=exchange,
             routing_key=routing_key,

@@ -195,6 +195,10 @@ class RunDriver:
         if not self._let_go:
             self.journal.publish(item)
 
+    def durable(self) -> Awaitable[None]:
+        """Comes true when everything so far is on disk; raises the store's fault."""
+        return self.journal.durable()
+
     def fork(self) -> None:
         """The branch that calls this waits for branches of its own."""
         self.blocked += 1

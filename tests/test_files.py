@@ -60,7 +60,11 @@ def test_shown_name_is_the_last_part(sent: str, shown: str) -> None:
     assert base_name(sent) == shown
 
 
-@pytest.mark.parametrize("object_id", ["", "a", f"{RUN}.", f"{RUN}.{'0' * 32}", f"{RUN}/../{'0' * 32}", "../x"])
+@pytest.mark.parametrize(
+    "object_id",
+    ["", "a", f"{RUN}.", f"{RUN}.{'0' * 32}", f"{RUN}/../{'0' * 32}", "../x"],
+    ids=["empty", "short", "no file", "another file", "upwards", "outside"],
+)
 def test_unknown_file_is_missing(files: Files, object_id: str) -> None:
     with pytest.raises(FileMissingError, match="there is no file"):
         files.path(object_id)

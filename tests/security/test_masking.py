@@ -38,7 +38,8 @@ def test_short_values_are_left() -> None:
 @pytest.mark.parametrize(
     "secret",
     [new_key("x", now=NOW)[1], token(), "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
-)  # fmt: skip
+    ids=["key", "token", "webhook secret"],
+)
 def test_what_looks_like_a_secret_goes(secret: str) -> None:
     assert MASKS.text(f"sent {secret}, got 401") == f"sent {MASK}, got 401"
 

@@ -23,6 +23,8 @@ from stepwell.programs.pipeline.simulating import simulate
 CASES = 1_000_000 if os.environ.get("STEPWELL_SOAK") else 2_000
 AT_A_TIME = 5_000
 LONGEST_S = 1.0
+ENOUGH_S = 0.4
+"""After which a simulation is cut: a document may well repeat something for ever."""
 NAMES = [*OWN, *PLAIN]
 TWO = ("add", "sub", "mul", "div", "mod", "percent")
 LITERAL = {"int": "1,9", "long": "-5, 5", "choice": "a,1,true", "choiceweighted": "a:1,b:2"}
@@ -146,7 +148,7 @@ async def play(document: dict[str, Any]) -> bool:
     """Whether it ran to its end; else it was refused with words."""
     try:
         pipeline = compile_pipeline(read_json(JSON.encode(document).decode()))
-        (messages,) = await simulate(pipeline, seed="s", started_at=0.0)
+        (messages,) = await simulate(pipeline, seed="s", started_at=0.0, longest_s=ENOUGH_S)
     except (InvalidDefinitionError, RuleError) as refusal:
         if not str(refusal).strip():
             raise AssertionError("refused without a word") from refusal

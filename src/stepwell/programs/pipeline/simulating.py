@@ -22,23 +22,26 @@ AT_A_STRETCH: Final = 200
 """Events before others get their turn."""
 
 
-async def simulate(pipeline: Pipeline, *, seed: str, started_at: float, executions: int = 1) -> list[list[Message]]:
+async def simulate(
+    pipeline: Pipeline, *, seed: str, started_at: float, executions: int = 1, longest_s: float = LONGEST_S
+) -> list[list[Message]]:
     """The messages of every execution, in order. Raises `RuleError` at the first thing that goes wrong."""
     if not 0 < executions <= MAX_EXECUTIONS:
         raise RuleError(f"executions must be from 1 to {MAX_EXECUTIONS} in a simulation (got {executions})")
-    simulation = _Simulation(pipeline, pipeline.seed or seed, started_at)
+    simulation = _Simulation(pipeline, pipeline.seed or seed, started_at, longest_s)
     return [await simulation.run(index) for index in range(1, executions + 1)]
 
 
 class _Simulation:
-    def __init__(self, pipeline: Pipeline, seed: str, started_at: float) -> None:
+    def __init__(self, pipeline: Pipeline, seed: str, started_at: float, longest_s: float) -> None:
         self._pipeline = pipeline
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._events = 0
         self._bytes = 0
         self._steps = 0
-        self._end_at = time.monotonic() + LONGEST_S
+        self._longest_s = longest_s
+        self._end_at = time.monotonic() + longest_s
 
     async def run(self, index: int) -> list[Message]:
         messages: list[Message] = []
@@ -83,5 +86,5 @@ class _Simulation:
     async def _breathe(self) -> None:
         """Let others go on; look whether it has taken too long."""
         if time.monotonic() > self._end_at:
-            raise RuleError(f"a simulation takes at most {LONGEST_S:g} s")
+            raise RuleError(f"a simulation takes at most {self._longest_s:g} s")
         await asyncio.sleep(0)

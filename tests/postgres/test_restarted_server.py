@@ -30,14 +30,16 @@ def own_server() -> Iterator[Any]:
     folder = Path(tempfile.mkdtemp(prefix="stepwell-restarted-"))
     folder.chmod(0o755)
     server = get_server(folder / "data", cleanup_mode=None)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield server
+    finally:
+        _control(server, "stop")  # the wheel's own `stop` knows the process of the first start only
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _restart(server: Any) -> None:
+def _control(server: Any, verb: str) -> None:
     """As after a crash: what was not on disk is gone, and so are all tables that are not logged."""
-    arguments = ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart")
+    arguments = ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), verb)
     pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
 
@@ -56,7 +58,7 @@ async def test_restart_of_the_database_under_load_loses_nothing(own_server: Any)
         starting = [asyncio.create_task(_started(engine, n)) for n in range(RUNS // 2) for engine in (first, second)]
         begun = await asyncio.gather(*starting)
         await eventually(lambda: _has_steps(first, begun[0]))
-        await asyncio.to_thread(_restart, own_server)
+        await asyncio.to_thread(_control, own_server, "restart")
         later = [await _started(second, RUNS + n) for n in range(10)]
         run_ids = [*dict.fromkeys(begun), *later]
         assert len(run_ids) == RUNS // 2 + 10

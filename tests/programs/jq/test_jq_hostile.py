@@ -219,7 +219,7 @@ async def test_a_large_one_is_named_with_the_memory_it_had() -> None:
 
 
 async def test_what_large_expressions_leave_behind_harms_no_other() -> None:
-    async with JqWorkers(Limits(memory_bytes=96 * 1024 * 1024, workers=1)) as jq:
+    async with JqWorkers(Limits(memory_bytes=96 * 1024 * 1024, workers=1, time_s=30)) as jq:
         for number in range(8):
             assert await jq.evaluate(f"[range(600000)] | length + {number}", None) == 600_000 + number
 

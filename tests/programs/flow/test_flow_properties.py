@@ -1,6 +1,6 @@
 """Random documents: valid ones keep their meaning when they are formatted, broken ones are refused and nothing else.
 
-2,000 of each kind, others every time; 1,000,000 with STEPWELL_SOAK=1, on all processors (about half an hour on two).
+2,000 of each kind, others every time; 1,000,000 with STEPWELL_SOAK=1, on all processors (some hours on two).
 STEPWELL_CASES says another number. When a document fails its seed is printed, and STEPWELL_SEED=<seed> makes that
 document alone.
 """

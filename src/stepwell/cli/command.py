@@ -61,6 +61,10 @@ _DOCTOR = """Check the database, the disk, the clock, the brokers and the limits
 
 Exit code: 0, or 2 when something is at fault.
 """
+_COMPLETION = """Print a script that completes commands and options in bash, zsh or fish.
+
+For bash: source <(stepwell completion bash)
+"""
 app.command("stepwell.cli.run:run", name="run", help=_RUN)
 app.command("stepwell.cli.simulate:simulate", name="simulate", help=_SIMULATE)
 app.command("stepwell.cli.validate:validate", name="validate", help=_VALIDATE)
@@ -75,6 +79,7 @@ app.command("stepwell.cli.graph:graph", name="graph", help="Print the graph of a
 app.command("stepwell.cli.keys:app", name="keys", help="API keys: create, list, revoke.")
 app.command("stepwell.cli.backup:backup", name="backup", help=_BACKUP)
 app.command("stepwell.cli.doctor:doctor", name="doctor", help=_DOCTOR)
+app.command("stepwell.cli.completion:completion", name="completion", help=_COMPLETION)
 app.command("stepwell.cli.settings:show_settings", name="settings", help=_SETTINGS)
 
 

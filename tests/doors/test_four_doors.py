@@ -11,6 +11,7 @@ from workflows import Context, Workflow, step
 from workflows.events import HumanResponseEvent, StartEvent, StopEvent
 
 import stepwell
+from stepwell.engine.ids import workflow_uuid
 from stepwell.settings import Settings
 
 from .served import served
@@ -30,6 +31,14 @@ PIPELINE: Json = {
     "topic": "t",
     "pipeline": [{"stage": "a", "source": "none", "wait": "60m", "set": {"x": 1}}],
 }
+
+
+class Greeting(Workflow):
+    """Needs nobody."""
+
+    @step
+    async def greet(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=f"hello {ev.get('name')}")
 
 
 class Asking(Workflow):
@@ -155,6 +164,7 @@ OPEN = {"pending", "running", "waiting", "waiting_approval", "awaiting_approval"
 async def house(tmp_path: Path) -> AsyncIterator[tuple[stepwell.App, httpx.AsyncClient]]:
     app = stepwell.App(settings=Settings(db=f"sqlite:///{tmp_path}/runs.db"))
     app.add_workflow("asking", Asking(timeout=None))
+    app.add_workflow("greeting", Greeting())
     async with (
         app,
         served(app.asgi(), end_streams=app.engine.watchers.close) as url,
@@ -177,3 +187,14 @@ async def test_a_run_of_one_door_is_seen_and_cancelled_through_another(
     assert (before["devset"], before["llama"]) == ("RUNNING", "running")
     assert {before["agents"], before["runs"]} <= OPEN
     assert after == {"devset": "STOPPED", "agents": "cancelled", "runs": "cancelled", "llama": "cancelled"}
+
+
+async def test_a_hosted_class_can_be_started_through_the_doors_of_documents(
+    house: tuple[stepwell.App, httpx.AsyncClient],
+) -> None:
+    app, client = house
+    id = workflow_uuid("greeting")
+    executed = await made(client, "/api/v1/workflow-runs/execute", {"workflowId": id, "inputs": {"name": "Ann"}})
+    assert (executed["workflowRun"]["status"], executed["workflowRun"]["outputs"]) == ("completed", "hello Ann")
+    begun = await made(client, "/api/v1/workflows", {"template_id": id, "input": {"name": "Eve"}})
+    assert (await app.engine.result(begun["id"], timeout_s=PATIENCE_S)).output == "hello Eve"

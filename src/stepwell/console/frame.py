@@ -76,11 +76,11 @@ class LivePage:
 
     def build(self) -> None:
         """Make the elements of the page."""
-        raise NotImplementedError
+        raise NotImplementedError  # every page has its own
 
     async def show(self) -> None:
         """Bring the elements up to date."""
-        raise NotImplementedError
+        raise NotImplementedError  # as above
 
     async def open(self) -> None:
         """Build the page and show what there is; live once the browser is connected."""

@@ -95,6 +95,8 @@ class PlainWorkflow:
             raise EventFault("unknown_type", name=type, expected=self.event_types)
         return value
 
+    # This and `context_after` have the signatures of `TypedWorkflow`: a plain program has no state to look at.
+
     def with_context(self, input: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """There is no state that a run could take over."""
         return dict(input)
@@ -118,7 +120,7 @@ class PlainWorkflow:
         """As `ending_of`."""
         return ending_of(status, detail)
 
-    async def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:  # noqa: ARG002
+    async def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:  # noqa: ARG002  # see above
         """A run leaves no state behind."""
         return {}
 

@@ -63,7 +63,7 @@ class Order(msgspec.Struct, kw_only=True):
                 labels={} if name == self.startable.workflow else {NAME_LABEL: name},
                 actor=call.actor,
             )
-        except Exception:
+        except Exception:  # whatever it was, its files belong to no run; the door words it
             await self.discard()
             raise
         if started.run_id != self.run_id:

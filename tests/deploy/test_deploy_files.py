@@ -1,7 +1,10 @@
-"""The files in `deploy/`: they can be read, and the commands, flags, variables, paths and extras they name exist."""
+"""The files in `deploy/`: linters find nothing; commands, flags, variables, paths and extras that they name exist."""
 
 import configparser
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +26,36 @@ NO_SETTING = {"STEPWELL_CONFIG"}
 def test_variables_are_settings(path: Path) -> None:
     for name in re.findall(rf"\b{PREFIX}[A-Z_]+", path.read_text()):
         assert name in NO_SETTING or name.removeprefix(PREFIX).lower() in FIELDS, name
+
+
+YAML_STYLE = (
+    "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 0}}}"
+)
+LINTERS = {
+    "hadolint": ("hadolint", "Dockerfile"),
+    "yamllint": ("yamllint", "--strict", "--config-data", YAML_STYLE, "."),
+    "compose": ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"),
+    "kubernetes": ("kubernetes-validate", "--strict", "--kubernetes-version", "1.31", "kubernetes/stepwell.yaml"),
+}
+
+
+@pytest.mark.parametrize("name", LINTERS)
+def test_linters_find_nothing(name: str) -> None:
+    program, *arguments = LINTERS[name]
+    tool = Path(sys.executable).with_name(program)  # as it comes with the environment of the tests
+    linted = subprocess.run([tool, *arguments], cwd=DEPLOY, capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("needs systemd-analyze (Debian: systemd)")
+    unit = tmp_path / "stepwell.service"
+    here = (DEPLOY / "stepwell.service").read_text().replace("/opt/stepwell/bin/stepwell", sys.executable)
+    unit.write_text(here)  # the program must exist on this machine
+    verified = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def _documents(path: Path) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from stepwell.core import history as h
 from stepwell.core.status import Status
 from stepwell.store.port import (
     CONFLICT,
@@ -48,6 +49,23 @@ async def test_page_of_events_starts_within_a_row(store: Store) -> None:
         page = await labels(store, "a", after, 1)
         assert page == [f"event {n}" for n in range(after + 1, after + 1 + len(page))]
         assert page or after == 9
+
+
+async def test_ends_of_histories_are_read_together(store: Store) -> None:
+    *_, long = await create(store, creation("one row", events=3), creation('é "'), creation("long"))
+    for base in range(1, 7, 2):
+        await store.commit([append(long, "long", base, events=2)])
+    ends = await store.ends(["long", "nobody", "one row", 'é "'])
+    found = {
+        run_id: [e.label for e in (both.first, both.last) if isinstance(e, h.SnapshotTaken)]
+        for run_id, both in ends.items()
+    }
+    assert found == {
+        "one row": ["event 1", "event 3"],
+        'é "': ["event 1", "event 1"],
+        "long": ["event 1", "event 7"],
+    }
+    assert await store.ends([]) == {}
 
 
 async def test_unknown_runs_are_not_loaded(store: Store) -> None:

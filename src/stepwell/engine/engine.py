@@ -66,6 +66,7 @@ from stepwell.store.port import (
     ApprovalRow,
     CountQuery,
     Definition,
+    Ends,
     OutboxItem,
     Record,
     RunQuery,
@@ -539,6 +540,10 @@ class Engine:
     async def list_runs(self, query: RunQuery | None = None) -> list[RunRow]:
         """One page of runs, newest first."""
         return await self.store.list_runs(query if query is not None else RunQuery())
+
+    async def ends(self, run_ids: Sequence[str]) -> dict[str, Ends]:
+        """How the histories of these runs begin and end, of those that exist: all of them in one read."""
+        return await self.store.ends(run_ids)
 
     async def count_runs(self, query: CountQuery | None = None) -> dict[tuple[str, str], int]:
         """(workflow, status) to number of runs."""

@@ -202,6 +202,13 @@ class Loaded(msgspec.Struct, kw_only=True):
     """Of a run that was taken over: whether another node had driven it since it was handed out."""
 
 
+class Ends(msgspec.Struct, frozen=True):
+    """The first and the last event of a run's history."""
+
+    first: AnyEvent
+    last: AnyEvent
+
+
 class StreamItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An item of a run's stream. `n` counts from 1 without a gap; 0 until committed."""
 
@@ -374,6 +381,9 @@ class Queries(Protocol):
 
     async def list_runs(self, query: RunQuery) -> list[RunRow]:
         """One page of run rows, newest first."""
+
+    async def ends(self, run_ids: Sequence[str]) -> dict[str, Ends]:
+        """How the histories of these runs begin and end, of those that exist, in one read."""
 
     async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
         """How many runs: (workflow, status) to number; reads totals, never runs."""

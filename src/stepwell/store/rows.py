@@ -2,13 +2,15 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from stepwell.core.history import AnyEvent
 from stepwell.core.status import Status
-from stepwell.store.port import Delivery, RunRow
+from stepwell.store.port import Delivery, Ends, RunRow
 
 CountKey = tuple[int, str, str]
 """Series, day, status."""
@@ -49,6 +51,15 @@ def totals(moves: Counter[Move]) -> list[tuple[int, str, str, int]]:
 def search_text(row: RunRow) -> str:
     """What is searched of a run: its id and its labels' values."""
     return " ".join((row.run_id, *row.labels.values()))
+
+
+def ends_of(rows: Iterable[tuple[str, list[AnyEvent]]]) -> dict[str, Ends]:
+    """From the outermost rows of histories, in the order of their seqs; the only row of a history is both."""
+    found: dict[str, Ends] = {}
+    for run_id, events in rows:
+        first = found[run_id].first if run_id in found else events[0]
+        found[run_id] = Ends(first, events[-1])
+    return found
 
 
 def delivery_row(delivery: Delivery) -> tuple[Any, ...]:

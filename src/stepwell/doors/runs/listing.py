@@ -1,8 +1,6 @@
 """Runs in lists, in numbers and one by one."""
 
-import asyncio
 from contextlib import suppress
-from typing import Final
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import RunCreated
@@ -16,9 +14,6 @@ from stepwell.doors.runs.wire import Counts, Dashboard, ListQuery, RunAnswer, Ru
 from stepwell.doors.runs.workflows import Workflows
 from stepwell.programs.plan.model import Plan
 from stepwell.store.port import CountQuery, RunQuery, RunRow
-
-_TOGETHER: Final = 10
-"""Runs of a page that are read before others get their turn."""
 
 
 @api.get(
@@ -59,25 +54,19 @@ async def _summaries(call: Call, rows: list[RunRow]) -> list[RunSummary]:
     """The rows with their inputs, which no row holds. A run that was pruned meanwhile is left out."""
     plans: dict[str, Plan | None] = {}
     found: list[RunSummary] = []
-    for number, row in enumerate(rows, 1):
+    ends = await call.engine.ends([row.run_id for row in rows]) if rows else {}
+    for row in rows:
+        if row.run_id not in ends:
+            continue
+        created, last = ends[row.run_id].first, ends[row.run_id].last
+        assert isinstance(created, RunCreated)
+        if created.definition not in plans:
+            plans[created.definition] = await plan_by_digest(call.engine, created.definition)
         with suppress(RunNotFoundError):
-            created = (await call.engine.history(row.run_id, limit=1))[0]
-            assert isinstance(created, RunCreated)
-            if created.definition not in plans:
-                plans[created.definition] = await plan_by_digest(call.engine, created.definition)
             input = await input_of(call.engine, created, row.generation)
-            updated_at = await _updated_at(call, row)
+            updated_at = last.at if row.ended_at is None else row.ended_at
             found.append(summary_of(row, input, plans[created.definition], updated_at=updated_at))
-        if number % _TOGETHER == 0:
-            await asyncio.sleep(0)
     return found
-
-
-async def _updated_at(call: Call, row: RunRow) -> float:
-    """When something happened to a run last."""
-    if row.ended_at is not None:
-        return row.ended_at
-    return (await call.engine.history(row.run_id, after_seq=row.seq - 1))[-1].at
 
 
 @api.get(

@@ -1,14 +1,16 @@
 """Listings and totals on PostgreSQL. No listing folds a history or counts runs; `finding` finds a page's runs."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from stepwell.core.history import decode_events
 from stepwell.core.status import WaitReason
-from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, RunQuery, RunRow
+from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
 from stepwell.store.postgres.connection import Connection
 from stepwell.store.postgres.finding import NOWHERE, Values, find, named_series
-from stepwell.store.rows import ALL_DAYS
+from stepwell.store.rows import ALL_DAYS, ends_of
 from stepwell.store.sql import statements
 
 _decode_run = msgspec.json.Decoder(RunRow).decode
@@ -24,6 +26,12 @@ async def list_runs(connection: Connection, query: RunQuery) -> list[RunRow]:
         msgspec.structs.replace(_decode_run(shown), seq=seq, step=step, attempts=attempts)
         for _, seq, step, attempts, shown in page
     ]
+
+
+async def ends(connection: Connection, run_ids: Sequence[str]) -> dict[str, Ends]:
+    """How the histories of these runs begin and end."""
+    rows = await connection.fetch(statements("postgres")["read_ends"], list(run_ids))
+    return ends_of((run_id, decode_events(row)) for run_id, row in rows)
 
 
 async def count_found(connection: Connection, query: RunQuery, at_most: int) -> int:

@@ -9,13 +9,16 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from stepwell.core.history import AnyEvent
 from stepwell.core.status import WaitReason
-from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, RunQuery, RunRow
-from stepwell.store.rows import ALL_DAYS
+from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
+from stepwell.store.rows import ALL_DAYS, ends_of
+from stepwell.store.sql import statements
 from stepwell.store.sqlite.connection import transaction
 from stepwell.store.sqlite.finding import NOWHERE, find, named_series
 
 _decode_runs = msgspec.json.Decoder(list[tuple[int, str, int, RunRow]]).decode
+_decode_histories = msgspec.json.Decoder(list[tuple[str, list[AnyEvent]]]).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalRow]).decode
 _decode_counts = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
 _encode = msgspec.json.encode
@@ -39,6 +42,12 @@ def list_runs(connection: apsw.Connection, query: RunQuery) -> list[RunRow]:
         msgspec.structs.replace(row, seq=seq, step=step, attempts=attempts)
         for seq, step, attempts, row in _decode_runs(page)
     ]
+
+
+def ends(connection: apsw.Connection, run_ids: Sequence[str]) -> dict[str, Ends]:
+    """How the histories of these runs begin and end."""
+    found = connection.execute(statements("sqlite")["read_ends"], (_encode(run_ids).decode(),)).get
+    return ends_of(_decode_histories(found))
 
 
 def count_found(connection: apsw.Connection, query: RunQuery, at_most: int) -> int:

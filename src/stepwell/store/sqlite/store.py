@@ -27,6 +27,7 @@ from stepwell.store.port import (
     Definition,
     Delivery,
     DeliveryQuery,
+    Ends,
     Loaded,
     OutboxItem,
     Record,
@@ -280,6 +281,9 @@ class SqliteStore:
 
     async def list_runs(self, query: RunQuery) -> list[RunRow]:
         return await self._query(lambda connection: queries.list_runs(connection, query))
+
+    async def ends(self, run_ids: Sequence[str]) -> dict[str, Ends]:
+        return await self._query(lambda connection: queries.ends(connection, run_ids))
 
     async def count_runs(self, query: CountQuery) -> dict[tuple[str, str], int]:
         return await self._query(lambda connection: queries.count_runs(connection, query))

@@ -23,7 +23,7 @@ class Order:
         self._under_way = 0
         self._ready: list[int] = []
         self._names = list(self._places)
-        self._graph = _graph(self._places, after) if after else None
+        self._graph = _graph(self._places, after) if any(after.values()) else None
         if limit is not None and limit < 1:
             raise ValueError(f"expected a limit of 1 or more, found {limit}")
         self._add(self._names if self._graph is None else self._graph.get_ready())

@@ -12,10 +12,12 @@ Source = Literal["cookie", "query", "authorization", "x-api-key", "api-key"]
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")  # RFC 9110 §9.2.1, those we answer
 QUERY_NAME: Final = "token"
 
-_FORWARDING: Final = (
-    *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "true-client-ip"),
-    *("cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-appengine-user-ip", "x-proxyuser-ip"),
-    "x-envoy-external-address",
+_FORWARDING: Final = frozenset(
+    {
+        *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "true-client-ip"),
+        *("cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-appengine-user-ip", "x-proxyuser-ip"),
+        "x-envoy-external-address",
+    }
 )
 _FORWARDING_STARTS: Final = ("x-forwarded", "x-original-forwarded")
 

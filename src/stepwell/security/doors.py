@@ -31,14 +31,16 @@ class Doors:
     """Finds the door of a path: the longest prefix wins."""
 
     def __init__(self, doors: Sequence[Door], *, other: Door) -> None:
-        pairs = [(prefix.rstrip("/"), door) for door in doors for prefix in door.prefixes]
-        self._pairs = sorted(pairs, key=lambda pair: -len(pair[0]))
+        self._doors = {prefix.rstrip("/"): door for door in doors for prefix in door.prefixes}
+        self._depth = max((prefix.count("/") for prefix in self._doors), default=0)
         self._other = other
 
     def of(self, path: str) -> Door:
         """The door of a path; `other` when it is nobody's."""
-        for prefix, door in self._pairs:
-            if path == prefix or path.startswith(f"{prefix}/"):
+        parts = path.split("/", self._depth + 1)
+        for length in range(min(len(parts), self._depth + 1), 0, -1):
+            door = self._doors.get("/".join(parts[:length]))
+            if door is not None:
                 return door
         return self._other
 

@@ -7,12 +7,10 @@ uploads are small enough to be read whole first, so that no door starts work for
 from typing import NamedTuple
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.security.doors import Doors, answer
-from stepwell.security.headers import first_header
 from stepwell.security.limits.json_text import MAX_DEPTH, check_json
 from stepwell.security.refusals import AccessError, Reason, Refusal
 
@@ -26,9 +24,27 @@ class SizeRules(msgspec.Struct, frozen=True, kw_only=True):
     json_depth: int = MAX_DEPTH
 
 
-class _Kind(NamedTuple):
-    upload: bool
-    json: bool
+class _Sent(NamedTuple):
+    """What the head of a request says about how much it is: `lengths` are its values of Content-Length."""
+
+    head_bytes: int
+    lengths: list[str]
+    chunked: bool
+    media: str
+
+    @property
+    def has_body(self) -> bool:
+        """RFC 9112 §6.3: a request without these two has none."""
+        return self.chunked or any(length != "0" for length in self.lengths)
+
+    @property
+    def is_upload(self) -> bool:
+        return self.media == "multipart/form-data"
+
+    @property
+    def is_json(self) -> bool:
+        """Clients that forget to say JSON (curl says it is a form) are meant too."""
+        return "json" in self.media or self.media in ("", "application/x-www-form-urlencoded")
 
 
 class SizeLimits:
@@ -43,27 +59,27 @@ class SizeLimits:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        sent = _sent(scope)
         try:
-            check_headers(scope, self._rules.header_bytes)
-            if scope["type"] == "http" and _has_body(scope):
-                await self._with_body(scope, receive, send)
+            check_head(sent, self._rules.header_bytes)
+            if scope["type"] == "http" and sent.has_body:
+                await self._with_body(sent, scope, receive, send)
                 return
         except AccessError as refused:
             await self._refuse(refused.refusal, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = _kind(scope)
-        most = self._rules.upload_bytes if kind.upload else self._rules.body_bytes
-        check_length(Headers(scope=scope), most)
-        if kind.upload:
+    async def _with_body(self, sent: _Sent, scope: Scope, receive: Receive, send: Send) -> None:
+        most = self._rules.upload_bytes if sent.is_upload else self._rules.body_bytes
+        check_length(sent, most)
+        if sent.is_upload:
             await _Upload(most, self._app).run(scope, receive, send, self._doors)
             return
         body = await _read_whole(receive, most)
         if body is None:
             return  # the client has gone
-        if kind.json:
+        if sent.is_json:
             check_json(body, max_depth=self._rules.json_depth)
         await self._app(scope, _replay(body, receive), send)
 
@@ -103,16 +119,30 @@ class _Upload:
             await answer(doors.of(scope["path"]), _too_large(self._most).refusal, scope, receive, send)
 
 
-def check_headers(scope: Scope, most: int) -> None:
+def _sent(scope: Scope) -> _Sent:
+    """In one walk over the headers: this stands before every request."""
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+    lengths, chunked, media = [], False, None
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name == b"content-length":
+            lengths.append(value.decode("latin-1"))
+        elif name == b"transfer-encoding":
+            chunked = True
+        elif name == b"content-type" and media is None:
+            media = value.decode("latin-1").partition(";")[0].strip().lower()
+    return _Sent(size, lengths, chunked, media or "")
+
+
+def check_head(sent: _Sent, most: int) -> None:
     """Names, values and the target together (RFC 6585 §5). Raises `AccessError`."""
-    size = sum(len(name) + len(value) for name, value in scope["headers"])
-    if size + len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > most:
+    if sent.head_bytes > most:
         raise AccessError(Reason.HEADERS_TOO_LARGE, f"expected at most {most} bytes of headers and target")
 
 
-def check_length(headers: Headers, most: int) -> None:
+def check_length(sent: _Sent, most: int) -> None:
     """What `Content-Length` says, if it is there. Raises `AccessError`."""
-    said = headers.getlist("content-length")
+    said = sent.lengths
     if not said:
         return
     # int() would also take "+1", "1_0" and digits of other scripts (RFC 9110 §8.6: 1*DIGIT).
@@ -120,22 +150,6 @@ def check_length(headers: Headers, most: int) -> None:
         raise AccessError(Reason.CONTENT_LENGTH_INVALID, "expected one number in Content-Length")
     if len(said[0]) > 18 or int(said[0]) > most:
         raise _too_large(most)
-
-
-def _has_body(scope: Scope) -> bool:
-    """RFC 9112 §6.3: a request without these two has none."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
-
-
-def _kind(scope: Scope) -> _Kind:
-    """Clients that forget to say JSON (curl says it is a form) are meant too."""
-    media = first_header(scope, b"content-type").partition(";")[0].strip().lower()
-    return _Kind(
-        media == "multipart/form-data", "json" in media or media in ("", "application/x-www-form-urlencoded")
-    )
 
 
 async def _read_whole(receive: Receive, most: int) -> bytes | None:

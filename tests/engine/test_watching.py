@@ -1,6 +1,7 @@
 """Watching: from any point on, everything once, in order, and nothing before it is durable."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from stepwell.core.errors import RunNotFoundError
 from stepwell.core.program import Program, RunContext
 from stepwell.engine import Seen
 from stepwell.engine.ids import new_id
+from stepwell.engine.journal import Journal
+from stepwell.store.port import StreamItem
 
 from .harness import Lab, Life
 from .scenes import failing, play, until, waiting
@@ -129,6 +132,25 @@ def test_slow_watcher_reads_at_its_own_pace() -> None:
     play({"talking": talking}, scenario, quiet=True)
 
 
+def test_watcher_who_keeps_up_reads_nothing_from_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(life: Life) -> None:
+        run_id = (await life.engine.start("talking")).run_id
+        watching = asyncio.ensure_future(watch(life, run_id))
+        await until(life.engine, run_id, lambda state: bool(state.waits))
+        read, stream = [], life.engine.store.stream
+
+        async def counted(run_id: str, after: int, limit: int) -> list[StreamItem]:
+            read.append(after)
+            return await stream(run_id, after, limit)
+
+        monkeypatch.setattr(life.engine.store, "stream", counted)
+        await life.engine.signal(run_id, "go")
+        assert len(logs(await watching)[1]) == 30
+        assert read == []
+
+    play({"talking": talking}, scenario, quiet=True)
+
+
 def test_watch_of_a_retried_run_goes_on_after_its_failure() -> None:
     async def scenario(life: Life) -> None:
         failed = await life.engine.run("failing")
@@ -151,6 +173,34 @@ def test_events_of_another_process_are_shown() -> None:
         await asyncio.sleep(1)
         await life.beside.cancel(run_id)
         assert type((await watching)[-1].event).__name__ == "RunCancelled"
+
+    play({"waiting": waiting}, scenario, quiet=True, two=True)
+
+
+def test_slow_watcher_misses_nothing_when_the_hint_of_another_process_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(life: Life) -> None:
+        watchers = life.engine.watchers
+        run_id = (await life.engine.start("waiting")).run_id
+        await until(life.engine, run_id, lambda state: bool(state.waits))
+        watching = life.engine.watch(run_id)
+        seen, held, committed = [await anext(watching)], [], watchers.committed
+
+        def hold(journal: Journal, *commit: Any) -> None:
+            known = {"saved_seq": journal.saved_seq, "saved_items": journal.saved_items}
+            held.append((SimpleNamespace(state=journal.state, **known), *commit))
+
+        monkeypatch.setattr(watchers, "committed", hold)
+        await life.engine.pause(run_id)
+        await life.beside.cancel(run_id)
+        await until(life.engine, run_id, lambda state: state.terminal)
+        for commit in held:
+            committed(*commit)
+        async with asyncio.timeout(60):
+            seen += [one async for one in watching]
+        assert [type(one.event).__name__ for one in seen[-2:]] == ["RunPaused", "RunCancelled"]
+        assert [one.seq for one in seen] == list(range(1, len(seen) + 1))
 
     play({"waiting": waiting}, scenario, quiet=True, two=True)
 

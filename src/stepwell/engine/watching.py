@@ -47,11 +47,19 @@ class _Channel:
         self.commits: deque[_Commit] = deque(maxlen=KEPT)
         self.watchers = 0
         self.version = 0
+        self.doubted = 0
+        """The version when somebody else appended last."""
         self._waiting = Crowd()
 
     def notify(self) -> None:
         self.version += 1
         self._waiting.let_go()
+
+    def doubt(self) -> None:
+        """Somebody else appended: what is in memory may not be the latest, nor may a commit be whose hint is late."""
+        self.commits.clear()
+        self.notify()
+        self.doubted = self.version
 
     async def newer_than(self, version: int) -> None:
         """Wait for a notification after the one that made `version`; at once if there was one."""
@@ -66,6 +74,13 @@ class _Channel:
                 found += commit.seen
                 seq, item = commit.seen[-1].seq, commit.seen[-1].item_number
         return found or None
+
+    def ends_at(self, seq: int, item: int, read_at: int) -> bool:
+        """Whether nothing is on record after a point that will not be hinted at: the latest commit ended there,
+        and since the store was read, at the version `read_at`, nobody else has appended.
+        """
+        last = self.commits[-1].seen[-1] if self.commits else None
+        return last is not None and (last.seq, last.item_number) == (seq, item) and read_at >= self.doubted
 
 
 def _read_back(item: StreamItem) -> StreamItem:
@@ -97,8 +112,7 @@ class Watchers:
         """Somebody else appended to the run: whoever watches it reads."""
         channel = self.channels.get(run_id)
         if channel is not None:
-            channel.commits.clear()
-            channel.notify()
+            channel.doubt()
 
     def close(self) -> None:
         """End all watching, at shutdown."""
@@ -111,9 +125,13 @@ class Watchers:
         with self.keeping(run_id) as channel:
             after_seq = await self._at_most_last(run_id, after_seq)
             ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
+            read_at = -1
             while not self._closed:
                 version = channel.version
-                found = channel.after(after_seq, after_item) or await self._read(run_id, after_seq, after_item)
+                found = channel.after(after_seq, after_item)
+                if found is None and not channel.ends_at(after_seq, after_item, read_at):
+                    found, read_at = await self._read(run_id, after_seq, after_item), version
+                found = found or []
                 for seen in found:
                     after_seq, after_item = seen.seq, seen.item_number
                     if seen.event is not None and not isinstance(seen.event, h.LateResultDiscarded):

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .certificates import Certificates
+
 BINARY = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 START_S = 60.0
 
@@ -27,13 +29,21 @@ def free_ports(count: int) -> list[int]:
 
 
 class Rabbit:
-    """`stop` is a kill; `start` again has what was on disk."""
+    """`stop` is a kill; `start` again has what was on disk. On `tls_port` it wants a certificate of its clients."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, dist, self._epmd = free_ports(3)
+        self.port, self.tls_port, dist, self._epmd = free_ports(4)
+        self.certificates = Certificates(folder)
         config = folder / "rabbitmq.conf"
-        config.write_text("loopback_users = none\nlog.console = true\nlog.file = false\n")
+        config.write_text(
+            "loopback_users = none\nlog.console = true\nlog.file = false\n"
+            f"listeners.ssl.local = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.cacertfile = {self.certificates.ca}\n"
+            f"ssl_options.certfile = {self.certificates.server}\n"
+            f"ssl_options.keyfile = {self.certificates.server_key}\n"
+            "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+        )
         (folder / "enabled_plugins").write_text("[].\n")
         self._environment = {
             "PATH": os.environ["PATH"],

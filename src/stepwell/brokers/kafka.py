@@ -29,19 +29,18 @@ _BY_KEY: Final = DefaultPartitioner()
 
 def _client(options: KafkaOptions) -> dict[str, Any]:
     """The options that producers and consumers share."""
-    secure = options.tls if options.tls is not None else options.username is not None
     client: dict[str, Any] = {
         "bootstrap_servers": options.bootstrap_servers,
         "request_timeout_ms": round(options.request_timeout_s * 1000),
-        "security_protocol": ("SASL_" if options.username else "") + ("SSL" if secure else "PLAINTEXT"),
+        "security_protocol": ("SASL_" if options.username else "") + ("SSL" if options.secure else "PLAINTEXT"),
     }
-    if secure:
+    if options.secure:
         client["ssl_context"] = tls_context(options.ca_file, options.certificate_file, options.key_file)
-    if options.username is not None:
+    if options.username:
         client |= {
             "sasl_mechanism": options.mechanism,
             "sasl_plain_username": options.username,
-            "sasl_plain_password": options.password or "",
+            "sasl_plain_password": options.password,
         }
     return client
 

@@ -10,7 +10,10 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A cluster. `tls` is implied by credentials unless it is switched off."""
+    """A cluster. `tls` is implied by credentials unless it is switched off.
+
+    Raises `ValueError` for options that do not go together.
+    """
 
     bootstrap_servers: str
     username: str | None = None
@@ -23,9 +26,19 @@ class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     request_timeout_s: float = 30.0
     max_batch_bytes: int = 65_536
 
+    def __post_init__(self) -> None:
+        _check(self, secure=self.secure)
+        if self.mechanism != "PLAIN" and not self.username:
+            raise ValueError(f"mechanism {self.mechanism} needs username and password")
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return bool(self.username) if self.tls is None else self.tls
+
 
 class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A virtual host of a broker."""
+    """A virtual host of a broker. Raises `ValueError` for options that do not go together."""
 
     host: str
     port: int = 5672
@@ -38,8 +51,21 @@ class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     key_file: str | None = None
     timeout_s: float = 30.0
 
+    def __post_init__(self) -> None:
+        _check(self, secure=self.tls)
+
 
 BrokerOptions = KafkaOptions | RabbitOptions
+
+
+def _check(options: BrokerOptions, *, secure: bool) -> None:
+    """What would be left out of account without a word is refused."""
+    if bool(options.username) != bool(options.password):
+        raise ValueError("username and password go together")
+    if options.key_file and not options.certificate_file:
+        raise ValueError("the file of a key goes with the file of its certificate")
+    if not secure and (options.ca_file or options.certificate_file):
+        raise ValueError("files of certificates are for connections over TLS: set tls to true")
 
 
 def read_options(id: str, data: dict[str, Any]) -> BrokerOptions:

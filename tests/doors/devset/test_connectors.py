@@ -77,6 +77,12 @@ async def test_what_active_runs_use_is_neither_replaced_nor_removed(house: House
         ({"type": "rabbit", "name": "a", "host": "h", "port": 0}, "RabbitMQ port must be > 0"),
         ({**KAFKA, "mechanism": "MAGIC"}, "mechanism"),
         ({**RABBIT, "port": "many"}, "port"),
+        ({**KAFKA, "username": "u"}, "username and password go together"),
+        ({**RABBIT, "username": None}, "username and password go together"),
+        ({**KAFKA, "mechanism": "SCRAM-SHA-256"}, "mechanism SCRAM-SHA-256 needs username and password"),
+        ({**KAFKA, "caFile": "ca.pem"}, "set tls to true"),
+        ({**RABBIT, "certificateFile": "c.pem", "keyFile": "k.pem"}, "set tls to true"),
+        ({**KAFKA, "tls": True, "keyFile": "k.pem"}, "the file of a key goes with"),
         ([], "object"),
     ],
 )

@@ -131,6 +131,15 @@ def _named(type: str, name: str, types: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _options(type: str, body: NewConnector) -> BrokerOptions:
+    """Raises `RuleError`."""
+    try:
+        return _broker_options(type, body)
+    except ValueError as fault:
+        raise RuleError(str(fault)) from None
+
+
+def _broker_options(type: str, body: NewConnector) -> BrokerOptions:
+    """Raises `RuleError`, and `ValueError` for options that do not go together."""
     shared: dict[str, Any] = {
         "username": body.username,
         "password": body.password,
@@ -228,7 +237,7 @@ def _connector(call: Call, id: str, options: BrokerOptions) -> Connector:
         endpoint=endpoint,
         producer_connected=call.request.app.state.brokers.connected(type, name),
         consumer_connected=False,
-        authenticated=options.username is not None,
+        authenticated=bool(options.username),
     )
 
 

@@ -47,7 +47,7 @@ async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, 
 async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broker: KafkaBroker) -> None:
     left = asyncio.Semaphore(0)
     for n in range(300):
-        await post(broker, outgoing("ordered", n, key=str(n % 3)), lambda _outcome: left.release())
+        await post(broker, outgoing("ordered", n, key=str(n % 3)), lambda _messages, _outcome: left.release())
     for _ in range(300):
         await left.acquire()
     found = await asyncio.to_thread(cluster.read, "ordered", 300)
@@ -122,7 +122,7 @@ async def test_batches_of_one_partition_keep_their_order_over_their_limits(clust
     broker = KafkaBroker(KafkaOptions(bootstrap_servers=cluster.bootstrap_servers, max_batch_bytes=2_000))
     left = asyncio.Semaphore(0)
     for n in range(500):
-        await post(broker, outgoing("small", n, key="one"), lambda _outcome: left.release())
+        await post(broker, outgoing("small", n, key="one"), lambda _messages, _outcome: left.release())
     for _ in range(500):
         await left.acquire()
     await broker.aclose()

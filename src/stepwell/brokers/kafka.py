@@ -66,8 +66,13 @@ class KafkaBroker:
         self._leaving: set[asyncio.Task[None]] = set()
 
     def post(self, message: Outgoing, settled: Settled) -> bool:
-        lane = self._lane(message)
-        return lane is not None and lane.add(message, settled)
+        topic = self._topics.get(message.topic)
+        if topic is not None and topic.lane is not None and message.key is None and topic.lane.open:
+            lane = topic.lane  # a batch without keys stays together, the next one may part
+            if lane.add(message, settled):
+                return True
+        other = self._lane(message)
+        return other is not None and other.add(message, settled)
 
     async def ready(self, message: Outgoing) -> None:
         producer = self._producer or await self._start()

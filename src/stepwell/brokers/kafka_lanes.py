@@ -47,7 +47,8 @@ class Lane:
         self._timeout_s = timeout_s
         self._broken = broken
         self._builder: Any = None
-        self._waiting: list[Settled] = []
+        self._waiting: list[tuple[Settled, list[Outgoing]]] = []
+        """The messages of the batch that gathers, with who is to be told: together where it is the same."""
         self._taken = asyncio.Event()
         self._filled = asyncio.Event()
         self.sending: asyncio.Task[None] | None = None
@@ -70,14 +71,17 @@ class Lane:
             headers.append(("content-type", message.content_type.encode()))
         if len(message.body) > MAX_MESSAGE_BYTES // 2 and _size(key, message.body, headers) > MAX_MESSAGE_BYTES:
             text = f"Kafka takes messages of at most {MAX_MESSAGE_BYTES} bytes"
-            settled(BrokerError(f"{text}: one for {self._topic} is larger", retryable=False))
+            settled([message], BrokerError(f"{text}: one for {self._topic} is larger", retryable=False))
             return True
         if self._builder is None:
             self._builder = self._producer.create_batch()
         if self._builder.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
             self._filled.set()
             return False
-        self._waiting.append(settled)
+        if self._waiting and self._waiting[-1][0] == settled:
+            self._waiting[-1][1].append(message)
+        else:
+            self._waiting.append((settled, [message]))
         if self.sending is None:
             self.sending = asyncio.create_task(self._send_all())
         return True
@@ -107,14 +111,16 @@ class Lane:
                 async with asyncio.timeout(LINGER_S):
                     await self._filled.wait()
 
-    def _settle(self, waiting: list[Settled], found: Any) -> None:
-        """Tell of each message of a batch: where it is, or why it is not."""
+    def _settle(self, waiting: list[tuple[Settled, list[Outgoing]]], found: Any) -> None:
+        """Tell of the messages of a batch: where they are, or why they are not."""
         if isinstance(found, BrokerError):
-            for settled in waiting:
-                settled(found)
+            for settled, messages in waiting:
+                settled(messages, found)
             return
-        for offset, settled in enumerate(waiting, found.offset):
-            settled(Delivery(topic=self._topic, partition=self._partition, offset=offset))
+        offset = found.offset
+        for settled, messages in waiting:
+            settled(messages, Delivery(topic=self._topic, partition=self._partition, offset=offset))
+            offset += len(messages)
 
     async def _send(self, builder: Any) -> Any:
         """The metadata of the batch's first message, or a `BrokerError`."""

@@ -1,7 +1,7 @@
 """The broker port: messages out with an acknowledgement, and messages that are expected to come."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from stepwell.core.errors import StepwellError
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message as it goes out. For Kafka `topic` and `key` count, for RabbitMQ `exchange` and `routing_key`.
 
     `message_id` is the same each time that a message is sent again, so that a consumer can drop repeats.
@@ -25,7 +25,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     routing_key: str = ""
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the broker acknowledged: Kafka's topic, partition and offset, or RabbitMQ's confirm that it was routed."""
 
     topic: str = ""
@@ -34,6 +34,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exchange: str | None = None
     routing_key: str | None = None
     confirmed: bool = True
+
+    def behind(self, count: int) -> "Delivery":
+        """That of the message so many places behind this one in a batch."""
+        if not count or self.offset is None:
+            return self
+        return Delivery(topic=self.topic, partition=self.partition, offset=self.offset + count)
 
 
 class BrokerError(StepwellError):
@@ -45,8 +51,10 @@ class BrokerError(StepwellError):
 
 
 Matches = Callable[[Any], bool]
-Settled = Callable[[Delivery | BrokerError], None]
-"""Told what became of a message: the acknowledgement, or why there is none."""
+Settled = Callable[[Sequence[Outgoing], Delivery | BrokerError], None]
+"""Told what became of messages that were posted one after the other: the acknowledgement of the first, which those of
+the others lie `behind`, or why there is none.
+"""
 Keep = Callable[[Any], Awaitable[None]]
 """Puts the content of a message on record."""
 
@@ -55,7 +63,7 @@ class Broker(Protocol):
     """A connection to one broker, made when it is first used and again when it was lost."""
 
     def post(self, message: Outgoing, settled: Settled) -> bool:
-        """Hand a message over, in the order of the calls; `settled` is called once with what became of it.
+        """Hand a message over, in the order of the calls; `settled` is called once with it and what became of it.
 
         False when it could not be taken at once: then `ready` is to be waited for.
         """
@@ -83,7 +91,7 @@ async def post(broker: Broker, message: Outgoing, settled: Settled) -> None:
 async def deliver(broker: Broker, message: Outgoing) -> Delivery:
     """Post one message and wait for what becomes of it. Raises `BrokerError`."""
     settled: asyncio.Future[Delivery | BrokerError] = asyncio.get_running_loop().create_future()
-    await post(broker, message, lambda found: None if settled.done() else settled.set_result(found))
+    await post(broker, message, lambda _messages, found: None if settled.done() else settled.set_result(found))
     found = await settled
     if isinstance(found, BrokerError):
         raise found

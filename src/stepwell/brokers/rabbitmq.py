@@ -40,7 +40,7 @@ class RabbitBroker:
             return False
         publishing = asyncio.ensure_future(self._publish(exchange, message))
         self._publishing.add(publishing)
-        publishing.add_done_callback(partial(self._published, settled))
+        publishing.add_done_callback(partial(self._published, message, settled))
         return True
 
     async def ready(self, message: Outgoing) -> None:
@@ -50,15 +50,18 @@ class RabbitBroker:
             self._freed.clear()
             await self._freed.wait()
 
-    def _published(self, settled: Settled, publishing: "asyncio.Task[Delivery | BrokerError]") -> None:
+    def _published(
+        self, message: Outgoing, settled: Settled, publishing: "asyncio.Task[Delivery | BrokerError]"
+    ) -> None:
         self._publishing.discard(publishing)
         self._freed.set()
         if publishing.cancelled():
-            settled(BrokerError("RabbitMQ was let go of"))
+            found: Delivery | BrokerError = BrokerError("RabbitMQ was let go of")
         elif (fault := publishing.exception()) is not None:  # a message that AMQP has no form for
-            settled(BrokerError(f"RabbitMQ cannot be sent a message: {_said(fault)}", retryable=False))
+            found = BrokerError(f"RabbitMQ cannot be sent a message: {_said(fault)}", retryable=False)
         else:
-            settled(publishing.result())
+            found = publishing.result()
+        settled([message], found)
 
     async def _publish(self, exchange: Any, message: Outgoing) -> Delivery | BrokerError:
         place = f"exchange {message.exchange!r}, routing key {message.routing_key!r}"

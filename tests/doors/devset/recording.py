@@ -20,11 +20,11 @@ class RecordingBroker:
     def post(self, message: Outgoing, settled: Settled) -> bool:
         if self.down:
             self.refused += 1
-            settled(BrokerError("the broker is away"))
+            settled([message], BrokerError("the broker is away"))
             return True
         self.taken.append(message)
         self.news.set()
-        settled(Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
+        settled([message], Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
         return True
 
     async def ready(self, message: Outgoing) -> None: ...

@@ -18,7 +18,7 @@ async def test_headers_are_evaluated_and_kept_apart_from_the_payload() -> None:
         document({"set": {"id": 5}, "headers": {"id": {"$ref": "id"}, "n": {"$fn": "add(1,1)"}, "o": {"a": [1]}}})
     )
     ((message,),) = await simulate(pipeline, seed="s", started_at=0.0)
-    assert message.headers == {"id": 5, "n": 2, "o": {"a": [1]}}
+    assert message.header == {"id": 5, "n": 2, "o": {"a": [1]}}
 
 
 async def test_earlier_stages_are_read_by_their_names() -> None:

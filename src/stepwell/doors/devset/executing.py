@@ -12,9 +12,8 @@ from stepwell.doors.devset.wire import Event, Events, Group, SimulateQuery, Subm
 from stepwell.doors.kit import Answer, Call, Reply, json_response
 from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.simulating import SIMULATION
 from stepwell.programs.pipeline.simulating import simulate as simulate_pipeline
-
-SIMULATION = "SIMULATION"
 
 for prefix in ENGINE:
 
@@ -52,7 +51,7 @@ for prefix in ENGINE:
                 execution_index=index,
                 event_count=len(messages),
                 events=[
-                    Event(stage_name=message.stage, header=_plain(message.headers), payload=message.payload)
+                    Event(stage_name=message.stage, header=_plain(message.header), payload=message.payload)
                     for message in messages
                 ],
             )

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 Seed = blake2b
 """A run's seed, hashed already: each execution goes on from a copy."""
-BLOCK_BITS: Final = 512
-_FLOAT_BITS: Final = 53
-_UNIT: Final = 2.0**-_FLOAT_BITS
+BLOCK: Final = 128
+"""Hexadecimal digits of one hash."""
+_FLOAT_DIGITS: Final = 13
+_UNIT: Final = 2.0 ** (-4 * _FLOAT_DIGITS)
 _FEW: Final = 1 << 32
 """Of so many integers, one is chosen by a float: none is noticeably likelier than another."""
-_VERSION: Final = ~(0xF << 76) & ~(0x3 << 62) & (1 << 128) - 1
-_VERSION_4: Final = (4 << 76) | (2 << 62)
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""The digit of a UUID that begins with the bits 10."""
 
 
 def seed_of(text: str) -> Seed:
@@ -28,38 +29,39 @@ def seed_of(text: str) -> Seed:
 class Chance:
     """`index` is the number of the execution."""
 
-    __slots__ = ("_base", "_bits", "_count", "_index", "_left")
+    __slots__ = ("_at", "_base", "_count", "_digits", "_index")
 
     def __init__(self, seed: Seed, index: int) -> None:
         self._base = seed
         self._index = index
         self._count = 0
-        self._bits = 0
-        self._left = 0
+        self._digits = ""
+        self._at = BLOCK
 
-    def bits(self, count: int) -> int:
-        """So many random bits, at most a block of them."""
-        if count > self._left:
+    def digits(self, count: int) -> str:
+        """So many random hexadecimal digits, at most a block of them. They are text since most become UUIDs."""
+        end = self._at + count
+        if end > BLOCK:
             block = self._base.copy()
             block.update(b"%d/%d" % (self._index, self._count))
             self._count += 1
-            self._bits, self._left = int.from_bytes(block.digest(), "little"), BLOCK_BITS
-        found = self._bits & ((1 << count) - 1)
-        self._bits >>= count
-        self._left -= count
-        return found
+            self._digits, end = block.hexdigest(), count
+        self._at = end
+        return self._digits[end - count : end]
+
+    def flag(self) -> bool:
+        """True or false."""
+        return self.digits(1) > "7"
 
     def fraction(self) -> float:
         """From 0 up to but without 1."""
-        return self.bits(_FLOAT_BITS) * _UNIT
+        return int(self.digits(_FLOAT_DIGITS), 16) * _UNIT
 
     def below(self, count: int) -> int:
         """An integer from 0 up to but without `count`."""
-        return int(self.fraction() * count) if count <= _FEW else self.bits(128) % count
-
-    def between(self, low: int, high: int) -> int:
-        """An integer, both ends included."""
-        return low + self.below(high - low + 1)
+        if count > _FEW:
+            return int(self.digits(32), 16) % count
+        return int(int(self.digits(_FLOAT_DIGITS), 16) * _UNIT * count)
 
     def weighted(self, options: Sequence[Any], sums: Sequence[int]) -> Any:
         """An option with a chance by its weight; `sums` are those of the weights up to each."""
@@ -75,5 +77,5 @@ class Chance:
 
     def uuid(self) -> str:
         """A version 4 UUID (RFC 9562 §5.4)."""
-        text = f"{self.bits(128) & _VERSION | _VERSION_4:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        text = self.digits(32)
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"

@@ -6,10 +6,10 @@ those that go out after it. What only sends goes without waiting for the loop, a
 
 import asyncio
 from collections import deque
-from functools import partial
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
-from stepwell.brokers.port import BrokerError, Delivery, Settled
+from stepwell.brokers.port import BrokerError, Delivery
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
@@ -24,23 +24,25 @@ class Stopped(Exception):
 
 
 class Surroundings(Protocol):
-    """What an execution needs of the range that it belongs to. `which` counts what one execution asked for."""
+    """What an execution needs of the range that it belongs to. `which` counts what one execution asked for.
 
-    def on_record(self, index: int, n: int) -> bool: ...
-    def post(self, index: int, message: Message, settled: Settled) -> bool: ...
-    async def post_later(self, index: int, message: Message, settled: Settled) -> None: ...
-    async def insist(self, index: int, message: Message) -> Delivery: ...
-    def sent(self, index: int, message: Message, delivery: Delivery) -> None: ...
+    What becomes of a message that is posted is for `Course.told`.
+    """
+
+    def post(self, message: Message) -> bool: ...
+    async def post_later(self, message: Message) -> None: ...
+    async def insist(self, message: Message) -> Delivery: ...
+    def sent(self, messages: Sequence[Message], first: Delivery) -> None: ...
     def trouble(self, fault: BrokerError) -> None: ...
     def ended(self, index: int, error: str | None) -> None: ...
-    def late(self, course: "Course") -> None: ...
+    def late(self, index: int) -> None: ...
     async def wait(self, index: int, which: int, seconds: float) -> None: ...
     async def look_up(self, index: int, which: int, effect: Lookup) -> Any: ...
     async def expect(self, index: int, which: int, effect: Expecting) -> Any: ...
 
 
 class Course:
-    """One execution while it is under way."""
+    """One execution while it is under way. Messages of the numbers in `on_record` were acknowledged before."""
 
     __slots__ = (
         "_around",
@@ -49,6 +51,7 @@ class Course:
         "_error",
         "_index",
         "_left_alone",
+        "_on_record",
         "_over",
         "_refused",
         "_running",
@@ -56,9 +59,12 @@ class Course:
         "_under_way",
     )
 
-    def __init__(self, around: Surroundings, pipeline: Pipeline, execution: Execution) -> None:
+    def __init__(
+        self, around: Surroundings, pipeline: Pipeline, execution: Execution, on_record: Collection[int] = ()
+    ) -> None:
         self._around = around
         self._index = execution.index
+        self._on_record = on_record
         self._running = run_execution(pipeline, execution)
         self._effect: Effect | None = None
         """What it asked for and did not get yet."""
@@ -121,27 +127,22 @@ class Course:
 
     def _run_on(self, answer: Any) -> None:
         """Run until there is something that cannot be had at once."""
-        send, around, index = self._running.send, self._around, self._index
+        running, post, on_record = self._running, self._around.post, self._on_record
         self._effect = None
         try:
-            while True:
-                effect = send(answer)
-                answer = None
-                if type(effect) is not Message:
-                    self._effect = effect
-                    return
-                if around.on_record(index, effect.n):
-                    continue
-                if self._under_way >= MAX_UNDER_WAY or self._refused:
-                    self._effect = effect
-                    return
-                self._under_way += 1
-                if not around.post(index, effect, partial(self._told, effect)):
-                    self._under_way -= 1
-                    self._effect = effect
-                    return
+            effect = running.send(answer)
+            while type(effect) is Message:
+                if effect.n not in on_record:
+                    if self._under_way >= MAX_UNDER_WAY or self._refused:
+                        break
+                    self._under_way += 1  # first: it may be settled at once
+                    if not post(effect):
+                        self._under_way -= 1
+                        break
+                effect = next(running)
+            self._effect = effect
         except StopIteration:
-            self._end(None)
+            self._over = True
         except RuleError as fault:
             self._end(str(fault))
 
@@ -185,20 +186,19 @@ class Course:
             return
         self._under_way += 1
         try:
-            await self._around.post_later(self._index, message, partial(self._told, message))
+            await self._around.post_later(message)
         except BrokerError as fault:
-            self._told(message, fault)
+            self.told(message, fault)
         except BaseException:
             self._under_way -= 1
             raise
 
-    def _told(self, message: Message, found: Delivery | BrokerError) -> None:
+    def told(self, message: Message, found: Delivery | BrokerError) -> None:
+        """What became of a message: it is acknowledged and on record, or it was refused."""
         self._under_way -= 1
-        if isinstance(found, Delivery):
-            self._around.sent(self._index, message, found)
-        elif self._refused is None:
-            self._refused = deque([(message, found)])
-        else:
+        if isinstance(found, BrokerError):
+            if self._refused is None:
+                self._refused = deque()
             self._refused.append((message, found))
         if self._under_way:
             return
@@ -210,7 +210,7 @@ class Course:
     def _last_told(self) -> None:
         """Nobody waits for this execution any more, and the last of its messages is settled."""
         if self._refused:
-            self._around.late(self)
+            self._around.late(self._index)
         else:
             self._around.ended(self._index, self._error)
 
@@ -236,6 +236,6 @@ class Course:
             return
         self._around.trouble(fault)
         try:
-            self._around.sent(self._index, message, await self._around.insist(self._index, message))
+            self._around.sent([message], await self._around.insist(message))
         except BrokerError as final:
             self._end(str(final))

@@ -33,12 +33,13 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         if self.type == "rabbit" and any(len(name.encode()) > MAX_NAME_BYTES for name in self.address):
             raise RuleError(f"exchange and routing key must be of at most {MAX_NAME_BYTES} bytes")
 
-    def check_sending(self, step: str) -> None:
-        """The same at the step that sends, for what was never checked before. Raises `RuleError`."""
+    def missing(self, step: str) -> str:
+        """What the step that sends lacks, for what was never checked before; empty when it is nothing."""
         if self.type == "kafka" and not self.topic:
-            raise RuleError(f"Missing config 'topic' for step: {step}")
+            return f"Missing config 'topic' for step: {step}"
         if self.type == "rabbit" and not (self.topic or self.routing_key or self.exchange):
-            raise RuleError(f"Rabbit send requires topic (queue), routingKey or exchange for step: {step}")
+            return f"Rabbit send requires topic (queue), routingKey or exchange for step: {step}"
+        return ""
 
     @property
     def address(self) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import msgspec
 
 JSON: Final = msgspec.json.Encoder(decimal_format="number")
 """Exact decimals are numbers in JSON."""
+JSON_TYPE: Final = "application/json"
+PROTOBUF_TYPE: Final = "application/x-protobuf"
 PREFIX_BYTES: Final = 2
 MESSAGE_TYPE_PREFIX: Final = {"kafka": 1, "rabbit": 2}
 

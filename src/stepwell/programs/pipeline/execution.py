@@ -36,6 +36,7 @@ class Execution:
         "meta",
         "output_events",
         "payload",
+        "run_id",
         "sent",
         "simulated",
         "stages",
@@ -46,9 +47,17 @@ class Execution:
     )
 
     def __init__(
-        self, *, workflow_id: str, seed: Seed, index: int, started_at: float, simulated: bool = False
+        self,
+        *,
+        workflow_id: str,
+        run_id: str,
+        seed: Seed,
+        index: int,
+        started_at: float,
+        simulated: bool = False,
     ) -> None:
         self.workflow_id = workflow_id
+        self.run_id = run_id
         self.index = index
         self.chance = Chance(seed, index)
         self.started_at = started_at

@@ -73,7 +73,8 @@ def _between(least: int, most: int) -> Compile:
                 raise RuleError(f"expected a number from {least} to {most}, found {bound} for step: {step}")
         if low > high:
             raise RuleError("minInclusive must be <= maxInclusive")
-        return lambda execution: execution.chance.between(low, high)
+        count = high - low + 1
+        return lambda execution: low + execution.chance.below(count)
 
     return compile
 
@@ -133,7 +134,7 @@ def _numeric(name: str, compute: Callable[[Any, Any], Any]) -> Compile:
     return compile
 
 
-_BOOLEAN: Final = _without_arguments(lambda execution: bool(execution.chance.bits(1)))
+_BOOLEAN: Final = _without_arguments(lambda execution: execution.chance.flag())
 _UUID: Final = _without_arguments(lambda execution: execution.chance.uuid())
 
 OWN: Final[dict[str, Compile]] = {

@@ -38,6 +38,8 @@ class Stage:
     key: Value | None
     encoding: Encoding | None
     destination: Destination
+    unsendable: str
+    """Why it cannot send what it emits; empty when it can."""
     wait_s: float
     expect: Expectation | None
     plain: bool

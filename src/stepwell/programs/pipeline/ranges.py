@@ -9,16 +9,15 @@ time, the others go out as they were, with the same ids.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from stepwell.brokers.port import Broker, BrokerError, Delivery, Outgoing, Settled, deliver, post
+from stepwell.brokers.port import Broker, BrokerError, Delivery, deliver, post
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
 from stepwell.programs.pipeline.chance import seed_of
 from stepwell.programs.pipeline.course import Course, Stopped
-from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
@@ -58,12 +57,11 @@ class RangeRun:
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._pace = pace
-        self._topic, self._address = pipeline.destination.topic or "", pipeline.destination.address
         self._progress = Progress(messages)
         self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
-        self._open = 0
-        """Executions under way."""
+        self._courses: dict[int, Course] = {}
+        """The executions under way."""
         self._news = asyncio.Event()
         """Set whenever one of them ends."""
 
@@ -93,53 +91,57 @@ class RangeRun:
         for index in range(first, last + 1):
             if index in ended:
                 continue
-            if self._open >= most:
+            if len(self._courses) >= most:
                 await self._until_open(most - 1)
                 await self.hold()
             elif not index % BREATH_EVERY:
                 await asyncio.sleep(0)
                 await self.hold()
             if not self._begin(index):
-                await self._go_on()
+                await self._go_on(index)
 
     def _begin(self, index: int) -> bool:
         """Run an execution as far as it goes at once; whether that is to its end, but for acknowledgements."""
         self._report.begun()
-        self._open += 1
         execution = Execution(
-            workflow_id=self._pipeline.id, seed=self._seed, index=index, started_at=self._started_at
+            workflow_id=self._pipeline.id,
+            run_id=self._step.run_id,
+            seed=self._seed,
+            index=index,
+            started_at=self._started_at,
         )
-        self._newest = Course(self, self._pipeline, execution)
-        return self._newest.set_out()
+        course = Course(self, self._pipeline, execution, self._progress.sent.get(index, ()))
+        self._courses[index] = course
+        return course.set_out()
 
-    async def _go_on(self) -> None:
-        """Run the newest execution as far as it goes without waiting for anything but room; the rest of it is a task.
+    async def _go_on(self, index: int) -> None:
+        """Run an execution as far as it goes without waiting for anything but room; the rest of it is a task.
 
         Raises `Stopped`.
         """
-        course = self._newest
+        course = self._courses[index]
         try:
             over = await course.go()
         except BaseException:
-            self._closed()
+            self._closed(index)
             raise
         if not over:
-            self._group.create_task(self._finish(course))
+            self._group.create_task(self._finish(index))
 
-    async def _finish(self, course: Course) -> None:
+    async def _finish(self, index: int) -> None:
         try:
-            await course.finish()
+            await self._courses[index].finish()
         except Stopped:
-            self._closed()
+            self._closed(index)
 
     async def _until_open(self, most: int) -> None:
         """Wait until no more than so many executions are under way."""
-        while self._open > most:
+        while len(self._courses) > most:
             self._news.clear()
             await self._news.wait()
 
-    def _closed(self) -> None:
-        self._open -= 1
+    def _closed(self, index: int) -> None:
+        del self._courses[index]
         self._news.set()
 
     # --- standing still ---------------------------------------------------------------------------------------------
@@ -174,33 +176,38 @@ class RangeRun:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def on_record(self, index: int, n: int) -> bool:
-        """Whether an earlier attempt had a message acknowledged."""
-        return n in self._progress.sent.get(index, ())
-
-    def post(self, index: int, message: Message, settled: Settled) -> bool:
+    def post(self, message: Message) -> bool:
         """Hand a message to the broker, if nothing has to be waited for."""
         broker = self._broker
         if broker is None or self._pipeline.rate or self._step.status is not Status.RUNNING:
             return False
-        return broker.post(self._outgoing(index, message), settled)
+        return broker.post(message, self._settled)
 
-    async def post_later(self, index: int, message: Message, settled: Settled) -> None:
+    async def post_later(self, message: Message) -> None:
         """Hand a message to the broker when it is its turn. Raises `BrokerError`, `Stopped`."""
         await self.hold()
         await self._pace.turn()
-        await post(await self._connected(), self._outgoing(index, message), settled)
+        await post(await self._connected(), message, self._settled)
 
-    async def insist(self, index: int, message: Message) -> Delivery:
+    def _settled(self, messages: Sequence[Any], found: Delivery | BrokerError) -> None:
+        """What became of messages that were posted."""
+        if isinstance(found, Delivery):
+            self.sent(messages, found)
+        courses = self._courses
+        for message in messages:
+            course = courses.get(message.execution)
+            if course is not None:  # nobody waits any more when all of it is let go of
+                course.told(message, found)
+
+    async def insist(self, message: Message) -> Delivery:
         """Send a message again until the broker takes it, or its time is over. Raises `BrokerError`, `Stopped`."""
-        outgoing = self._outgoing(index, message)
         delay_s = FIRST_DELAY_S
         give_up_at = time.monotonic() + self._outside.broker_retry_s
         while True:
             await self._rest(delay_s)
             await self.hold()
             try:
-                return await deliver(await self._connected(), outgoing)
+                return await deliver(await self._connected(), message)
             except BrokerError as fault:
                 endless = self._pipeline.waits_for_broker
                 if not fault.retryable or (not endless and time.monotonic() + delay_s > give_up_at):
@@ -218,37 +225,21 @@ class RangeRun:
             raise BrokerError("this server has no brokers", retryable=False)
         return await self._outside.brokers.broker(self._pipeline.destination.type, name)
 
-    def _outgoing(self, index: int, message: Message) -> Outgoing:
-        """A message as it goes to the broker, with the id that it keeps."""
-        exchange, routing_key = self._address
-        return Outgoing(
-            message_id=f"{self._step.run_id}/{index}/{message.n}",
-            body=message.body,
-            headers=tuple((name, _header(value)) for name, value in message.headers.items())
-            if message.headers
-            else (),
-            content_type="application/x-protobuf" if message.protobuf else "application/json",
-            topic=self._topic,
-            key=message.key,
-            exchange=exchange,
-            routing_key=routing_key,
-        )
-
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def sent(self, index: int, message: Message, delivery: Delivery) -> None:
-        self._report.sent(index, message, delivery, time.time())
+    def sent(self, messages: Sequence[Message], first: Delivery) -> None:
+        self._report.sent(messages, first, time.time())
 
     def trouble(self, fault: BrokerError) -> None:
         self._report.trouble(str(fault))
 
     def ended(self, index: int, error: str | None) -> None:
         self._report.ended(index, error)
-        self._closed()
+        self._closed(index)
 
-    def late(self, course: Course) -> None:
+    def late(self, index: int) -> None:
         """An execution that was left alone was refused a message: it is brought to its end after all."""
-        self._group.create_task(self._finish(course))
+        self._group.create_task(self._finish(index))
 
     # --- looking up and expecting -----------------------------------------------------------------------------------
 
@@ -313,8 +304,3 @@ class RangeRun:
         finally:
             task.cancel()
             await asyncio.wait({task})
-
-
-def _header(value: Any) -> bytes:
-    """Texts as they are, anything else as JSON."""
-    return value.encode() if isinstance(value, str) else JSON.encode(value)

@@ -6,7 +6,7 @@ again.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ NOTHING: Final = object()
 """Stands for an answer that is not on record (None is one)."""
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An acknowledged message: number `n` of its execution. Payload and headers are JSON, on their way in as text."""
 
     execution: int
@@ -80,20 +80,22 @@ class Report:
         if self._handle is None:
             self._soon()
 
-    def sent(self, execution: int, message: Message, delivery: Delivery | None, at: float) -> None:
-        self._messages.append(
+    def sent(self, messages: Sequence[Message], first: Delivery, at: float) -> None:
+        """Messages that were acknowledged together, the first of them with that delivery."""
+        self._messages += [
             Sent(
-                execution=execution,
+                execution=message.execution,
                 n=message.n,
                 stage=message.stage,
                 payload=message.payload,
-                headers=message.headers,
+                headers=message.header,
                 key=message.key,
-                delivery=delivery,
+                delivery=first.behind(count),
                 at=at,
             )
-        )
-        self.counts.messages += 1
+            for count, message in enumerate(messages)
+        ]
+        self.counts.messages += len(messages)
         self.counts.trouble = None
         if len(self._messages) >= MAX_MESSAGES:
             self.flush()

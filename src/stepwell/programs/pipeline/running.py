@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.programs.pipeline.encoding import JSON
+from stepwell.brokers.port import Outgoing
+from stepwell.programs.pipeline.encoding import JSON, JSON_TYPE, PROTOBUF_TYPE
 from stepwell.programs.pipeline.execution import MAX_COPIED, Execution
 from stepwell.programs.pipeline.expecting import Expectation
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
@@ -18,16 +19,16 @@ from stepwell.programs.pipeline.querying import Query
 from stepwell.programs.pipeline.values import UNTOUCHED
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be sent. `payload` is JSON text; `body` the bytes for the broker; `n` counts from 1."""
+class Message(Outgoing, frozen=True, kw_only=True, gc=False):
+    """A message to be sent: number `n` of its execution, from 1. `header` and `payload` (JSON text) are what is shown
+    of it; the headers and the body are what the broker gets.
+    """
 
+    execution: int
     n: int
     stage: str
-    headers: dict[str, Any]
-    key: str | None
+    header: dict[str, Any]
     payload: msgspec.Raw
-    body: bytes
-    protobuf: bool = False
 
 
 class Breath(msgspec.Struct, frozen=True):
@@ -171,20 +172,34 @@ def _set_key(stage: Stage, execution: Execution) -> None:
 
 def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
     """The message of this pass, on record in the execution."""
-    stage.destination.check_sending(f"{stage.id}-send")
-    execution.sent += 1
+    if stage.unsendable:
+        raise RuleError(stage.unsendable)
+    execution.sent = n = execution.sent + 1
+    header, to = execution.headers, stage.destination
     text = JSON.encode(execution.payload)
     message = Message(
-        n=execution.sent,
-        stage=stage.name,
-        headers=execution.headers,
-        key=execution.key,
-        payload=msgspec.Raw(text),
+        message_id=f"{execution.run_id}/{execution.index}/{n}",
         body=text if stage.encoding is None else _encoded(stage, execution),
-        protobuf=stage.encoding is not None,
+        headers=tuple((name, _wire(value)) for name, value in header.items()) if header else (),
+        content_type=JSON_TYPE if stage.encoding is None else PROTOBUF_TYPE,
+        topic=to.topic or "",
+        key=execution.key,
+        exchange=to.exchange or "",
+        routing_key=to.routing_key or to.topic or "",
+        execution=execution.index,
+        n=n,
+        stage=stage.name,
+        header=header,
+        payload=msgspec.Raw(text),
     )
-    _remember(pipeline, stage, execution)
+    if pipeline.reads:
+        _remember(pipeline, stage, execution)
     return message
+
+
+def _wire(value: Any) -> bytes:
+    """A header for the broker: texts as they are, anything else as JSON."""
+    return value.encode() if isinstance(value, str) else JSON.encode(value)
 
 
 def _encoded(stage: Stage, execution: Execution) -> bytes:
@@ -217,7 +232,7 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
         execution.meta["lastSend"] = {
             "count": 1,
             "messageType": to.type,
-            "contentType": "application/json" if stage.encoding is None else "application/x-protobuf",
+            "contentType": JSON_TYPE if stage.encoding is None else PROTOBUF_TYPE,
             "producerName": to.producer,
             "topic": to.topic,
             "exchange": to.exchange,

@@ -13,6 +13,8 @@ from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.running import PASSED, Breath, Message, run_execution
 
+SIMULATION: Final = "SIMULATION"
+"""What stands in for the id of a run."""
 MAX_EVENTS: Final = 200_000
 MAX_BYTES: Final = 64_000_000
 """Of all payloads together."""
@@ -47,6 +49,7 @@ class _Simulation:
         messages: list[Message] = []
         execution = Execution(
             workflow_id=self._pipeline.id,
+            run_id=SIMULATION,
             seed=self._seed,
             index=index,
             started_at=self._started_at,

@@ -65,6 +65,7 @@ class StageCompiler:
             key=self._key(given, step, at) if emits is not None else None,
             encoding=self._encoding(given, name, at) if emits is not None else None,
             destination=self._destination,
+            unsendable=self._destination.missing(f"{step}-send"),
             wait_s=wait_s,
             expect=expect,
             plain=loop is None and query is None and expect is None and not wait_s,

@@ -90,7 +90,7 @@ class Pulse:
     def _look(self) -> None:
         """Mark the pages that have something to look at."""
         now = time.monotonic()
-        seen = (self._engine.committer.batches, self._engine.written_outside)
+        seen = self._engine.writes_seen
         news, self._seen = seen != self._seen, seen
         if news or any(now - page.refreshed_at > QUIET_S for page in self._pages):
             self._shared.clear()

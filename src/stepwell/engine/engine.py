@@ -5,53 +5,35 @@ is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableE
 """
 
 import asyncio
-import math
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-import structlog
 
 from stepwell.core import commands as c
 from stepwell.core import history as h
-from stepwell.core.approvals import MAX_TIMEOUT_S
 from stepwell.core.chain import Chain, Link, Verified, links, verify
-from stepwell.core.errors import (
-    InvalidInputError,
-    Problem,
-    ProgramError,
-    RefusedError,
-    RunNotFoundError,
-    StepwellError,
-)
+from stepwell.core.errors import RefusedError, RunNotFoundError, StepwellError
 from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
-from stepwell.core.status import Status
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine import forking
-from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
 from stepwell.engine.compensating import compensation_of
+from stepwell.engine.creating import Creator, as_input, check_creation, labels_of
 from stepwell.engine.depth import too_deep
 from stepwell.engine.drivers import Drivers
-from stepwell.engine.duties.files import RunFiles, SweepFiles
-from stepwell.engine.duties.firing import FireSchedules
-from stepwell.engine.duties.loop import Duty, DutyLoop
-from stepwell.engine.duties.outbox import DeliverOutbox
-from stepwell.engine.duties.outside import SeeOutsideChanges
-from stepwell.engine.duties.retention import PruneEnded
-from stepwell.engine.duties.timers import WakeRuns
-from stepwell.engine.effects import Effects
+from stepwell.engine.duties.files import RunFiles
 from stepwell.engine.events import TRIGGER, Events, check_event
 from stepwell.engine.ids import new_id
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY
-from stepwell.engine.projections import SEND_EVENT, ended_badly
+from stepwell.engine.projections import SEND_EVENT
+from stepwell.engine.results import RunResult, Started, result_of
 from stepwell.engine.retrying import AS_IT_WAS, RetryOptions, retry_command
+from stepwell.engine.roster import Roster
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.snapshots import Snapshot, snapshots_of
@@ -61,7 +43,6 @@ from stepwell.engine.views import RunView
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
 from stepwell.store.port import (
-    NAME_LABEL,
     ApprovalQuery,
     ApprovalRow,
     CountQuery,
@@ -76,10 +57,6 @@ from stepwell.store.port import (
 )
 from stepwell.webhooks import Webhooks
 
-log = structlog.get_logger()
-
-_COMPLETED: Final = Status.COMPLETED  # as in `core.run`: a look-up less on the path of every run
-
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`idle_s`: how long a run that only waits stays in memory. `keep_ended_s`: retention, None keeps all.
@@ -92,22 +69,6 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     audit_chain: bool = False
     """Whether each event gets a hash that covers the one before (`core.chain`), made with `audit_key`."""
     audit_key: bytes = b""
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that exists. `created` is False when the start key had started it before."""
-
-    run_id: str
-    created: bool = True
-
-
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended: `output` when it completed, `error` when it failed or was cancelled."""
-
-    run_id: str
-    status: Status
-    output: Any = None
-    error: Problem | None = None
 
 
 class Engine:
@@ -147,13 +108,12 @@ class Engine:
             notices=webhooks.subscriptions if webhooks is not None else NOBODY,
             chain=self._chain if self.options.audit_chain else None,
         )
+        self._creator = Creator(self.drivers)
         self.webhooks = webhooks
         self.schedules = Scheduling(self)
         self.events = Events(self)
         self._dispatch = dispatch
-        self._duties: list[DutyLoop] = []
-        self.written_outside = 0
-        """How often another process was seen to have written: with `committer.batches`, whether anything is new."""
+        self._duties = Roster(self, dispatch)
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -163,50 +123,28 @@ class Engine:
         if self.webhooks is not None:
             await self.webhooks.refresh()
         self.committer.start()
-        outside = SeeOutsideChanges(self.store, changed=self.drivers.changed_outside, written=self._written_outside)
-        self._duties.append(DutyLoop(outside, self.clock))
+        self._duties.add_seeing()
         if drive:
-            self._add_driving_duties()
+            self._duties.add_driving()
             self.drivers.driving = True
             await self._dispatch.serve(self.drivers.drive)
-        for duty in self._duties:
-            duty.start()
-
-    def _add_driving_duties(self) -> None:
-        firing = FireSchedules(self.store, start=self.schedules.fire, ended_at=self.schedules.ended_at)
-        duties: list[Duty] = [WakeRuns(self.store, self._dispatch), firing]
-        if self.options.keep_ended_s is not None:
-            duties.append(PruneEnded(self._prune_before, self.options.keep_ended_s))
-        if self.files is not None:
-            duties.append(SweepFiles(self.store, self.files))
-        outbox = DutyLoop(DeliverOutbox(self.store, Effects(self).handlers), self.clock)
-        self.committer.on_outbox = outbox.nudge
-        if self.webhooks is not None:
-            self._add_webhooks(self.webhooks, outbox)
-        self._duties += [outbox, *(DutyLoop(duty, self.clock) for duty in duties)]
-
-    def _add_webhooks(self, webhooks: Webhooks, outbox: DutyLoop) -> None:
-        sending = DutyLoop(webhooks.duty, self.clock)
-        webhooks.duty.nudge = sending.nudge
-
-        def nudge_both() -> None:
-            outbox.nudge()
-            sending.nudge()
-
-        self.committer.on_outbox = nudge_both
-        self._duties.append(sending)
+        self._duties.start()
 
     async def close(self, *, grace_s: float = 10.0) -> None:
         """Take no more runs, give those in hand `grace_s` seconds, write what is decided, close the store."""
         self.watchers.close()
-        for duty in self._duties:
-            await duty.stop()
+        await self._duties.stop()
         self.drivers.give_way()
         await self._dispatch.stop(grace_s)
         await self.committer.stop()
         if self.webhooks is not None:
             await self.webhooks.duty.close(grace_s)
         await self.store.close()
+
+    @property
+    def writes_seen(self) -> tuple[int, int]:
+        """Groups written by this process, and how often others were seen to write: unchanged, nothing is new."""
+        return self.committer.batches, self._duties.written_outside
 
     @property
     def driving(self) -> bool:
@@ -251,10 +189,10 @@ class Engine:
             workflow=definition.name,
             version=definition.version,
             definition=definition.digest,
-            input=_as_input(input),
+            input=as_input(input),
             owner=owner,
             door=door,
-            labels=_labels(labels, compiled.title),
+            labels=labels_of(labels, compiled.title),
             parent=parent,
             start_at=start_at,
             listens=compiled.listens,
@@ -264,32 +202,8 @@ class Engine:
         if callback_url or lineage:
             created = msgspec.structs.replace(created, callback_url=callback_url, lineage=lineage)
         if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
-            _check_creation(created, start_key)
-        return await self._create([created, *too_deep(created, self.options.max_depth)], start_key)
-
-    async def _create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
-        created = events[0]
-        assert isinstance(created, h.RunCreated)
-        try:
-            if self.drivers.desk.holds(created.run_id):  # its caller chose the id, and not for the first time
-                with suppress(RunNotFoundError):
-                    async with self.drivers.desk.borrow(created.run_id) as journal:
-                        await journal.durable()
-                    return Started(run_id=created.run_id, created=False)
-            await self._create_new(created, events, start_key)
-        except RefusedError as refusal:
-            if refusal.code != "exists":
-                raise
-            return Started(run_id=refusal.run_id, created=False)
-        return Started(run_id=created.run_id)
-
-    async def _create_new(self, created: h.RunCreated, events: list[h.AnyEvent], start_key: str | None) -> None:
-        journal = self.drivers.new_journal()
-        journal.start_key = start_key
-        with self.drivers.desk.lend_new(created.run_id, journal):
-            journal.append(events)
-            self.drivers.take_up(journal)
-            await journal.durable()
+            check_creation(created, start_key)
+        return await self._creator.create([created, *too_deep(created, self.options.max_depth)], start_key)
 
     async def run(
         self, workflow: str, input: Any = None, *, timeout_s: float | None = None, **options: Any
@@ -301,9 +215,9 @@ class Engine:
     async def result(self, run_id: str, *, timeout_s: float | None = None) -> RunResult:
         """Wait for the end of a run. Raises `TimeoutError`, which changes nothing about the run."""
         if timeout_s is None:
-            return _result(await self.ended(run_id))
+            return result_of(await self.ended(run_id))
         async with asyncio.timeout(timeout_s):
-            return _result(await self.ended(run_id))
+            return result_of(await self.ended(run_id))
 
     async def ended(self, run_id: str) -> State:
         """Wait for the end of a run; the fold of its history then. A copy of nothing: do not change it."""
@@ -320,10 +234,9 @@ class Engine:
         if not 0 <= at_seq <= len(events):
             raise RefusedError("no_such_snapshot", f"the history has 1 to {len(events)}", run_id=run_id)
         now = self.clock.now()
-        raw = None if input is msgspec.UNSET else _as_input(input)
-        return await self._create(
-            forking.fork(events, at_seq, new_id=new_id(now), now=now, actor=actor, input=raw), None
-        )
+        raw = None if input is msgspec.UNSET else as_input(input)
+        copied = forking.fork(events, at_seq, new_id=new_id(now), now=now, actor=actor, input=raw)
+        return await self._creator.create(copied, None)
 
     # --- workflows, and the events that start them ------------------------------------------------------------------
 
@@ -359,22 +272,10 @@ class Engine:
         An event of an owner is not taken to runs of other owners.
         Raises `InvalidInputError` that names the attribute.
         """
-        data = {"event": _as_input(check_event(event)), "owner": owner, "lineage": ()}
+        data = {"event": as_input(check_event(event)), "owner": owner, "lineage": ()}
         item = OutboxItem(kind=SEND_EVENT, run_id="", due_at=self.clock.now(), data=data)
         await self.store.put_outbox([item])
-        self._nudge_outbox()
-
-    async def _written_outside(self) -> None:
-        """Another process wrote: perhaps an endpoint, perhaps something to deliver."""
-        self.written_outside += 1
-        if self.webhooks is not None:
-            await self.webhooks.refresh()
-        self._nudge_outbox()
-
-    def _nudge_outbox(self) -> None:
-        """There may be something to deliver; nothing to do for a process that does not drive."""
-        if self.committer.on_outbox is not None:
-            self.committer.on_outbox()
+        self._duties.nudge_delivery()
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -383,7 +284,7 @@ class Engine:
     ) -> None:
         """Send a signal; it is kept until a wait takes it. The same `id` twice is one signal."""
         signal_id = id or new_id(self.clock.now())
-        await self.tell(run_id, c.SendSignal(id=signal_id, signal=signal, data=_as_input(data), actor=actor))
+        await self.tell(run_id, c.SendSignal(id=signal_id, signal=signal, data=as_input(data), actor=actor))
 
     async def decide_approval(
         self,
@@ -406,7 +307,7 @@ class Engine:
             approval_id=approval_id,
             approved=approved,
             comment=comment,
-            data=_as_input(data),
+            data=as_input(data),
             via=via,
             bypass=bypass,
             actor=actor,
@@ -479,7 +380,7 @@ class Engine:
 
     async def get(self, run_id: str) -> RunResult:
         """How a run stands, without waiting."""
-        return _result(await self.state(run_id))
+        return result_of(await self.state(run_id))
 
     async def view(self, run_id: str, *, at_seq: int | None = None) -> RunView:
         """What doors show of a run, now or as it stood after the event `at_seq`: its steps with every attempt, its
@@ -560,9 +461,6 @@ class Engine:
             await self.files.drop(pruned)
         return len(pruned)
 
-    async def _prune_before(self, ended_before: float) -> int:
-        return await self.prune(ended_before=ended_before)
-
     # --- schedules --------------------------------------------------------------------------------------------------
 
     async def schedule(self, workflow: str, input: Any = None, **rule: Any) -> Schedule:
@@ -580,41 +478,3 @@ class Engine:
     async def list_schedules(self) -> list[Schedule]:
         """All schedules, by id."""
         return await self.schedules.list()
-
-
-def _labels(given: dict[str, str] | None, title: str) -> dict[str, str]:
-    """The labels of a run, the name of its workflow among them where that is not the engine's."""
-    return {NAME_LABEL: title, **(given or {})} if title else given or {}
-
-
-def _as_input(value: Any) -> msgspec.Raw:
-    try:
-        raw, _ = recorded(value)
-    except ProgramError as fault:
-        raise InvalidInputError(str(fault)) from None
-    return raw
-
-
-def _check_creation(created: h.RunCreated, start_key: str | None) -> None:
-    """That what a caller gave can be written and read back. Raises `InvalidInputError`."""
-    try:
-        h.decode_events(h.encode_events([created]))
-        uuid.UUID(created.run_id)
-        (start_key or "").encode()
-    except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:
-        raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
-    if created.start_at is not None and not math.isfinite(created.start_at):
-        raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")
-    if created.timeout_s is not None and not 0 < created.timeout_s <= MAX_TIMEOUT_S:
-        raise InvalidInputError(
-            f"run_timeout_s: expected seconds above 0, at most 100 years, found {created.timeout_s}"
-        )
-
-
-def _result(state: State) -> RunResult:
-    return RunResult(
-        run_id=state.run_id,
-        status=state.status,
-        error=ended_badly(state),
-        output=decode(state.output) if state.phase is _COMPLETED else None,
-    )

@@ -15,7 +15,7 @@ from stepwell.core.principal import Principal
 from stepwell.doors.kit import Call, KeyPendingError, KeyReusedError, Reply
 from stepwell.doors.kit.idempotency import KEPT_S, KIND, ForgetKeys, Once, fingerprint_of, record_id
 from stepwell.doors.server import build
-from stepwell.engine.engine import Started
+from stepwell.engine import Started
 from stepwell.store.port import Record
 from stepwell.store.sqlite import SqliteStore
 

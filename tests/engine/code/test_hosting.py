@@ -11,8 +11,8 @@ from workflows import Workflow
 from stepwell.core.errors import Problem
 from stepwell.core.history import RunFailed, StepCompleted
 from stepwell.core.status import Status
+from stepwell.engine import RunResult
 from stepwell.engine.driver import RunDriver
-from stepwell.engine.engine import RunResult
 from stepwell.programs.code.adapter import HostedAdapter
 from stepwell.programs.code.running import HostedRun
 

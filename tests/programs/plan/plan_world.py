@@ -13,8 +13,7 @@ from engine.virtual_time import VirtualLoop
 from stepwell.core.errors import Problem, StepFailure
 from stepwell.core.program import StepContext
 from stepwell.dispatch.local import LocalDispatch
-from stepwell.engine import Engine
-from stepwell.engine.engine import RunResult
+from stepwell.engine import Engine, RunResult
 from stepwell.engine.views import RunView, StepView
 from stepwell.programs.agents.port import AgentRequest, AgentTurn
 from stepwell.programs.callbacks import SecretTokens

@@ -37,6 +37,7 @@ def dispatch_of(store: Store, settings: Settings) -> Dispatch:
         settings.db,
         jobs=_jobs(settings),
         hand_out=store.hand_out,
+        hand_over=store.hand_over,
         max_active=settings.max_active,
         dead_after_s=settings.dead_after_s,
     )

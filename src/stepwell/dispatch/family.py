@@ -19,6 +19,9 @@ class FamilyDispatch:
         self._family = {root}
         self._parent_of = parent_of
 
+    def start(self, run_id: str, workflow: str) -> int:
+        return self._inner.start(run_id, workflow)
+
     def submit(self, run_id: str, delay_s: float = 0.0) -> None:
         self._inner.submit(run_id, delay_s)
 

@@ -29,6 +29,10 @@ class LocalDispatch:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
 
+    def start(self, run_id: str, workflow: str) -> int:  # noqa: ARG002  # the port's signature
+        self.submit(run_id)
+        return 0
+
     def submit(self, run_id: str, delay_s: float = 0.0) -> None:
         if delay_s > 0:
             asyncio.get_running_loop().call_later(delay_s, self.submit, run_id)

@@ -4,9 +4,9 @@ While the database is away its statements wait, so that PgQueuer goes on by itse
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar, cast
 
 import asyncpg
 import structlog
@@ -30,6 +30,7 @@ AWAY: Final = (
 )
 """What says that the database is away, not that the statement is wrong."""
 
+T = TypeVar("T")
 NotifyCallback = Callable[[str | bytes | bytearray], None]
 
 
@@ -52,6 +53,15 @@ class PatientDriver(Driver):
 
     async def execute(self, query: str, *args: object) -> str:
         return str(await self._patiently(lambda connection: connection.execute(query, *args)))
+
+    async def together(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Several statements in one transaction."""
+
+        async def transaction(connection: Any) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return cast("T", await self._patiently(transaction))
 
     async def notify(self, channel: str, payload: str) -> None:
         await self.execute("SELECT pg_notify($1, $2)", channel, payload)

@@ -4,10 +4,14 @@ A job is a run to be driven; it stays picked while the run is driven. It is enqu
 or wakes the run, under the key `run_id:epoch`: with the id alone a wake-up would be lost, since de-duplication also
 covers jobs that are picked. A job is a hint: its table is not even logged, and what is lost with it is handed out
 again (`hand_out`) from the runs themselves.
+
+A node drives the runs that it creates itself, while it has room: its record names the node, and the node has one job
+for all of them (`presence`). Whoever picks up that job, which was its holder's until it died, hands them out.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -23,6 +27,7 @@ from pgqueuer.domain.settings import DBSettings, Durability
 
 from stepwell.dispatch.pgdriver import AWAY, PatientDriver
 from stepwell.dispatch.port import Drive
+from stepwell.dispatch.presence import NODE, Presence, node_of
 
 log = structlog.get_logger()
 
@@ -42,6 +47,8 @@ _PRUNE: Final = f"""
 """
 HandOut = Callable[[Sequence[str]], Awaitable[None]]
 """Has runs driven by some node, where that has not been seen to."""
+HandOver = Callable[[int], Awaitable[int]]
+"""Hands out the runs that a node created and drove; how many they were."""
 
 
 class PgQueuerJobs:
@@ -81,22 +88,51 @@ class PgQueuerDispatch:
     """
 
     def __init__(
-        self, url: str, *, jobs: PgQueuerJobs, hand_out: HandOut, max_active: int, dead_after_s: float
+        self,
+        url: str,
+        *,
+        jobs: PgQueuerJobs,
+        hand_out: HandOut,
+        hand_over: HandOver,
+        max_active: int,
+        dead_after_s: float,
     ) -> None:
         self._url = url
         self._jobs = jobs
         self._hand_out = hand_out
+        self._hand_over = hand_over
         self._max_active = max_active
         self._dead_after_s = dead_after_s
         self._drive: Drive | None = None
         self._active: dict[str, float | None] = {}
-        """Runs whose jobs are in our hands, and in how many seconds each is to be driven once more, if it is."""
+        """Runs in our hands, and in how many seconds each is to be driven once more, if it is."""
+        self._kept: set[asyncio.Task[None]] = set()
+        """Those among them that were created here."""
         self._asked: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._manager: QueueManager | None = None
         self._driver: PatientDriver | None = None
-        self._stopping = False
+        self._presence: Presence | None = None
+        self._stopped = asyncio.Event()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stopped.is_set()
+
+    def start(self, run_id: str, workflow: str) -> int:
+        presence = self._presence
+        if presence is None or self._stopping or self._full or self._jobs.entrypoint(workflow) != ENTRYPOINT:
+            return 0
+        self._active[run_id] = None
+        task = asyncio.get_running_loop().create_task(self._drive_kept(run_id))
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return presence.node
+
+    @property
+    def _full(self) -> bool:
+        return len(self._active) >= self._max_active
 
     def submit(self, run_id: str, delay_s: float = 0.0) -> None:
         if run_id in self._active:
@@ -117,24 +153,43 @@ class PgQueuerDispatch:
         for workflow, limit in self._jobs.limits.items():
             manager.entrypoint(self._jobs.entrypoint(workflow), concurrency_limit=limit)(self._do)
         manager.entrypoint(ENTRYPOINT)(self._do)
+        manager.entrypoint(NODE)(self._bury)
+        self._presence = Presence(self._driver, dead_after_s=self._dead_after_s)
+        await self._presence.say()
         self._tasks = [
             asyncio.create_task(self._work(manager), name="stepwell-pgqueuer"),
+            asyncio.create_task(self._presence.keep_saying(), name="stepwell-presence"),
             asyncio.create_task(self._hand_out_asked(), name="stepwell-hand-out"),
             asyncio.create_task(self._prune(self._driver), name="stepwell-pgqueuer-log"),
         ]
 
     async def stop(self, grace_s: float) -> None:
-        self._stopping = True
-        if self._manager is None or self._driver is None:
+        self._stopped.set()
+        if self._manager is None or self._driver is None or self._presence is None:
             return
         self._manager.shutdown.set()
         working, *others = self._tasks
         for task in others:
             task.cancel()
-        await asyncio.wait([working], timeout=grace_s + LAST_WORDS_S)
+        await asyncio.gather(self._let_go(grace_s), asyncio.wait([working], timeout=grace_s + LAST_WORDS_S))
         working.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._driver.close()
+
+    async def _let_go(self, grace_s: float) -> None:
+        """The runs that were created here end, or are handed out."""
+        if self._kept:
+            _, late = await asyncio.wait(self._kept, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        assert self._presence is not None
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._hand_over(self._presence.node)
+                await self._presence.end()
+        except Exception as fault:  # noqa: BLE001  # the other nodes find out by themselves
+            log.warning("dispatch.not_handed_over", error=str(fault))
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
@@ -155,19 +210,46 @@ class PgQueuerDispatch:
     async def _do(self, job: Job) -> None:
         """Drive one run; once more when that was asked for meanwhile. Handed over when this node is stopping."""
         run_id = (job.payload or b"").decode()
-        drive = self._drive
-        if drive is None or self._stopping or run_id in self._active:
+        if self._stopping or run_id in self._active:
             raise RetryRequested(timedelta(0), "this node is stopping, or has the run still in hand")
-        again: float | None = 0.0
+        if self._full:
+            raise RetryRequested(timedelta(seconds=LOOK_EVERY_S), "this node has no room")
         try:
-            while again == 0.0 and not self._stopping:
-                self._active[run_id] = None
-                await drive(run_id)
-                again = self._active[run_id]
+            again = await self._drive_on(run_id)
         finally:
             del self._active[run_id]
         if again is not None:
             raise RetryRequested(timedelta(seconds=again), "to be driven once more")
+
+    async def _drive_kept(self, run_id: str) -> None:
+        """Drive a run that was created here, again and again if that is asked for."""
+        try:
+            while (again := await self._drive_on(run_id)) is not None and not self._stopping:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(again):
+                        await self._stopped.wait()
+        except Exception:  # it stays with this node; a bug, since `Drive` has its faults behind it
+            log.exception("run.driver_failed", run_id=run_id)
+        finally:
+            del self._active[run_id]
+
+    async def _drive_on(self, run_id: str) -> float | None:
+        """Drive a run, also anew; after how many seconds it is to be driven again, if it is."""
+        assert self._drive is not None
+        again: float | None = 0.0
+        while again == 0.0 and not self._stopping:
+            self._active[run_id] = None
+            await self._drive(run_id)
+            again = self._active[run_id]
+        return again
+
+    async def _bury(self, job: Job) -> None:
+        """A node said too long ago that it lives: hand out the runs that it drove. Ours was picked up by ourselves."""
+        node = node_of(job)
+        if self._presence is not None and node == self._presence.node:
+            await self._stopped.wait()
+            return
+        log.warning("node.lost", node=node, runs=await self._hand_over(node))
 
     # --- runs without a job -----------------------------------------------------------------------------------------
 

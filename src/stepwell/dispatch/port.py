@@ -14,6 +14,12 @@ Drive = Callable[[str], Coroutine[Any, Any, None]]
 class Dispatch(Protocol):
     """Decides who drives a run."""
 
+    def start(self, run_id: str, workflow: str) -> int:
+        """A run is being created here: drive it at once, if it need not be handed out.
+
+        The number that its record is to name for the node that drives it; 0 for none.
+        """
+
     def submit(self, run_id: str, delay_s: float = 0.0) -> None:
         """See to it that the run is driven, after `delay_s` seconds at the earliest. Twice is once."""
 

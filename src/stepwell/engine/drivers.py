@@ -72,13 +72,22 @@ class Drivers:
             chain=chain,
         )
         self._results: dict[str, Crowd] = {}
+        self._kept: set[str] = set()
+        """Runs that are created here and will be driven here: of a shared store, not to be taken over."""
         self._notes: set[asyncio.Task[None]] = set()
 
     def take_up(self, journal: Journal) -> None:
-        """Have the run driven, if it needs to be and nobody does. A shared store does so with the commit."""
+        """Have the run driven, if it needs to be and nobody does. A shared store does so with the commit, unless the
+        run is new and driven here.
+        """
         state = journal.state
-        if self.driving and not self._store.shared and state.run_id not in self.active and not state.at_rest:
+        if not self.driving or state.run_id in self.active or state.at_rest:
+            return
+        if not self._store.shared:
             self._dispatch.submit(state.run_id)
+        elif not journal.run and (node := self._dispatch.start(state.run_id, state.workflow)):
+            self._kept.add(state.run_id)
+            journal.keep(node)
 
     def give_way(self) -> None:
         """Begin nothing new and end the steps in flight: the next process goes on from there."""
@@ -112,9 +121,11 @@ class Drivers:
 
     async def drive(self, run_id: str) -> None:
         """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
+        take_over = self._store.shared and run_id not in self._kept
+        self._kept.discard(run_id)
         try:
-            taken = await self._take_over(run_id) if self._store.shared else None
-            if self._store.shared and taken is None:
+            taken = await self._take_over(run_id) if take_over else None
+            if take_over and taken is None:
                 return  # it needs no driver any more
             async with self.desk.borrow(run_id, taken) as journal:
                 if taken is not None and not await journal.hold(taken):

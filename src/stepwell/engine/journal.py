@@ -107,6 +107,7 @@ class Journal:
         """With nothing else to write, the next batch says that the run needs no driver."""
         self.run = 0
         self._epoch = 0
+        self._node = 0
         self._next_item = 1
         self._live: bool | None = None
         self.saved_seq = 0
@@ -144,6 +145,10 @@ class Journal:
         self._shown, self._counted = shown(state), state.status
         self._hears = not state.terminal
         self._row_changes = True
+
+    def keep(self, node: int) -> None:
+        """The run is driven by this node from its creation on: as if it had been taken over once."""
+        self._node, self._epoch = node, 1
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -313,7 +318,7 @@ class Journal:
                 self._hears = not state.terminal
                 batch.listens = state.listens if self._hears else ()
         if self.run == 0:
-            batch.start_key, batch.definition = self.start_key, state.definition
+            batch.start_key, batch.definition, batch.node = self.start_key, state.definition, self._node
         # Work that begins and ends shows only beside waits; all else that shows is announced (`append`, `park`).
         self._row_changes = bool(state.waits) or self.parking
 

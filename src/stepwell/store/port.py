@@ -135,8 +135,9 @@ class Batch(msgspec.Struct, kw_only=True):
     history row of `count` events that follow `base_seq`. `row` is the whole new row, None when only `seq`, `step`
     and `attempts` change. `was` is the status the run was counted under. `timers`: key to due instant, None drops
     it. `listens` is what the run hears from now on (None: as before). `live`
-    says whether the run needs a driver from now on (None: as before). `items` is the encoded stream row
-    of `item_count` items from number `first_item`.
+    says whether the run needs a driver from now on (None: as before). `node` is the number of the node that creates
+    the run and drives it already (0: it is to be handed out). `items` is the encoded stream row of `item_count` items
+    from number `first_item`.
     """
 
     run: int
@@ -151,6 +152,7 @@ class Batch(msgspec.Struct, kw_only=True):
     row: RunRow | None = None
     was: Status | None = None
     live: bool | None = None
+    node: int = 0
     start_key: str | None = None
     definition: str = ""
     timers: dict[str, float | None] = {}
@@ -374,6 +376,9 @@ class RunStore(Protocol):
 
     async def hand_out(self, run_ids: Sequence[str]) -> None:
         """Have these runs driven by some node, where that has not been seen to."""
+
+    async def hand_over(self, node: int) -> int:
+        """Hand out the runs that a node created and drove: it is no more, or is stopping. How many they were."""
 
 
 class Queries(Protocol):

@@ -162,6 +162,14 @@ class PostgresStore:
                 jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in woken]
                 await self._jobs.enqueue(connection, jobs)
 
+    async def hand_over(self, node: int) -> int:
+        async with self._transaction() as connection:
+            left = await connection.fetch(self._sql["leave_runs"], node)
+            if self._jobs is not None and left:
+                jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in left]
+                await self._jobs.enqueue(connection, jobs)
+        return len(left)
+
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
         live = await self._rows("jobless_runs" if self._jobs is not None else "live_runs", after, limit)
         due = await self._rows("due_runs", now, limit) if len(live) < limit else []

@@ -116,6 +116,8 @@ class Writer:
         return (
             row.run_id,
             batch.count,
+            batch.epoch,
+            batch.node or None,
             batch.live is not False,
             row.status,
             row.owner,
@@ -220,7 +222,7 @@ class Writer:
         new = [
             (batch.run_id, key_of(batch.run_id, 0), batch.row.workflow)
             for batch, _ in written
-            if not batch.run and batch.row is not None and batch.live is not False
+            if not batch.run and batch.row is not None and batch.live is not False and not batch.node
         ]
         if self._jobs is not None and (new or self._woken):
             await self._jobs.enqueue(self._connection, [*new, *self._woken])

@@ -238,6 +238,9 @@ class SqliteStore:
     async def hand_out(self, run_ids: Sequence[str]) -> None:
         """Nothing to do: the one process that drives the file sees to its runs."""
 
+    async def hand_over(self, node: int) -> int:  # noqa: ARG002  # the port's signature
+        return 0  # there is one node
+
     async def next_due(self) -> float | None:
         due_at: float | None = self._read("next_due")[0][0]
         return due_at

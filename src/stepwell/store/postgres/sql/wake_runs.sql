@@ -1,5 +1,9 @@
--- Runs that nobody has been told to drive: parked ones, and live ones of whose job PgQueuer knows nothing.
-UPDATE run SET live = true, epoch = epoch + 1, woken = epoch + 1
+-- Runs that nobody has been told to drive: parked ones, and live ones of whose job PgQueuer knows nothing, nor of
+-- their node's.
+UPDATE run SET live = true, node = NULL, epoch = epoch + 1, woken = epoch + 1
 WHERE uuid = ANY ($1::text[])
-  AND (NOT live OR NOT EXISTS (SELECT FROM pgqueuer WHERE dedupe_key = run.uuid || ':' || run.woken))
+  AND (NOT live OR NOT EXISTS (
+    SELECT FROM pgqueuer
+    WHERE dedupe_key = CASE WHEN run.node IS NULL THEN run.uuid || ':' || run.woken ELSE 'node:' || run.node END
+  ))
 RETURNING uuid, woken, workflow

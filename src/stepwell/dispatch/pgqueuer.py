@@ -244,7 +244,7 @@ class PgQueuerDispatch:
         return again
 
     async def _bury(self, job: Job) -> None:
-        """A node said too long ago that it lives: hand out the runs that it drove. Ours was picked up by ourselves."""
+        """A node has not said for too long that it lives: hand out the runs that it drove. We ourselves do live."""
         node = node_of(job)
         if self._presence is not None and node == self._presence.node:
             await self._stopped.wait()

@@ -68,8 +68,9 @@ class Presence:
             await Queries(self._driver).log_jobs([(job, "successful", None)])
 
     async def _get_or_beat(self, connection: Any) -> Sequence[Job]:
-        """Put the job on the queue and pick it up, in one transaction: nobody else comes in between. If it is there, a
-        heartbeat will do.
+        """Put the job on the queue and pick it up, in one transaction: nobody else comes in between.
+
+        If it is there, a heartbeat will do.
         """
         queries = Queries(AsyncpgDriver(connection))
         payload, key = str(self.node).encode(), f"{NODE}:{self.node}"

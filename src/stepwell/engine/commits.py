@@ -17,6 +17,8 @@ from stepwell.store.port import Batch, CommitResult, RunStore
 log = structlog.get_logger()
 MAX_GROUP: Final = 2_000
 """Batches in one transaction: more gain nothing and make the first one wait."""
+MAX_OF_SEVERAL: Final = 250
+"""The same where several groups may be on their way: so many runs that begin together do so in several groups."""
 
 
 class Source(Protocol):
@@ -33,7 +35,9 @@ class Source(Protocol):
 
 
 class Committer:
-    """One loop that commits, group after group, while there is news.
+    """A loop for each of the store's lines, which commits group after group while there is news.
+
+    No run has batches in two groups that are on their way, so that those may come to their end in any order.
 
     `at_boundary` is called with `before_commit` and `after_commit`: tests let the process die there.
     """
@@ -45,7 +49,9 @@ class Committer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._max_group = MAX_GROUP if store.lines == 1 else MAX_OF_SEVERAL
+        self._under_way = 0
         self.on_outbox: Callable[[], None] | None = None
         """Called after a commit that wrote outbox items or webhooks."""
         self._failing = False
@@ -55,14 +61,16 @@ class Committer:
         """Called after each transaction with its batches and the seconds it took."""
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._commit_groups(), name="stepwell-committer")
+        self._tasks = [
+            asyncio.create_task(self._commit_groups(), name="stepwell-committer") for _ in range(self._store.lines)
+        ]
 
     async def stop(self) -> None:
         """Commit what is waiting, then end."""
         await self._idle.wait()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def announce(self, source: Source) -> None:
         """`source` has a batch; call once per batch."""
@@ -78,12 +86,22 @@ class Committer:
             # a new run its first step.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            sources, self._news = self._news[:MAX_GROUP], self._news[MAX_GROUP:]
+            most = self._max_group
+            sources, self._news = self._news[:most], self._news[most:]
             if not sources:
                 self._wake.clear()
-                self._idle.set()
+                self._look_idle()
                 continue
-            await self._commit(_batches_of(sources))
+            self._under_way += 1
+            try:
+                await self._commit(_batches_of(sources))
+            finally:
+                self._under_way -= 1
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        if not (self._news or self._under_way):
+            self._idle.set()
 
     async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
         if not group:

@@ -312,6 +312,10 @@ class RunStore(Protocol):
         a commit that creates or wakes a run hands it out by itself.
         """
 
+    @property
+    def lines(self) -> int:
+        """How many groups of commits may be on their way at once."""
+
     async def open(self) -> None:
         """Connect, check that the database is ours and of this version, migrate it forward."""
 

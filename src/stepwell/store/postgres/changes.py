@@ -1,26 +1,33 @@
-"""Which runs other nodes appended to: heard on a connection of its own, from a notification per group of commits.
+"""Which runs other nodes appended to: heard on a connection of its own, and told on another one.
 
-A notification is a hint: what is on record is read after it. When the connection was lost, hints may have been, too;
-then `ANY_RUN` is among the changes.
+A notification is a hint: what is on record is read after it. It is sent once that is on disk and not with it, since
+all transactions that notify wait for each other's flush; while one is on its way, what else changes is gathered for
+the next. When a connection was lost, hints may have been, too; then `ANY_RUN` is among the changes.
 """
 
 import asyncio
-import base64
-import uuid
+import re
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
 from stepwell.core.errors import StorageError
 from stepwell.store.port import ANY_RUN
-from stepwell.store.postgres.connection import Connection, connect, faults_named
+from stepwell.store.postgres.connection import Connection, Line, connect, faults_named
+from stepwell.store.sql import statements
 
 CHANNEL: Final = "stepwell"
 LONGEST: Final = 7_900
 """Bytes of one notification; PostgreSQL takes less than 8,000."""
 AGAIN_AFTER_S: Final = 0.5
+LAST_WORDS_S: Final = 2.0
+"""What is still to be told gets so long when the store is closed."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def payloads(run_ids: Iterable[str]) -> list[str]:
@@ -37,14 +44,13 @@ def payloads(run_ids: Iterable[str]) -> list[str]:
 
 
 def _packed(run_id: str) -> str:
-    try:
-        return base64.urlsafe_b64encode(uuid.UUID(run_id).bytes).decode().rstrip("=")
-    except ValueError:
-        return f"={run_id}"
+    if _UUID.fullmatch(run_id):
+        return b2a_base64(bytes.fromhex(run_id.replace("-", "")), newline=False)[:22].decode()
+    return f"={run_id}"
 
 
 def _unpacked(word: str) -> str:
-    return word[1:] if word.startswith("=") else str(uuid.UUID(bytes=base64.urlsafe_b64decode(f"{word}==")))
+    return word[1:] if word.startswith("=") else str(UUID(bytes=urlsafe_b64decode(f"{word}==")))
 
 
 class Changes:
@@ -57,15 +63,39 @@ class Changes:
         """Process ids of the backends that this node writes on: what they say is known here."""
         self._changed: dict[str, None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._telling = Line(url, {"synchronous_commit": "off"}, self.own)
+        self._untold: dict[str, None] = {}
+        self._teller: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         connection = await self._listen()
         self._task = asyncio.create_task(self._keep(connection), name="stepwell-changes")
 
     async def close(self) -> None:
+        if self._teller is not None:
+            await asyncio.wait([self._teller], timeout=LAST_WORDS_S)
+            self._teller.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._telling.close()
+
+    def tell(self, run_ids: Iterable[str]) -> None:
+        """Let the other nodes know that these runs were appended to."""
+        self._untold.update(dict.fromkeys(run_ids))
+        if self._untold and (self._teller is None or self._teller.done()):
+            self._teller = asyncio.create_task(self._tell(), name="stepwell-tell")
+
+    async def _tell(self) -> None:
+        while self._untold:
+            untold, self._untold = self._untold, {}
+            try:
+                with faults_named(self._address):
+                    async with self._telling.use() as connection:
+                        await connection.execute(statements("postgres")["notify"], payloads(untold))
+            except StorageError:  # the database is away: later
+                self._untold = untold | self._untold
+                await asyncio.sleep(AGAIN_AFTER_S)
 
     def take(self) -> list[str] | None:
         """What changed since the last call; None when nobody wrote."""

@@ -1,10 +1,11 @@
 """`PostgresStore`: the store port on one PostgreSQL database, for as many nodes as like.
 
-One connection writes groups of commits, one whatever else is written, some read; another listens for what the other
+Some connections write groups of commits, one whatever else is written, some read; another listens for what the other
 nodes append. A run is taken over before it is driven: its `epoch` goes up, and whoever drove it before writes nothing
 any more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -16,10 +17,12 @@ from stepwell.core.chain import ChainRow
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.core.status import WaitReason
 from stepwell.store.port import (
+    ANY_RUN,
     ApprovalQuery,
     ApprovalRow,
     Batch,
     CommitResult,
+    Committed,
     CountQuery,
     Definition,
     Delivery,
@@ -49,6 +52,8 @@ from stepwell.store.postgres.writer import Writer
 from stepwell.store.rows import delivery_of, delivery_row, settled_row
 from stepwell.store.sql import statements
 
+LINES: Final = 2
+"""Connections that write groups of commits: while one waits for the server, this process makes the next group."""
 READERS: Final = 2
 ALL: Final = 2**31 - 1
 """As a limit: no limit."""
@@ -62,16 +67,19 @@ class PostgresStore:
     """Runs in the database of a `postgresql://` URL. `jobs` hands out runs that need a driver."""
 
     shared = True
+    lines = LINES
 
     def __init__(self, url: str, *, jobs: Jobs | None = None) -> None:
         self.url = url
         self.address = address_of(url)
         self._jobs = jobs
         self._sql = statements("postgres")
-        self._writer = Writer(jobs)
         self._changes = Changes(url, self.address)
         own = self._changes.own
-        self._committing = Line(url, WRITER_SETTINGS, own)
+        self._committing = [Line(url, WRITER_SETTINGS, own) for _ in range(LINES)]
+        self._writers: asyncio.LifoQueue[tuple[Line, Writer]] = asyncio.LifoQueue()
+        for line in self._committing:
+            self._writers.put_nowait((line, Writer(jobs)))
         self._writing = Line(url, WRITER_SETTINGS, own)
         self._readers = [Line(url, {}, own) for _ in range(READERS)]
         self._turns = cycle(self._readers)
@@ -94,7 +102,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._changes.close()
-        for line in (self._committing, self._writing, self._taking, self._querying, *self._readers):
+        for line in (*self._committing, self._writing, self._taking, self._querying, *self._readers):
             await line.close()
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -102,9 +110,19 @@ class PostgresStore:
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
         if not batches:
             return []
-        with faults_named(self.address):
-            async with self._committing.use() as connection:
-                return await self._writer.write(connection, batches)
+        line, writer = free = await self._writers.get()
+        try:
+            with faults_named(self.address):
+                async with line.use() as connection:
+                    results = await writer.write(connection, batches)
+        finally:
+            self._writers.put_nowait(free)
+        self._changes.tell(
+            batch.run_id
+            for batch, result in zip(batches, results, strict=True)
+            if isinstance(result, Committed) and (batch.count or batch.item_count)
+        )
+        return results
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
@@ -168,6 +186,7 @@ class PostgresStore:
             if self._jobs is not None and left:
                 jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in left]
                 await self._jobs.enqueue(connection, jobs)
+            await connection.execute(self._sql["notify"], payloads([ANY_RUN]))  # it may have died before it told
         return len(left)
 
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:

@@ -12,7 +12,6 @@ import asyncpg
 import msgspec
 
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
-from stepwell.store.postgres.changes import payloads
 from stepwell.store.postgres.connection import Connection, unnested
 from stepwell.store.postgres.grams import grams_of, searched
 from stepwell.store.postgres.jobs import Job, Jobs, key_of
@@ -50,7 +49,7 @@ class Writer:
                 results, written = await self._write_runs(batches)
                 await self._write_logs(written)
                 await self._write_implied(written)
-                await self._tell(written)
+                await self._hand_out(written)
         except BaseException:
             self._series.clear()  # those of this transaction are gone
             raise
@@ -217,8 +216,8 @@ class Writer:
                 moves[move_of(self._series[_series_key(batch.row)], batch.row, batch.was)] += 1
         await self._many("add_counts", sorted(totals(moves)))
 
-    async def _tell(self, written: Written) -> None:
-        """Hand out what needs a driver now, and let the other nodes know which runs changed."""
+    async def _hand_out(self, written: Written) -> None:
+        """Hand out what needs a driver now."""
         new = [
             (batch.run_id, key_of(batch.run_id, 0), batch.row.workflow)
             for batch, _ in written
@@ -226,9 +225,6 @@ class Writer:
         ]
         if self._jobs is not None and (new or self._woken):
             await self._jobs.enqueue(self._connection, [*new, *self._woken])
-        changed = [batch.run_id for batch, _ in written if batch.count or batch.item_count]
-        if changed:
-            await self._connection.execute(self._sql["notify"], payloads(changed))
 
 
 def _series_key(row: RunRow) -> tuple[str, str, str]:

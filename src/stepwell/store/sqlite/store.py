@@ -56,6 +56,7 @@ class SqliteStore:
     """Runs in one SQLite file. `path` is a file name or a `file:` URI (tests use `vfs=memdb`)."""
 
     shared = False
+    lines = 1
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -1,6 +1,7 @@
 """One node as a process: `python node_process.py URL LOG [SECONDS]`. Its steps write a line each to the log.
 
 A line is: run, key, attempt, process. What a step does is done when its line is written; then it takes a moment.
+At SIGUSR1 the node starts a few runs itself, which it then drives without handing them out.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from stepwell.core.program import RunContext, StepContext
 from stepwell.settings import Settings
 
 STEPS = 6
+OWN_RUNS = 10
+TAKES_S = 0.1
 
 
 def app_on(url: str, log: str, dead_after_s: str = "2", *, drive: bool = True) -> App:
@@ -39,7 +42,14 @@ def app_on(url: str, log: str, dead_after_s: str = "2", *, drive: bool = True) -
 async def serve(app: App, ready: Path) -> None:
     """Drive until SIGTERM; `ready` exists once this is so."""
     stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    starting: set[asyncio.Task[Any]] = set()
+
+    def start_some() -> None:
+        starting.update(loop.create_task(app.engine.start("logged", TAKES_S)) for _ in range(OWN_RUNS))
+
+    loop.add_signal_handler(signal.SIGUSR1, start_some)
     async with app:
         ready.touch()  # noqa: ASYNC240  # once, in a file system in memory
         await stopped.wait()

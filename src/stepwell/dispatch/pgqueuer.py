@@ -25,6 +25,7 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 from pgqueuer.domain.settings import DBSettings, Durability
 
+from stepwell.core.errors import StorageError
 from stepwell.dispatch.pgdriver import AWAY, PatientDriver
 from stepwell.dispatch.port import Drive
 from stepwell.dispatch.presence import NODE, Presence, node_of
@@ -45,8 +46,9 @@ _PRUNE: Final = f"""
       SELECT id FROM pgqueuer_log WHERE created < now() - interval '{LOG_KEPT}' ORDER BY id LIMIT 50000
     )
 """
-HandOut = Callable[[Sequence[str]], Awaitable[None]]
-"""Has runs driven by some node, where that has not been seen to."""
+HandOut = Callable[[Sequence[str], int], Awaitable[None]]
+"""Has runs driven by some node, where that has not been seen to. The number is that of this node: it drives none of
+them."""
 HandOver = Callable[[int], Awaitable[int]]
 """Hands out the runs that a node created and drove; how many they were."""
 
@@ -168,16 +170,16 @@ class PgQueuerDispatch:
         if self._manager is None or self._driver is None or self._presence is None:
             return
         self._manager.shutdown.set()
-        working, *others = self._tasks
+        working, saying, *others = self._tasks
         for task in others:
             task.cancel()
-        await asyncio.gather(self._let_go(grace_s), asyncio.wait([working], timeout=grace_s + LAST_WORDS_S))
+        await asyncio.gather(self._let_go(grace_s, saying), asyncio.wait([working], timeout=grace_s + LAST_WORDS_S))
         working.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._driver.close()
 
-    async def _let_go(self, grace_s: float) -> None:
-        """The runs that were created here end, or are handed out."""
+    async def _let_go(self, grace_s: float, saying: asyncio.Task[None]) -> None:
+        """The runs that were created here end, or are handed out; until then this node says that it lives."""
         if self._kept:
             _, late = await asyncio.wait(self._kept, timeout=grace_s)
             for task in late:
@@ -187,6 +189,8 @@ class PgQueuerDispatch:
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._hand_over(self._presence.node)
+                saying.cancel()
+                await asyncio.wait([saying])
                 await self._presence.end()
         except Exception as fault:  # noqa: BLE001  # the other nodes find out by themselves
             log.warning("dispatch.not_handed_over", error=str(fault))
@@ -215,33 +219,38 @@ class PgQueuerDispatch:
         if self._full:
             raise RetryRequested(timedelta(seconds=LOOK_EVERY_S), "this node has no room")
         try:
-            again = await self._drive_on(run_id)
+            _, again = await self._drive_on(run_id)
         finally:
             del self._active[run_id]
         if again is not None:
             raise RetryRequested(timedelta(seconds=again), "to be driven once more")
 
     async def _drive_kept(self, run_id: str) -> None:
-        """Drive a run that was created here, again and again if that is asked for."""
+        """Drive a run that was created here, again and again if that is asked for; hand it out if we cannot."""
+        able = False
         try:
-            while (again := await self._drive_on(run_id)) is not None and not self._stopping:
+            able, again = await self._drive_on(run_id)
+            while again is not None and not self._stopping:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(again):
                         await self._stopped.wait()
-        except Exception:  # it stays with this node; a bug, since `Drive` has its faults behind it
+                able, again = await self._drive_on(run_id)
+        except Exception:  # a bug, since `Drive` has its faults behind it
             log.exception("run.driver_failed", run_id=run_id)
         finally:
             del self._active[run_id]
+        if not (able or self._stopping):
+            self.submit(run_id)
 
-    async def _drive_on(self, run_id: str) -> float | None:
-        """Drive a run, also anew; after how many seconds it is to be driven again, if it is."""
+    async def _drive_on(self, run_id: str) -> tuple[bool, float | None]:
+        """Drive a run, also anew. Whether we can, and after how many seconds it is to be driven again, if it is."""
         assert self._drive is not None
-        again: float | None = 0.0
+        able, again = True, 0.0 if not self._stopping else None
         while again == 0.0 and not self._stopping:
             self._active[run_id] = None
-            await self._drive(run_id)
+            able = await self._drive(run_id)
             again = self._active[run_id]
-        return again
+        return able, again
 
     async def _bury(self, job: Job) -> None:
         """A node has not said for too long that it lives: hand out the runs that it drove. We ourselves do live."""
@@ -249,7 +258,15 @@ class PgQueuerDispatch:
         if self._presence is not None and node == self._presence.node:
             await self._stopped.wait()
             return
-        log.warning("node.lost", node=node, runs=await self._hand_over(node))
+        while not self._stopping:
+            try:
+                log.warning("node.lost", node=node, runs=await self._hand_over(node))
+            except StorageError as fault:
+                log.warning("dispatch.not_handed_over", node=node, error=str(fault))
+                await asyncio.sleep(LOOK_EVERY_S)
+            else:
+                return
+        raise RetryRequested(timedelta(0), "this node is stopping")
 
     # --- runs without a job -----------------------------------------------------------------------------------------
 
@@ -258,8 +275,9 @@ class PgQueuerDispatch:
             await self._wake.wait()
             self._wake.clear()
             asked, self._asked = sorted(self._asked), set()
+            assert self._presence is not None
             try:
-                await self._hand_out(asked)
+                await self._hand_out(asked, self._presence.node)
             except Exception as fault:  # noqa: BLE001  # the duty that asked for it asks again
                 log.warning("dispatch.not_handed_out", runs=len(asked), error=str(fault))
 

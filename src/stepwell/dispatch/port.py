@@ -7,8 +7,8 @@ again if that node dies. Driving twice at the same time is harmless (`(run, seq)
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-Drive = Callable[[str], Coroutine[Any, Any, None]]
-"""Drives the run with this id until it ends or is parked."""
+Drive = Callable[[str], Coroutine[Any, Any, bool]]
+"""Drives the run with this id until it ends or is parked; False when this node cannot."""
 
 
 class Dispatch(Protocol):

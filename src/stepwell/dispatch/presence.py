@@ -29,6 +29,9 @@ SAYS: Final = 4
 """How often a node says that it lives in the time after which it is taken for dead."""
 MANY: Final = 1_000
 """More than there are nodes."""
+NEVER: Final = timedelta(days=10_000)
+BEFORE: Final = timedelta(seconds=-1)
+"""A job is not picked up at its instant but after it, and a transaction is over in an instant."""
 
 
 def node_of(job: Job) -> int:
@@ -49,7 +52,7 @@ class Presence:
     async def say(self) -> None:
         """Say that this node lives; waits while the database is away."""
         for job in await self._driver.together(self._get_or_beat):
-            if node_of(job) == self.node:  # jobs of the dead that came along are soon picked up again
+            if node_of(job) == self.node:
                 self._job = job
 
     async def keep_saying(self) -> None:
@@ -74,7 +77,7 @@ class Presence:
         """
         queries = Queries(AsyncpgDriver(connection))
         payload, key = str(self.node).encode(), f"{NODE}:{self.node}"
-        (new,) = await queries.enqueue([NODE], [payload], [0], dedupe_key=[key], on_conflict="skip")
+        (new,) = await queries.enqueue([NODE], [payload], [0], [BEFORE], dedupe_key=[key], on_conflict="skip")
         if new is None:
             if self._job is not None:
                 await queries.update_heartbeat([self._job.id])
@@ -84,5 +87,5 @@ class Presence:
             entrypoints={QueueEntrypoint(NODE): EntrypointExecutionParameter(concurrency_limit=0)},
             queue_manager_id=self._holder,
             global_concurrency_limit=None,
-            heartbeat_timeout=timedelta(seconds=self._dead_after_s),
+            heartbeat_timeout=NEVER,  # jobs of the dead are for those who see to them
         )

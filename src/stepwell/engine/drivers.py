@@ -119,34 +119,43 @@ class Drivers:
     def new_journal(self) -> Journal:
         return Journal(self._office)
 
-    async def drive(self, run_id: str) -> None:
-        """Drive a run until it ends or is parked (`dispatch.port.Drive`)."""
+    async def drive(self, run_id: str) -> bool:
+        """Drive a run until it ends or is parked; False when this node cannot (`dispatch.port.Drive`)."""
+        able = await self._drive(run_id)
+        if not able:  # it may be so new that its creation is still on its way
+            with suppress(StepwellError):
+                async with self.desk.borrow(run_id) as journal:
+                    await journal.durable()
+        return able
+
+    async def _drive(self, run_id: str) -> bool:
         take_over = self._store.shared and run_id not in self._kept
         self._kept.discard(run_id)
         try:
             taken = await self._take_over(run_id) if take_over else None
             if take_over and taken is None:
-                return  # it needs no driver any more
+                return True  # it needs no driver any more
             async with self.desk.borrow(run_id, taken) as journal:
                 if taken is not None and not await journal.hold(taken):
-                    return  # another node has taken it over since
+                    return True  # another node has taken it over since
                 why = await self._drive_journal(run_id, journal)
         except NotRecordableError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
-            return
+            return False
         except StorageError as fault:
             log.warning("run.store_failed", run_id=run_id, error=str(fault))
             why = Release.FAULT
         except StepwellError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
-            return
+            return False
         except Exception:  # a history that cannot be read, or a bug of ours: the others go on
             log.exception("run.not_driven", run_id=run_id)
-            return
+            return False
         if why is Release.OVERTAKEN:
             self._dispatch.submit(run_id)
         elif why is Release.FAULT:
             self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
+        return True
 
     async def _take_over(self, run_id: str) -> Loaded | None:
         """Fence off who drove the run before."""

@@ -136,8 +136,8 @@ class Batch(msgspec.Struct, kw_only=True):
     and `attempts` change. `was` is the status the run was counted under. `timers`: key to due instant, None drops
     it. `listens` is what the run hears from now on (None: as before). `live`
     says whether the run needs a driver from now on (None: as before). `node` is the number of the node that creates
-    the run and drives it already (0: it is to be handed out). `items` is the encoded stream row of `item_count` items
-    from number `first_item`.
+    the run and drives it already (0: it is to be handed out). `outside`: who appends does not drive the run, so
+    whoever does has to hear of it. `items` is the encoded stream row of `item_count` items from number `first_item`.
     """
 
     run: int
@@ -152,6 +152,7 @@ class Batch(msgspec.Struct, kw_only=True):
     row: RunRow | None = None
     was: Status | None = None
     live: bool | None = None
+    outside: bool = False
     node: int = 0
     start_key: str | None = None
     definition: str = ""
@@ -378,8 +379,8 @@ class RunStore(Protocol):
     async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
         """Fence off whoever drove these runs until now, and load them; those that need no driver are left out."""
 
-    async def hand_out(self, run_ids: Sequence[str]) -> None:
-        """Have these runs driven by some node, where that has not been seen to."""
+    async def hand_out(self, run_ids: Sequence[str], node: int = 0) -> None:
+        """Have these runs driven by some node, where that has not been seen to. `node` drives none of them."""
 
     async def hand_over(self, node: int) -> int:
         """Hand out the runs that a node created and drove: it is no more, or is stopping. How many they were."""

@@ -2,7 +2,8 @@
 
 A notification is a hint: what is on record is read after it. It is sent once that is on disk and not with it, since
 all transactions that notify wait for each other's flush; while one is on its way, what else changes is gathered for
-the next. When a connection was lost, hints may have been, too; then `ANY_RUN` is among the changes.
+the next. When a connection was lost or a node died, hints may have been lost, too; then `ANY_RUN` is among the
+changes. What somebody tells a run that another node may drive goes with the commit (`told_at_once`).
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from stepwell.core.errors import StorageError
-from stepwell.store.port import ANY_RUN
+from stepwell.store.port import ANY_RUN, Batch
 from stepwell.store.postgres.connection import Connection, Line, connect, faults_named
 from stepwell.store.sql import statements
 
@@ -51,6 +52,11 @@ def _packed(run_id: str) -> str:
 
 def _unpacked(word: str) -> str:
     return word[1:] if word.startswith("=") else str(UUID(bytes=urlsafe_b64decode(f"{word}==")))
+
+
+def told_at_once(batch: Batch) -> bool:
+    """Whether a driver on another node has to hear of this, not only who watches: a verb, a signal, a decision."""
+    return bool(batch.run and batch.outside)
 
 
 class Changes:
@@ -102,7 +108,8 @@ class Changes:
         changed, self._changed = self._changed, None
         return None if changed is None else list(changed)
 
-    def _note(self, run_ids: Iterable[str]) -> None:
+    def note(self, run_ids: Iterable[str]) -> None:
+        """These runs changed."""
         self._changed = (self._changed or {}) | dict.fromkeys(run_ids)
 
     async def _listen(self) -> Connection:
@@ -112,7 +119,7 @@ class Changes:
 
     def _hear(self, _: Any, pid: int, __: str, payload: object) -> None:
         if pid not in self.own:
-            self._note(map(_unpacked, str(payload).split()))
+            self.note(map(_unpacked, str(payload).split()))
 
     async def _keep(self, connection: Connection) -> None:
         try:
@@ -122,7 +129,7 @@ class Changes:
                 if not connection.is_closed():
                     await lost.wait()
                 connection = await self._again()
-                self._note([ANY_RUN])
+                self.note([ANY_RUN])
         finally:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 connection.terminate()

@@ -36,7 +36,7 @@ from stepwell.store.port import (
     StreamItem,
 )
 from stepwell.store.postgres import deliveries, pruning, queries
-from stepwell.store.postgres.changes import Changes, payloads
+from stepwell.store.postgres.changes import Changes, payloads, told_at_once
 from stepwell.store.postgres.connection import (
     WRITER_SETTINGS,
     Connection,
@@ -120,7 +120,7 @@ class PostgresStore:
         self._changes.tell(
             batch.run_id
             for batch, result in zip(batches, results, strict=True)
-            if isinstance(result, Committed) and (batch.count or batch.item_count)
+            if isinstance(result, Committed) and (batch.count or batch.item_count) and not told_at_once(batch)
         )
         return results
 
@@ -173,9 +173,9 @@ class PostgresStore:
             one.epoch, one.driven_before = taken[one.run_id]
         return loaded
 
-    async def hand_out(self, run_ids: Sequence[str]) -> None:
+    async def hand_out(self, run_ids: Sequence[str], node: int = 0) -> None:
         async with self._transaction() as connection:
-            woken = await connection.fetch(self._sql["wake_runs"], sorted(run_ids))
+            woken = await connection.fetch(self._sql["wake_runs"], sorted(run_ids), node)
             if self._jobs is not None and woken:
                 jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in woken]
                 await self._jobs.enqueue(connection, jobs)
@@ -187,6 +187,7 @@ class PostgresStore:
                 jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in left]
                 await self._jobs.enqueue(connection, jobs)
             await connection.execute(self._sql["notify"], payloads([ANY_RUN]))  # it may have died before it told
+        self._changes.note([ANY_RUN])
         return len(left)
 
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
+from stepwell.store.postgres.changes import payloads, told_at_once
 from stepwell.store.postgres.connection import Connection, unnested
 from stepwell.store.postgres.grams import grams_of, searched
 from stepwell.store.postgres.jobs import Job, Jobs, key_of
@@ -217,7 +218,7 @@ class Writer:
         await self._many("add_counts", sorted(totals(moves)))
 
     async def _hand_out(self, written: Written) -> None:
-        """Hand out what needs a driver now."""
+        """Hand out what needs a driver now, and let drivers elsewhere know what they are told."""
         new = [
             (batch.run_id, key_of(batch.run_id, 0), batch.row.workflow)
             for batch, _ in written
@@ -225,6 +226,9 @@ class Writer:
         ]
         if self._jobs is not None and (new or self._woken):
             await self._jobs.enqueue(self._connection, [*new, *self._woken])
+        at_once = [batch.run_id for batch, _ in written if told_at_once(batch)]
+        if at_once:
+            await self._connection.execute(self._sql["notify"], payloads(at_once))
 
 
 def _series_key(row: RunRow) -> tuple[str, str, str]:

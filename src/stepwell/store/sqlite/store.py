@@ -236,7 +236,7 @@ class SqliteStore:
     async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
         return [loaded for loaded in await self.load(run_ids) if loaded.live]
 
-    async def hand_out(self, run_ids: Sequence[str]) -> None:
+    async def hand_out(self, run_ids: Sequence[str], node: int = 0) -> None:
         """Nothing to do: the one process that drives the file sees to its runs."""
 
     async def hand_over(self, node: int) -> int:  # noqa: ARG002  # the port's signature

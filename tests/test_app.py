@@ -204,6 +204,16 @@ async def test_two_documents_of_one_name_and_version(app: stepwell.App, tmp_path
     assert [fault.file for fault in refused.value.faults] == [f"{tmp_path}/two.yaml"]
 
 
+async def test_one_name_in_two_namespaces_is_no_two_versions_of_a_workflow(app: stepwell.App, tmp_path: Path) -> None:
+    app.function(name="greet")(lambda name: name)
+    (tmp_path / "one.yaml").write_text(GREET)
+    (tmp_path / "two.yaml").write_text(GREET.replace("test", "other").replace("version: '1", "version: '2"))
+    app.load(tmp_path)
+
+    with pytest.raises(InvalidDocumentsError, match=r"two\.yaml:1: /document/namespace: expected another name"):
+        await app.open()
+
+
 async def test_expressions_are_jq_also_when_opened_again(app: stepwell.App, tmp_path: Path) -> None:
     (tmp_path / "sum.yaml").write_text(GREET.replace("- greet: {call: greet, with: {name: '${ .name }'}}", SUM))
     app.load(tmp_path / "sum.yaml")

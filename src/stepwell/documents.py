@@ -41,6 +41,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     text: str
+    namespace: str = ""
+    """Of a flow: names are unique without it."""
 
 
 class Kinds(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,14 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
             return Document(file=file, kind=pipelines.kind, name=pipeline.id, version="", text=text)
         flows: FlowPrograms = self.flows
         document = flows.check(text).workflow.document
-        return Document(file=file, kind=flows.kind, name=document.name, version=document.version, text=text)
+        return Document(
+            file=file,
+            kind=flows.kind,
+            name=document.name,
+            version=document.version,
+            text=text,
+            namespace=document.namespace,
+        )
 
 
 def is_pipeline(text: str) -> bool:
@@ -123,11 +132,13 @@ def check_document(path: Path, kinds: Kinds) -> Document:
 
 
 def check_documents(paths: Iterable[Path], kinds: Kinds) -> list[Document]:
-    """Read and check documents that are to stand beside each other: two may not have one name and version.
+    """Read and check documents that are to stand beside each other: two may not have one name and version, nor one
+    name in two namespaces, since that would be two versions of one workflow.
 
     Raises `DocumentError`, or `InvalidDocumentsError` with the faults of all of them.
     """
     found: dict[tuple[str, str], Document] = {}
+    named: dict[str, Document] = {}
     faults: list[FileFault] = []
     for path in paths:
         try:
@@ -139,6 +150,13 @@ def check_documents(paths: Iterable[Path], kinds: Kinds) -> list[Document]:
         if first.text != document.text:
             message = f"expected another name or version: {first.file} has {document.name} {document.version} too"
             faults.append(FileFault(str(path), Fault(pointer="/document/version", line=1, message=message)))
+        other = named.setdefault(document.name, document)
+        if other.namespace != document.namespace:
+            message = (
+                f"expected another name: {other.file} has {document.name} in the namespace {other.namespace},"
+                " and a server knows workflows by their names alone"
+            )
+            faults.append(FileFault(str(path), Fault(pointer="/document/namespace", line=1, message=message)))
     if faults:
         raise InvalidDocumentsError(faults)
     return list(found.values())

@@ -296,6 +296,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """JSON Schema of the input, where the definition has one."""
     title: str = ""
     """What the definition is called, where that is not its name in the engine: runs are labelled with it."""
+    namespace: str = ""
+    """What the definition says about where it belongs; names are unique without it."""
     outline: tuple[StepOutline, ...] = ()
     """The steps that every run has, in the order of the definition; none where only running shows them."""
     check_input: Any = None  # Callable[[Any], Awaitable[Mapping[str, Sequence[str]]]] | None

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell.core.program import Programs
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.doors.events import routes
 from stepwell.doors.events.routes import MAX_BYTES
@@ -44,8 +45,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[Server]:
-    engine = Engine(store=SqliteStore(str(path / "runs.db")), dispatch=LocalDispatch(), programs=[FlowPrograms()])
+async def serving(path: Path, programs: Sequence[Programs] = (FlowPrograms(),)) -> AsyncIterator[Server]:
+    engine = Engine(store=SqliteStore(str(path / "runs.db")), dispatch=LocalDispatch(), programs=programs)
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[Engine]:
@@ -182,12 +183,20 @@ async def one_run(server: Server) -> str:
     return run_id
 
 
+def data_of(life: httpx.Response, kind: str) -> Any:
+    """What the first event of a kind says."""
+    return next(one["data"] for one in life.json() if one["type"].endswith(kind))
+
+
 async def test_life_of_a_run_is_read_in_pages(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         run_id = await one_run(server)
         whole = await server.client.get(f"{URL}/{run_id}")
         assert whole.headers["content-type"] == "application/cloudevents-batch+json"
         assert "link" not in whole.headers
+        started = data_of(whole, "workflow.started.v1")
+        assert started["definition"] == {"name": "hear", "namespace": "test", "version": "1.0.0"}
+        assert started["name"] == f"hear-{run_id}.test"
         names = [one["type"].split(".", 2)[2] for one in whole.json()]
         assert [name for name in names if "status-changed" not in name] == [
             "workflow.started.v1",
@@ -204,6 +213,14 @@ async def test_life_of_a_run_is_read_in_pages(tmp_path: Path) -> None:
             pages += page.json()
             url = page.links.get("next", {}).get("url", "")
         assert pages == whole.json()
+
+
+async def test_what_has_no_document_here_lives_in_the_default_namespace(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        run_id = await one_run(server)
+    async with serving(tmp_path, programs=()) as server:
+        life = await server.client.get(f"{URL}/{run_id}")
+        assert data_of(life, "workflow.started.v1")["definition"]["namespace"] == "default"
 
 
 async def test_life_of_a_run_is_streamed(tmp_path: Path) -> None:

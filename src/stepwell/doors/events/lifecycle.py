@@ -20,6 +20,7 @@ from stepwell.doors.kit import instant
 
 PREFIX: Final = "io.serverlessworkflow."
 NAMESPACE: Final = "default"
+"""Of what has no document of the standard."""
 
 PHASES: Final = {
     Status.SCHEDULED: "pending",

@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepwell.core.errors import InvalidInputError, RunNotFoundError
+from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
 from stepwell.core.history import RunCreated
-from stepwell.doors.events.lifecycle import CloudEvent, Lifecycle
+from stepwell.doors.events.lifecycle import NAMESPACE, CloudEvent, Lifecycle
 from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
 from stepwell.doors.kit import Answer, Api, EventStream, Message, Operation, Position
 from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody, problem_response
@@ -70,10 +70,10 @@ async def read_lifecycle(request: Request) -> Response:
     try:
         after = _number(request.query_params.get("after", last_seen), "after", least=0)
         limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
-        await _must_see(request, run_id)
+        life = Lifecycle(namespace=await _namespace(engine, await _visible(request, run_id)))
         if streamed:
-            return EventStream(_streamed(engine, run_id, after))
-        page, more = await _page(engine, run_id, after, min(limit, PAGE))
+            return EventStream(_streamed(engine, run_id, after, life))
+        page, more = await _page(engine, run_id, after, min(limit, PAGE), life)
     except InvalidInputError as fault:
         return problem_response(400, str(fault))
     except RunNotFoundError as fault:
@@ -82,12 +82,22 @@ async def read_lifecycle(request: Request) -> Response:
     return Response(_encode(page), headers=link, media_type=BATCH)
 
 
-async def _must_see(request: Request, run_id: str) -> None:
-    """Raises `RunNotFoundError`, for a run of somebody else as for none."""
+async def _visible(request: Request, run_id: str) -> RunCreated:
+    """How a run began. Raises `RunNotFoundError`, for a run of somebody else as for none."""
     engine: Engine = request.app.state.engine
     created = (await engine.history(run_id, limit=1))[0]
     if not isinstance(created, RunCreated) or not principal_of(request).may_see(created.owner):
         raise RunNotFoundError(run_id)
+    return created
+
+
+async def _namespace(engine: Engine, created: RunCreated) -> str:
+    """That of the run's document; templates and Python workflows have none."""
+    try:
+        compiled = await engine.workflows.compiled(created.definition)
+    except StepwellError:  # a Python workflow of another process
+        return NAMESPACE
+    return compiled.namespace or NAMESPACE
 
 
 def _number(text: str, name: str, *, least: int) -> int:
@@ -96,9 +106,10 @@ def _number(text: str, name: str, *, least: int) -> int:
     return int(text)
 
 
-async def _page(engine: Engine, run_id: str, after: int, limit: int) -> tuple[list[CloudEvent], bool]:
+async def _page(
+    engine: Engine, run_id: str, after: int, limit: int, life: Lifecycle
+) -> tuple[list[CloudEvent], bool]:
     """About `limit` events after a sequence (all of the last sequence), and whether more follow."""
-    life = Lifecycle()
     page: list[CloudEvent] = []
     for seq, event in enumerate(await engine.history(run_id), 1):
         found = life.take(event)
@@ -110,9 +121,8 @@ async def _page(engine: Engine, run_id: str, after: int, limit: int) -> tuple[li
     return page, False
 
 
-async def _streamed(engine: Engine, run_id: str, after: int) -> AsyncGenerator[Message, None]:
+async def _streamed(engine: Engine, run_id: str, after: int, life: Lifecycle) -> AsyncGenerator[Message, None]:
     """One message per event. The last of a sequence carries its number, so who comes back gets no half of one."""
-    life = Lifecycle()
     async for seen in engine.watch(run_id):
         found = life.take(seen.event) if seen.event is not None else []
         if seen.seq <= after:

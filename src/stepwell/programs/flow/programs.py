@@ -72,6 +72,7 @@ class FlowPrograms:
         schema = workflow.input.schema if workflow.input else None
         return Compiled(
             program=program,
+            namespace=workflow.document.namespace,
             listens=listens_of(workflow),
             timing=timing_of(workflow),
             trigger=trigger_of(definition),

@@ -30,8 +30,9 @@ def build(
 
     @asynccontextmanager
     async def lifespan(server: Starlette) -> AsyncIterator[None]:
-        async with opening() as engine, _keys_kept(server, engine):
+        async with opening() as engine, _duties_done(engine, doors):
             server.state.engine = engine
+            server.state.once = Once(engine.store, engine.clock)
             yield
 
     all_routes = [Route("/", to_console), *routes, *(route for door in doors for route in door.routes)]
@@ -47,15 +48,17 @@ def build(
 
 
 @asynccontextmanager
-async def _keys_kept(server: Starlette, engine: Engine) -> AsyncIterator[None]:
-    """Idempotency keys are remembered, and forgotten in time."""
-    server.state.once = Once(engine.store, engine.clock)
-    forgetting = DutyLoop(ForgetKeys(engine.store), engine.clock)
-    forgetting.start()
+async def _duties_done(engine: Engine, doors: Sequence[Api]) -> AsyncIterator[None]:
+    """Idempotency keys are forgotten in time, and whatever else the doors want done is."""
+    duties = [ForgetKeys(engine.store), *(new(engine) for door in doors for new in door.duties)]
+    loops = [DutyLoop(duty, engine.clock) for duty in duties]
+    for loop in loops:
+        loop.start()
     try:
         yield
     finally:
-        await forgetting.stop()
+        for loop in loops:
+            await loop.stop()
 
 
 def _in_words_of(doors: Sequence[Api]) -> Callable[[Request, Exception], Awaitable[Response]]:

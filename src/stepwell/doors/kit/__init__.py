@@ -1,7 +1,7 @@
 """What the doors share: declaring operations, reading requests, wording errors, idempotency keys, pages, streams."""
 
 from stepwell.doors.kit.answers import Reply, Wrong, json_response
-from stepwell.doors.kit.api import Api
+from stepwell.doors.kit.api import Api, NewDuty
 from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.errors import ErrorTable
 from stepwell.doors.kit.faults import (
@@ -35,6 +35,7 @@ __all__ = [
     "MediaTypeError",
     "Message",
     "MissingError",
+    "NewDuty",
     "NotJsonError",
     "NumberedPage",
     "OffsetPage",

@@ -21,6 +21,8 @@ from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.errors import ErrorTable
 from stepwell.doors.kit.operations import JSON_TYPE, Answer, Endpoint, Operation, routes_of
 from stepwell.doors.kit.reading import read_body, read_query
+from stepwell.engine import Engine
+from stepwell.engine.duties.loop import Duty
 from stepwell.security.authentication import DoorRules
 from stepwell.security.doors import Door
 
@@ -28,6 +30,8 @@ Handler = Callable[..., Awaitable[Reply | Response]]
 """`(call)`, with `body` and `query` where it takes them."""
 H = TypeVar("H", bound=Handler)
 
+NewDuty = Callable[[Engine], Duty]
+"""Makes a background duty of a door."""
 Render = Callable[[Request, Reply], Response]
 KEYED: Final = ("POST", "PUT", "PATCH")
 """Methods that take an idempotency key."""
@@ -52,8 +56,10 @@ class Api:
         error_media_type: str = JSON_TYPE,
         render: Render = _plain,
         rules: DoorRules | None = None,
+        duties: Sequence[NewDuty] = (),
     ) -> None:
         self.name = name
+        self.duties = duties
         self.title = title
         self.prefixes = tuple(prefixes)
         self.errors = errors

@@ -3,7 +3,7 @@
 Most need no record: the id leads to its run (`ids`). Two kinds of records tell the rest. A `handler` is an id that a
 client chose, or whose run was continued by another one: it names the newest. A `handler_gone` is a run that is no
 handler any more, since it was purged or continued, or one that was let go of (`closed`): it is still listed. The
-history is kept as every run's.
+history is kept as every run's, and the records go with it (`forgetting`).
 """
 
 from typing import Final
@@ -82,7 +82,8 @@ class Handlers:
     async def drop(self, run_id: str, *, closed: bool = False) -> None:
         """The run is no handler any more; `closed`: but it is still listed."""
         data = {"closed": True} if closed else {}
-        await self._store.put_record(Record(kind=GONE, id=run_id, owner=self._principal.owner, data=data))
+        now = self._engine.clock.now()
+        await self._store.put_record(Record(kind=GONE, id=run_id, owner=self._principal.owner, data=data, due_at=now))
 
     async def _gone(self, run_id: str) -> Record | None:
         found = await self._store.get_records(GONE, id=run_id)
@@ -123,6 +124,7 @@ class Handlers:
             owner=self._principal.owner,
             version=version + 1,
             data={"run_id": run_id, "before": before, "at": now},
+            due_at=now,
         )
         if not await self._store.put_record(fresh, expect_version=version):
             raise HandlerBusyError(handler_id)

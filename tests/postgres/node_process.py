@@ -1,4 +1,4 @@
-"""One node as a process: `python node_process.py URL LOG [SECONDS]`. Its steps write a line each to the log.
+"""One node as a process: `python -m postgres.node_process URL LOG [SECONDS]`. Its steps write a line each to the log.
 
 A line is: run, key, attempt, process. What a step does is done when its line is written; then it takes a moment.
 At SIGUSR1 the node starts a few runs itself, which it then drives without handing them out.

@@ -3,12 +3,8 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from stepwell.core import history as h
 from stepwell.core.status import TERMINAL, Status
 from stepwell.engine import Engine
 
+from .living import NodeProcess, processes
 from .node_process import OWN_RUNS, STEPS, TAKES_S, app_on
 from .nodes import PATIENCE_S, eventually, nodes
 from .server import new_database
@@ -28,47 +25,6 @@ RUNS = 200 if SOAK else 40
 """In flight at a kill; `OWN_RUNS` of them on each node that started them itself."""
 
 pytestmark = pytest.mark.slow
-
-
-class NodeProcess:
-    """A node that can be killed. `log` is shared by all of them."""
-
-    def __init__(self, url: str, log: Path, dead_after_s: float) -> None:
-        script = Path(__file__).with_name("node_process.py")
-        self._process = subprocess.Popen([sys.executable, str(script), url, str(log), str(dead_after_s)])
-        self._ready = Path(f"{log}.{self._process.pid}")
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def ready(self) -> None:
-        async def serves() -> bool:
-            assert self._process.poll() is None, "the node ended by itself"
-            return self._ready.exists()
-
-        await eventually(serves)
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        """Whatever state it is in."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-        self._process.wait()
-
-
-@contextmanager
-def processes(url: str, log: Path, *, dead_after_s: float = 2.0) -> Iterator[list[NodeProcess]]:
-    """Two nodes; those that a test adds to the list are ended, too."""
-    started = [NodeProcess(url, log, dead_after_s) for _ in range(2)]
-    try:
-        yield started
-    finally:
-        for one in started:
-            one.end()
 
 
 def _lines(log: Path) -> list[list[str]]:

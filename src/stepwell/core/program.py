@@ -218,6 +218,9 @@ class Branches(Protocol):
     def begin(self, branch: "Branch") -> Callable[[], object]:
         """Begin a branch; returns what cancels it. What it raises is lost: it tells its outcome to who needs it."""
 
+    async def here(self, branch: "Branch") -> Any:
+        """Run a branch in the task that asks, which is one beside those in the block, and cancels it if need be."""
+
     async def rest(self, awaitable: Awaitable[Any]) -> Any:
         """Await what only these branches bring about. When all of them wait for something durable, the run may be let
         go of meanwhile.

@@ -19,6 +19,10 @@ MAX_GROUP: Final = 2_000
 """Batches in one transaction: more gain nothing and make the first one wait."""
 MAX_OF_SEVERAL: Final = 250
 """The same where several groups may be on their way: so many runs that begin together do so in several groups."""
+TURNS: Final = 3
+"""Of the loop, before a group is taken: they let the runs that the last commit woke add their next batch, a new run
+its first step, and the loop of a hosted workflow what follows from a step.
+"""
 
 
 class Source(Protocol):
@@ -82,10 +86,8 @@ class Committer:
     async def _commit_groups(self) -> None:
         while True:
             await self._wake.wait()
-            # Two turns of the loop let the runs that the last commit woke add their next batch to this group, and
-            # a new run its first step.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             most = self._max_group
             sources, self._news = self._news[:most], self._news[most:]
             if not sources:

@@ -44,6 +44,17 @@ class Strands:
         task.add_done_callback(self._ended)
         return task.cancel
 
+    async def here(self, branch: Branch) -> Any:
+        task = asyncio.current_task()
+        assert task is not None, "a branch runs in a task"
+        self._tasks.add(task)
+        self._counting.begin_branches(1)
+        try:
+            return await self._begin(branch)
+        finally:
+            self._tasks.discard(task)
+            self._counting.end_branch()
+
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():

@@ -40,6 +40,9 @@ class WatchedBranches:
     def begin(self, branch: Branch) -> Callable[[], object]:
         return self._branches.begin(self._watch(branch))
 
+    async def here(self, branch: Branch) -> Any:
+        return await self._branches.here(self._watch(branch))
+
     async def rest(self, awaitable: Awaitable[Any]) -> Any:
         return await self._branches.rest(awaitable)
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,7 @@ from stepwell.core.program import Branches, RunContext, StepContext
 from stepwell.core.typed import EVENT_SIGNAL
 from stepwell.programs.code.codec import Codec
 from stepwell.programs.code.envelopes import envelope
+from stepwell.programs.code.mailbox import Mailbox
 from stepwell.programs.code.patches import Operation, Patch
 from stepwell.programs.code.record import Past, item_of, key_of, key_of_round
 from stepwell.programs.code.seam import (
@@ -23,6 +24,7 @@ from stepwell.programs.code.seam import (
     Event,
     InternalRunAdapter,
     NamedTask,
+    PendingPull,
     PendingStart,
     PendingWorker,
     SentEvent,
@@ -48,6 +50,10 @@ class Invocation(msgspec.Struct):
     writes: list[Patch] = []
 
 
+LISTEN_AFTER_S: Final = 0.1
+"""How long a step may be under way before the run takes posted events beside it. Most steps have ended by then, and
+what is posted to them is taken with the next: to listen is a wait on record.
+"""
 INVOCATION: ContextVar[Invocation | None] = ContextVar("stepwell_invocation", default=None)
 """The invocation that the code at hand belongs to."""
 
@@ -69,7 +75,8 @@ class HostedAdapter(InternalRunAdapter):
         self._branches = branches
         self._codec = codec
         self._now = now
-        self._mailbox: asyncio.Queue[WorkflowTick | BaseException] = asyncio.Queue()
+        self._mailbox = Mailbox(self.tell)
+        self._news: asyncio.Future[None] | None = None
         self._ticks = past.ticks
         self._heard = past.heard
         self._writes = past.last_write
@@ -80,7 +87,8 @@ class HostedAdapter(InternalRunAdapter):
         self._inbox: dict[int, tuple[Event, int]] = {}
         """By identity of a posted event: the event, and its number."""
         self._listening = False
-        self._fault: BaseException | None = None
+        self._about_to_listen: asyncio.TimerHandle | None = None
+        self._fault: Exception | None = None
         self._ended = False
         self._current = ""
         self.start_event: StartEvent | None = None
@@ -165,7 +173,7 @@ class HostedAdapter(InternalRunAdapter):
                 recovery_counts=sent.recovery_counts,
                 emission=EmissionKey(invocation_id=invocation_id, index=number),
             )
-            self._mailbox.put_nowait(tick)
+            self._mailbox.put(tick)
         return [sent.model_copy(update={"index": number}) for number, sent in enumerate(lost)]
 
     # --- writes, and what is shown ----------------------------------------------------------------------------------
@@ -192,33 +200,41 @@ class HostedAdapter(InternalRunAdapter):
     # --- the mailbox ------------------------------------------------------------------------------------------------
 
     async def send_event(self, tick: WorkflowTick) -> None:
-        self._mailbox.put_nowait(tick)
+        self._mailbox.put(tick)
 
     async def wait_receive(self, timeout_seconds: float | None = None) -> WaitResult:
         try:
             async with asyncio.timeout(timeout_seconds):
-                found = await self._mailbox.get()
+                return WaitResultTick(tick=await self._mailbox.next())
         except TimeoutError:
             return WaitResultTimeout()
-        if isinstance(found, BaseException):
-            raise found
-        return WaitResultTick(tick=found)
 
-    def listen(self) -> None:
+    def _listen_soon(self) -> None:
+        if not self._listening and self._about_to_listen is None:
+            self._about_to_listen = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._listen_now)
+
+    def _listen_now(self) -> None:
         """Take posted events from now on, those that came before too."""
+        self.leave()
         if not self._listening:
             self._listening = True
             self._branches.begin(self._listen)
+
+    def leave(self) -> None:
+        """The control loop has ended."""
+        if self._about_to_listen is not None:
+            self._about_to_listen.cancel()
+            self._about_to_listen = None
 
     async def _listen(self, ctx: RunContext) -> None:
         for number in count(self._heard):
             try:
                 signal = await ctx.wait(f"inbox/{number}", EVENT_SIGNAL, name="event")
                 assert signal is not None  # it has no deadline
-                self._mailbox.put_nowait(self._posted(signal.data, number))
+                self._mailbox.put(self._posted(signal.data, number))
             except Exception as fault:  # noqa: BLE001  the run fails with it: nobody else would hear of it
                 self._fault = fault
-                self._mailbox.put_nowait(fault)
+                self.tell()
                 return
 
     def _posted(self, data: Any, number: int) -> TickAddEvent:
@@ -244,20 +260,52 @@ class HostedAdapter(InternalRunAdapter):
             isinstance(start, PendingWorker) for start in pending
         )
         due_at = self._due_at(timeout)
-        if not at_work:
-            self.listen()
+        if at_work:
+            self._listen_soon()
+        else:
+            self._listen_now()
             self._wake_at(due_at)
         timeout = None if due_at is None else max(0.0, due_at - self._now())
-        result: WaitForNextTaskResult = await self._branches.rest(
-            super().wait_for_next_task(running, pending, timeout)
-        )
-        return result
+        started = [self._begun(start) for start in pending]
+        done = await self._branches.rest(self._first_done([*running, *started], timeout))
+        return WaitForNextTaskResult(done, started)
+
+    def _begun(self, start: PendingStart) -> NamedTask:
+        """The mailbox says itself what comes next: that needs no task."""
+        if isinstance(start, PendingPull):
+            start.coro.close()
+            return start.start(self._mailbox.next())
+        task = asyncio.create_task(start.coro)
+        task.add_done_callback(self.tell)
+        return start.start(task)
+
+    async def _first_done(self, tasks: list[NamedTask], timeout: float | None) -> "asyncio.Task[Any] | None":
+        """The first that has ended; waits until somebody tells that one has. None makes the control loop look at its
+        timers, and ask again.
+        """
+        done = _ended_of(tasks)
+        if done is not None:
+            return done
+        loop = asyncio.get_running_loop()
+        self._news = loop.create_future()
+        alarm = loop.call_later(timeout, self.tell) if timeout is not None else None
+        try:
+            await self._news
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        return _ended_of(tasks)
+
+    def tell(self, *_: Any) -> None:
+        """There is something for the control loop."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     def _due_at(self, timeout: float | None) -> float | None:
         """When the next timer is due, with those that a former life of the run set up."""
         now = self._now()
         while self._deadlines and self._deadlines[0][0] <= now:
-            self._mailbox.put_nowait(self._deadlines.pop(0)[1])
+            self._mailbox.put(self._deadlines.pop(0)[1])
         dues = [] if timeout is None else [now + timeout]
         dues += [self._deadlines[0][0]] if self._deadlines else []
         return min(dues, default=None)
@@ -274,3 +322,7 @@ class HostedAdapter(InternalRunAdapter):
                 await ctx.sleep_until(key, due_at, name="timer")
 
             self._branches.begin(alarm)
+
+
+def _ended_of(tasks: list[NamedTask]) -> "asyncio.Task[Any] | None":
+    return next((named.task for named in tasks if named.task.done()), None)

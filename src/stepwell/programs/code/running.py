@@ -64,6 +64,7 @@ class CodeProgram:
             except Exception as fault:
                 raise failure(fault, run.adapter.blame) from fault
             finally:
+                run.adapter.leave()
                 place.run = None
 
 
@@ -115,34 +116,11 @@ class HostedRun:
     async def do_step(
         self, state: StepWorkerState, call: Callable[[], Awaitable[list[StepWorkerOutput]]]
     ) -> list[StepWorkerOutput]:
-        done: asyncio.Future[list[StepWorkerOutput]] = asyncio.get_running_loop().create_future()
-        cancel = self._branches.begin(partial(self._invoke, state, call, done))
-        self.adapter.listen()
         try:
-            return await done
-        except asyncio.CancelledError:
-            cancel()
-            raise
-
-    async def _invoke(
-        self,
-        state: StepWorkerState,
-        call: Callable[[], Awaitable[list[StepWorkerOutput]]],
-        done: "asyncio.Future[list[StepWorkerOutput]]",
-        ctx: RunContext,
-    ) -> None:
-        """One invocation, as a step on a branch of its own; its outcome is told to the control loop's worker."""
-        try:
-            outputs = await self._step(state, call, ctx)
-        except asyncio.CancelledError:
-            done.cancel()
-            raise
-        except BaseException as fault:  # noqa: BLE001  a `Suspended` too: it unwinds the control loop
-            if not done.done():
-                done.set_exception(fault)
-        else:
-            if not done.done():
-                done.set_result(outputs)
+            outputs: list[StepWorkerOutput] = await self._branches.here(partial(self._step, state, call))
+        finally:  # its task ends in this turn of the loop: the control loop goes on with the next
+            self.adapter.tell()
+        return outputs
 
     async def _step(
         self, state: StepWorkerState, call: Callable[[], Awaitable[list[StepWorkerOutput]]], ctx: RunContext

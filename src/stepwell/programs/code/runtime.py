@@ -7,7 +7,7 @@ package.
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from stepwell.programs.code.seam import (
     StepWorkerState,
     Workflow,
 )
+from stepwell.programs.code.spans import SeldomSpans, run_function
 
 
 class HostedRun(Protocol):
@@ -68,6 +69,10 @@ class HostingRuntime(BaseRuntimeDecorator):
         """Put a workflow object on this runtime."""
         if workflow.runtime is not self:
             workflow._switch_runtime(self)
+            steps = workflow._get_steps()
+            # Else the object is searched for them at every invocation. Those of a hosted one do not change any more.
+            vars(workflow)["_get_steps"] = lambda: steps
+            workflow._dispatcher = cast(Any, SeldomSpans(workflow._dispatcher))
 
     def get_registered(self, workflow: Workflow) -> RegisteredWorkflow | None:
         found = self._registered.get(id(workflow))
@@ -76,7 +81,7 @@ class HostingRuntime(BaseRuntimeDecorator):
     def register(self, workflow: Workflow) -> RegisteredWorkflow:
         found = super().register(workflow)
         steps = {name: _hosted(step) for name, step in found.steps.items()}
-        registered = RegisteredWorkflow(workflow=workflow, workflow_run_fn=found.workflow_run_fn, steps=steps)
+        registered = RegisteredWorkflow(workflow=workflow, workflow_run_fn=run_function(found), steps=steps)
         self._registered[id(workflow)] = registered
         return registered
 

@@ -6,7 +6,10 @@ so that it is the first to fail when the seam moves. Only modules that are impor
 import this one: without the package (extra `llama`) everything else works.
 """
 
-from workflows import Workflow
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.event_handlers import NullEventHandler
+from llama_index_instrumentation.span_handlers import NullSpanHandler
+from workflows import Context, Workflow
 from workflows.context.context_types import SerializedContext
 from workflows.context.serializers import BaseSerializer, JsonSerializer
 from workflows.context.state_store import InMemoryStateStore, StateCheckpoint, infer_state_type
@@ -22,18 +25,20 @@ from workflows.events import (
 )
 from workflows.plugins.basic import BasicRuntime
 from workflows.representation import get_workflow_representation
-from workflows.runtime.control_loop import replay_ticks_stream
+from workflows.runtime.control_loop import control_loop, replay_ticks_stream
 from workflows.runtime.runtime_decorators import BaseRuntimeDecorator
 from workflows.runtime.types.commands import CommandCompleteRun, CommandFailWorkflow, CommandHalt
 from workflows.runtime.types.internal_state import BrokerState
-from workflows.runtime.types.named_task import NamedTask, PendingStart, PendingWorker, WorkerTask
+from workflows.runtime.types.named_task import NamedTask, PendingPull, PendingStart, PendingWorker, WorkerTask
 from workflows.runtime.types.plugin import (
     InternalRunAdapter,
     RegisteredWorkflow,
+    RunContext,
     WaitForNextTaskResult,
     WaitResult,
     WaitResultTick,
     WaitResultTimeout,
+    run_context,
 )
 from workflows.runtime.types.results import (
     AddWaiter,
@@ -66,6 +71,7 @@ __all__ = [
     "CommandCompleteRun",
     "CommandFailWorkflow",
     "CommandHalt",
+    "Context",
     "DeleteWaiter",
     "EmissionKey",
     "Event",
@@ -74,10 +80,14 @@ __all__ = [
     "InternalRunAdapter",
     "JsonSerializer",
     "NamedTask",
+    "NullEventHandler",
+    "NullSpanHandler",
+    "PendingPull",
     "PendingStart",
     "PendingWorker",
     "RegisteredWorkflow",
     "RetryAttempt",
+    "RunContext",
     "SentEvent",
     "SerializedContext",
     "StartEvent",
@@ -106,7 +116,10 @@ __all__ = [
     "WorkflowTick",
     "WorkflowTickAdapter",
     "WorkflowTimeoutError",
+    "control_loop",
+    "get_dispatcher",
     "get_workflow_representation",
     "infer_state_type",
     "replay_ticks_stream",
+    "run_context",
 ]

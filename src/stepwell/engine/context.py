@@ -6,6 +6,7 @@ the record is there. A step's work starts only after its scheduling is on disk.
 
 import asyncio
 import math
+import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -54,7 +55,7 @@ class BranchContext:
         return self._now
 
     def uuid(self, key: str) -> UUID:
-        return derived_id(self._driver.run_id, key)
+        return uuid.UUID(derived_id(self._driver.run_id, key))
 
     def open_keys(self) -> tuple[str, ...]:
         """All keys that this branch, and the branches within it, have come by, on this pass or an earlier one."""

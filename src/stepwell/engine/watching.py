@@ -5,8 +5,7 @@ last commits of a watched run for all its watchers; one that falls behind reads 
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -83,6 +82,30 @@ class _Channel:
         return last is not None and (last.seq, last.item_number) == (seq, item) and read_at >= self.doubted
 
 
+class _Keeping:
+    """Keeps a run's channel open. Written out: each blocking execution has one."""
+
+    __slots__ = ("_channel", "_channels", "_run_id")
+
+    def __init__(self, channels: dict[str, _Channel], run_id: str) -> None:
+        self._channels = channels
+        self._run_id = run_id
+
+    def __enter__(self) -> _Channel:
+        channel = self._channels.get(self._run_id)
+        if channel is None:
+            channel = self._channels[self._run_id] = _Channel()
+        self._channel = channel
+        channel.watchers += 1
+        return channel
+
+    def __exit__(self, *_raised: object) -> None:
+        channel = self._channel
+        channel.watchers -= 1
+        if not channel.watchers and self._channels.get(self._run_id) is channel:
+            del self._channels[self._run_id]
+
+
 def _read_back(item: StreamItem) -> StreamItem:
     """An item as the store would give it back: data that came as text is read."""
     if type(item.data) is not msgspec.Raw:
@@ -142,17 +165,9 @@ class Watchers:
                         return
                     await channel.newer_than(version)
 
-    @contextmanager
-    def keeping(self, run_id: str) -> Iterator[_Channel]:
-        """What the run commits meanwhile is kept in memory, as far as a channel holds it."""
-        channel = self.channels.setdefault(run_id, _Channel())
-        channel.watchers += 1
-        try:
-            yield channel
-        finally:
-            channel.watchers -= 1
-            if not channel.watchers and self.channels.get(run_id) is channel:
-                del self.channels[run_id]
+    def keeping(self, run_id: str) -> "_Keeping":
+        """`with`: what the run commits meanwhile is kept in memory, as far as a channel holds it."""
+        return _Keeping(self.channels, run_id)
 
     def events(self, run_id: str) -> list[h.AnyEvent] | None:
         """The whole history of a run, if somebody has kept all of it since its creation; else None."""

@@ -61,6 +61,13 @@ def address_of(text: str | None) -> Address | None:
     return mapped or address
 
 
+@lru_cache(4096)  # as above
+def address_text(text: str) -> str:
+    """An address in its usual form; "" for what is none."""
+    address = address_of(text)
+    return str(address) if address else ""
+
+
 def _network(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text)

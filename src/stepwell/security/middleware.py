@@ -14,7 +14,7 @@ from stepwell.security.authentication import Authenticator
 from stepwell.security.call import QUERY_NAME, Call, without_token
 from stepwell.security.doors import PRINCIPAL, Clock, Door, Doors, answer
 from stepwell.security.limits.rates import Buckets
-from stepwell.security.loopback import address_of
+from stepwell.security.loopback import address_text
 from stepwell.security.refusals import Reason, Refusal
 
 
@@ -93,5 +93,4 @@ def principal_of(request: Any) -> Principal:
 def actor_of(request: Any) -> Actor:
     """How the history names who made this request, and from where."""
     client = request.scope.get("client")
-    address = address_of(client[0]) if client else None
-    return principal_of(request).actor(str(address) if address else "")
+    return principal_of(request).actor(address_text(client[0]) if client else "")

@@ -49,7 +49,7 @@ class EventLog:
         kind, data = self._said(event, key)
         return wire.Event(
             seq=seq,
-            id=str(derived_id(self._run_id, f"event/{seq}")),
+            id=derived_id(self._run_id, f"event/{seq}"),
             run_id=self._run_id,
             type=kind,
             step_key=self.step_of(key),

@@ -127,7 +127,7 @@ def _current_step(view: RunView) -> wire.StepRef | None:
     step = next((step for step in reversed(view.steps) if step.status in LIVE), None)
     if step is None:
         return None
-    id = str(derived_id(view.row.run_id, step.key))
+    id = derived_id(view.row.run_id, step.key)
     return wire.StepRef(id=id, key=step.key, name=step.name, type=step.type, status=step.status)
 
 
@@ -212,7 +212,7 @@ def _row_error(row: RunRow) -> wire.RunError | None:
 def step(view: StepView, run_id: str) -> wire.Step:
     """A step, with those inside it."""
     return wire.Step(
-        id=str(derived_id(run_id, view.key)),
+        id=derived_id(run_id, view.key),
         run_id=run_id,
         key=view.key,
         name=view.name,
@@ -342,7 +342,7 @@ def _decision(vote: Vote) -> wire.Decision:
 
 def snapshot_id(run_id: str, seq: int) -> str:
     """The id of the point after an event: the same whenever it is asked for."""
-    return str(derived_id(run_id, f"snapshot/{seq}"))
+    return derived_id(run_id, f"snapshot/{seq}")
 
 
 # --- filters --------------------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ class Definitions:
 
 def version_id_of(kept: Kept, number: int) -> str:
     """The id of a version."""
-    return str(derived_id(kept.id, f"version/{number}"))
+    return derived_id(kept.id, f"version/{number}")
 
 
 def number_of(kept: Kept, version_id: str) -> int:

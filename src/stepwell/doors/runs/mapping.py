@@ -83,7 +83,7 @@ def activity_runs(view: RunView) -> list[ActivityRun]:
 
 def activity_id(run_id: str, key: str, attempt: int) -> str:
     """The id of an activity run: the same whoever asks, and whenever."""
-    return str(derived_id(run_id, f"{key}#{attempt}"))
+    return derived_id(run_id, f"{key}#{attempt}")
 
 
 def _all(steps: Iterable[StepView]) -> Iterator[StepView]:

@@ -61,6 +61,7 @@ from stepwell.store.port import Record, Store
 from stepwell.webhooks import Links, Webhooks, WebhookSettings, sending
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
     from starlette.applications import Starlette
     from workflows import Workflow as LlamaWorkflow
     from workflows.events import Event
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from stepwell.console import Console
     from stepwell.doors.kit import Api
     from stepwell.security.egress.transport import GuardedTransport
+    from stepwell.tracing import OtelTracing
 
 _Program = TypeVar("_Program", bound=Program)
 ITEMS_AT_ONCE: Final = 5
@@ -86,7 +88,8 @@ class App:
 
     `async with app:` opens the engine and drives runs in this process; with `drive=False` it reads and commands only,
     beside another process that drives. `db` wins over the settings of the environment and `stepwell.toml`. `clock`
-    is what the engine and the guards of the server go by.
+    is what the engine and the guards of the server go by. `spans`, an OpenTelemetry span processor of the program's
+    own, is given the spans of runs in place of the setting `otel_endpoint`.
     """
 
     def __init__(
@@ -96,10 +99,12 @@ class App:
         drive: bool = True,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        spans: "SpanProcessor | None" = None,
     ) -> None:
         self.db = db
         self.drive = drive
         self._clock: Clock = clock if clock is not None else SystemClock()
+        self._spans = spans
         self.functions = Functions()
         self.function = self.functions.function
         self._settings = settings
@@ -219,6 +224,18 @@ class App:
     def _new_guarded_http(self, **limits: Any) -> HttpxClient:
         rules = self.egress
         return HttpxClient(transport=lambda: _guarded(rules), **limits)
+
+    @cached_property
+    def tracing(self) -> "OtelTracing | None":
+        """Where the spans of runs go; None when they go nowhere. Raises `SettingsError`."""
+        endpoint = self.settings.otel_endpoint
+        if self._spans is None and not endpoint:
+            return None
+        try:
+            from stepwell.tracing import OtelTracing, exporting_to
+        except ImportError:
+            raise SettingsError("traces need the extra otel: pip install 'stepwell[otel]'") from None
+        return OtelTracing(self._spans if self._spans is not None else exporting_to(endpoint), hide=MASKS.text)
 
     @cached_property
     def files(self) -> Files | None:
@@ -365,6 +382,8 @@ class App:
             await self._processes.aclose()
             await self._jq.close()
             self._jq_closed = True
+            if self.__dict__.get("tracing") is not None:
+                await self.__dict__.pop("tracing").aclose()
         finally:
             self._release_lock()
 
@@ -394,6 +413,8 @@ class App:
             authenticator=lambda: self._authenticator,
             clock=self._clock.now,
         )
+        if self.tracing is not None:
+            middleware.insert(0, self.tracing.middleware())
         mask_access_log()
         self._console = self._new_console()
         routes = self._console.routes if self._console is not None else ()
@@ -528,6 +549,7 @@ class App:
             clock=self._clock,
             webhooks=webhooks,
             files=self.files,
+            tracing=self.tracing,
             options=EngineOptions(
                 idle_s=settings.idle_s,
                 keep_ended_s=settings.keep_ended_s,

@@ -1,11 +1,17 @@
-"""Where log lines go: stderr, one line each, as text or as JSON. Standard output belongs to a command's result."""
+"""Where log lines go: stderr, one line each, as text or as JSON. Standard output belongs to a command's result.
+
+What is logged while a run is driven names the run; within an attempt also the step, the attempt, and the span.
+"""
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
+from stepwell.core.place import PLACE
+from stepwell.core.trace import parts_of
 from stepwell.security.masking import mask_event
 from stepwell.settings import LogFormat, LogLevel
 
@@ -15,6 +21,7 @@ def set_up_logging(level: LogLevel, format: LogFormat) -> None:
     number = getattr(logging, level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_place,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -29,6 +36,19 @@ def set_up_logging(level: LogLevel, format: LogFormat) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_foreign(renderer)))
     # What other libraries say about themselves is noise below a warning.
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def add_place(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A line of structlog or of the standard library with what is being done here, unless it says that itself."""
+    place = PLACE.get()
+    if place is None or line.setdefault("run_id", place.run_id) != place.run_id:
+        return line  # a line about another run than the one that led to it
+    if place.key:
+        line.setdefault("step", place.key)
+        line.setdefault("attempt", place.attempt)
+    if trace := place.traceparent:
+        line["trace_id"], line["span_id"], _ = parts_of(trace)
+    return line
 
 
 def _renderer(format: LogFormat) -> list[Any]:

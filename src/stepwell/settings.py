@@ -94,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_processes: Annotated[bool, Meta(description="let documents run shell commands and scripts")] = False
     log_level: Annotated[LogLevel, Meta(description="least level that is logged")] = "info"
     log_format: Annotated[LogFormat, Meta(description="text or json, one line each, on stderr")] = "text"
+    otel_endpoint: Annotated[
+        str,
+        Meta(description="where traces go by OTLP/HTTP, like http://127.0.0.1:4318/v1/traces; not set: none"),
+    ] = ""
 
     # who is let in (docs/security.md)
     jwt_issuer: Annotated[str, Meta(description="issuer of tokens, exactly as their claim iss has it")] = ""

@@ -23,6 +23,7 @@ class Point(msgspec.Struct):
 
 class Step:
     run_id, key, attempt, idempotency_key = "r", "/k", 1, "r/k/1"
+    traceparent = ""
     status = Status.RUNNING
 
     def heartbeat(self) -> None: ...

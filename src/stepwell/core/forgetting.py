@@ -14,7 +14,7 @@ from stepwell.core.status import Status
 def retry(state: State, event: h.RunRetried) -> None:
     """Back to the start, with all outcomes but the forgotten ones."""
     _forget(state, event.forget)
-    _begin_again(state, event.generation)
+    _begin_again(state, event)
     state.phase = _start(state)
     if event.base is not None:
         before = h.Base(version=state.version, definition=state.definition, input=state.input)
@@ -30,7 +30,7 @@ def roll_back(state: State, event: h.RunRolledBack) -> None:
         if not step.forgotten and (step.closed_seq > event.to_seq or step.closed_seq == state.ended_seq)
     ]  # what the run's end cut off begins anew, wherever that end lies
     _forget(state, (*late, *(key for key, choice in state.choices.items() if choice.seq > event.to_seq)))
-    _begin_again(state, event.generation)
+    _begin_again(state, event)
     _give_base_back(state, event.to_seq)
     if event.compensate:
         state.touched.append("")  # as for a timer: what follows from the commit is looked at
@@ -43,8 +43,9 @@ def _start(state: State) -> Status:
     return Status.SCHEDULED if state.not_due else Status.PENDING
 
 
-def _begin_again(state: State, generation: int) -> None:
-    state.generation = generation
+def _begin_again(state: State, event: h.RunRetried | h.RunRolledBack) -> None:
+    state.generation = event.generation
+    state.begun_at = event.at
     state.ended_at = None
     state.ended_seq = 0
     state.error = None

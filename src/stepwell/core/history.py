@@ -69,6 +69,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     `callback_url` is told of the run's end. `timeout_s` bounds the time from each start of the run to its end; pauses
     do not count. `undo_on_failure`: when it fails, what it has completed is undone as for `RunCancelled`. `lineage`
     names the workflows that led to it, the first one first: of its parents, or of the run whose event started it.
+    `trace` is where it stands in a distributed trace (`core.trace`); "" where nobody traces it.
     """
 
     run_id: str
@@ -87,6 +88,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     timeout_s: float | None = None
     undo_on_failure: bool = False
     lineage: tuple[str, ...] = ()
+    trace: str = ""
 
 
 class RunFellDue(Event, frozen=True, kw_only=True):

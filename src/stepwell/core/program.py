@@ -47,6 +47,12 @@ class StepContext(Protocol):
         """`run_id/step_key/generation`: the same on every attempt, so a target can drop repeats."""
 
     @property
+    def traceparent(self) -> str:
+        """What calls to elsewhere carry along, so that they are seen in the run's trace (W3C Trace Context §3.2);
+        "" when the run is not traced.
+        """
+
+    @property
     def status(self) -> Status:
         """How its run stands now. An activity that takes long looks, so that no stop or pause waits for its end."""
 

@@ -451,6 +451,7 @@ def _run_created(state: State, event: h.RunCreated) -> None:
     state.forked_from = event.forked_from
     state.listens = event.listens
     state.lineage = event.lineage
+    state.trace = event.trace
     state.callback_url = event.callback_url
     state.timeout_s = event.timeout_s
     state.undo_on_failure = event.undo_on_failure

@@ -166,6 +166,7 @@ class State(msgspec.Struct, kw_only=True):
     listens: tuple[Listen, ...] = ()
     callback_url: str = ""
     lineage: tuple[str, ...] = ()
+    trace: str = ""
     undo_on_failure: bool = False
     undone: bool = False
     """Whether a run of its own undoes what this one had completed when it ended."""
@@ -186,6 +187,8 @@ class State(msgspec.Struct, kw_only=True):
     not_due: bool = False
     """Whether the start time of a scheduled run is still to come."""
     generation: int = 1
+    begun_at: float = 0.0
+    """When the generation began, unless it is the first."""
     attempts: int = 0
     current: str = ""
     """The key of the step that was opened or tried last."""

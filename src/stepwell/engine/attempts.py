@@ -16,6 +16,7 @@ from stepwell.core.history import NULL
 from stepwell.core.program import Work
 from stepwell.core.state import State
 from stepwell.core.status import Status
+from stepwell.core.trace import attempt_span, under
 from stepwell.store.port import StreamItem
 
 _encode = msgspec.json.encode
@@ -99,6 +100,12 @@ class AttemptContext(msgspec.Struct):
     @property
     def idempotency_key(self) -> str:
         return f"{self.run_id}/{self.key}/{self._generation}"
+
+    @property
+    def traceparent(self) -> str:
+        home: Home = self._home
+        trace = home.state.trace
+        return under(trace, attempt_span(self.run_id, self.key, self.attempt)) if trace else ""
 
     @property
     def status(self) -> Status:

@@ -19,6 +19,7 @@ from stepwell.core import commands as c
 from stepwell.core.approvals import ApprovalOutcome, ApprovalRequest, faults
 from stepwell.core.errors import InvalidInputError, Problem, ProgramError, Suspended, problem
 from stepwell.core.history import NULL
+from stepwell.core.place import PLACE, Place
 from stepwell.core.program import Branch, RaceResult, RunInfo, SignalValue, Work
 from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.core.state import Choice, Step, StepStatus
@@ -94,11 +95,13 @@ class BranchContext:
                 hindrance = journal.landing()
             else:
                 attempt = AttemptContext(driver, driver.run_id, key, step.attempt, journal.state.generation)
+                PLACE.set(Place(driver.run_id, key, step.attempt, attempt.traceparent))
+                traced = work if driver.tracing is None else partial(driver.tracing.perform, work)
                 try:
                     if timeout_s is None and heartbeat_timeout_s is None:
-                        value = await work(attempt)
+                        value = await traced(attempt)
                     else:
-                        value = await attempt.run_timed(work, timeout_s, heartbeat_timeout_s)
+                        value = await attempt.run_timed(traced, timeout_s, heartbeat_timeout_s)
                     output, value = (NULL, None) if value is None else recorded(value)
                 except (Exception, asyncio.CancelledError, SystemExit) as fault:  # whatever it raises is a record
                     if isinstance(fault, asyncio.CancelledError) and being_cancelled():
@@ -113,6 +116,8 @@ class BranchContext:
                         await hindrance
                     self._now = journal.state.last_at
                     return value
+                finally:
+                    PLACE.set(driver.place)  # not by a token: a loop that is thrown away ends this in another context
             if hindrance is not None:
                 await hindrance
             step = journal.state.find(key)

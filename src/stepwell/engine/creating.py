@@ -13,18 +13,22 @@ from stepwell.core.errors import InvalidInputError, ProgramError, RefusedError, 
 from stepwell.engine.attempts import recorded
 from stepwell.engine.drivers import Drivers
 from stepwell.engine.results import Started
+from stepwell.engine.tracing import Tracing
 from stepwell.store.port import NAME_LABEL
 
 
 class Creator:
     """Puts new runs on disk and has them driven."""
 
-    def __init__(self, drivers: Drivers) -> None:
+    def __init__(self, drivers: Drivers, tracing: Tracing | None = None) -> None:
         self._drivers = drivers
+        self._tracing = tracing
 
     async def create(self, events: list[h.AnyEvent], start_key: str | None) -> Started:
         created = events[0]
         assert isinstance(created, h.RunCreated)
+        if self._tracing is not None and not created.trace:
+            events[0] = created = msgspec.structs.replace(created, trace=self._tracing.begin(created.run_id))
         try:
             if self._drivers.desk.holds(created.run_id):  # its caller chose the id, and not for the first time
                 with suppress(RunNotFoundError):

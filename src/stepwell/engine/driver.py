@@ -12,6 +12,7 @@ from typing import Any, Final
 from stepwell.core import commands as c
 from stepwell.core.decide import Decision, Hold, Refusal
 from stepwell.core.errors import ProgramError, StorageError, Suspended, problem
+from stepwell.core.place import PLACE, Place
 from stepwell.core.program import Program, RunInfo
 from stepwell.core.run import START_TIMER
 from stepwell.core.state import State
@@ -21,6 +22,7 @@ from stepwell.engine.clock import Clock
 from stepwell.engine.context import BranchContext, uncancel
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
+from stepwell.engine.tracing import Tracing
 from stepwell.store.port import StreamItem
 
 Future = asyncio.Future
@@ -45,11 +47,22 @@ class Release(Enum):
 class RunDriver:
     """One run, while it is in memory (`journal.Listener`)."""
 
-    def __init__(self, journal: Journal, *, clock: Clock, idle_s: float, report_late: ReportLate) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock,
+        idle_s: float,
+        report_late: ReportLate,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.journal = journal
         self._report_late = report_late
         self.clock = clock
+        self.tracing = tracing
         self.run_id = journal.state.run_id
+        self.place = Place(self.run_id)
+        """Between steps."""
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.blocked = 0
@@ -110,6 +123,7 @@ class RunDriver:
 
     async def _run(self, program: Program) -> None:
         """The program from its start to the end of the run."""
+        PLACE.set(self.place)
         state = self.journal.state
         context = BranchContext(self, now=state.created_at)
         try:

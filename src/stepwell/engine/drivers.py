@@ -22,6 +22,7 @@ from stepwell.engine.driver import Release, RunDriver
 from stepwell.engine.journal import Journal, Office, encode_state
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY, Notices
+from stepwell.engine.tracing import Tracing
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
 from stepwell.store.port import ANY_RUN, Loaded, RunStore, StreamItem
@@ -50,6 +51,7 @@ class Drivers:
         meters: Meters,
         notices: Notices = NOBODY,
         chain: Chain | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.desk = Desk(store, self.new_journal)
         self.active: dict[str, RunDriver] = {}
@@ -61,6 +63,7 @@ class Drivers:
         self._workflows = workflows
         self._watchers = watchers
         self._idle_s = idle_s
+        self._tracing = tracing
         self._office = Office(
             store=store,
             committer=committer,
@@ -70,6 +73,7 @@ class Drivers:
             watched=watchers.channels,
             notices=notices,
             chain=chain,
+            tracing=tracing,
         )
         self._results: dict[str, Crowd] = {}
         self._kept: set[str] = set()
@@ -177,7 +181,11 @@ class Drivers:
             return Release.PARKED
         compiled = await self._workflows.compiled(state.definition)
         driver = self.active[run_id] = RunDriver(
-            journal, clock=self._clock, idle_s=self._idle_s, report_late=self.report_late
+            journal,
+            clock=self._clock,
+            idle_s=self._idle_s,
+            report_late=self.report_late,
+            tracing=self._tracing,
         )
         try:
             why = await driver.drive(compiled.program)

@@ -53,6 +53,7 @@ class Effects:
                 door=data["door"],
                 parent=parent,
                 lineage=tuple(data["lineage"]),
+                trace=data.get("trace", ""),  # rows of an older version have none
             )
         except WorkflowNotFoundError as fault:
             error = problem("configuration", str(fault), status=400, retryable=False)

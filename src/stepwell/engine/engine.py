@@ -37,6 +37,7 @@ from stepwell.engine.roster import Roster
 from stepwell.engine.schedules import Schedule
 from stepwell.engine.scheduling import Scheduling
 from stepwell.engine.snapshots import Snapshot, snapshots_of
+from stepwell.engine.tracing import Tracing
 from stepwell.engine.view_log import Log
 from stepwell.engine.viewing import view_of
 from stepwell.engine.views import RunView
@@ -84,6 +85,7 @@ class Engine:
         options: EngineOptions | None = None,
         webhooks: Webhooks | None = None,
         files: RunFiles | None = None,
+        tracing: Tracing | None = None,
         at_boundary: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
@@ -107,8 +109,9 @@ class Engine:
             meters=self.meters,
             notices=webhooks.subscriptions if webhooks is not None else NOBODY,
             chain=self._chain if self.options.audit_chain else None,
+            tracing=tracing,
         )
-        self._creator = Creator(self.drivers)
+        self._creator = Creator(self.drivers, tracing)
         self.webhooks = webhooks
         self.schedules = Scheduling(self)
         self.events = Events(self)
@@ -169,10 +172,12 @@ class Engine:
         run_timeout_s: float | None = None,
         callback_url: str = "",
         lineage: tuple[str, ...] = (),
+        trace: str = "",
         actor: h.Actor = h.SYSTEM,
     ) -> Started:
         """Start a run; it exists on disk on return. The same `start_key` of an owner starts one run only.
-        `callback_url` is told of its end; `run_timeout_s` bounds it, instead of what its definition says.
+        `callback_url` is told of its end; `run_timeout_s` bounds it, instead of what its definition says. `trace` is
+        the traceparent of what starts it, where that is not done in this task.
 
         One that too many workflows led to (`lineage`) fails at once, and says which. Raises `WorkflowNotFoundError`,
         `InvalidInputError`.
@@ -199,8 +204,8 @@ class Engine:
             timeout_s=compiled.timeout_s if run_timeout_s is None else run_timeout_s,
             undo_on_failure=compiled.undo_on_failure,
         )  # of fifteen keywords at most, see `run_row`
-        if callback_url or lineage:
-            created = msgspec.structs.replace(created, callback_url=callback_url, lineage=lineage)
+        if callback_url or lineage or trace:
+            created = msgspec.structs.replace(created, callback_url=callback_url, lineage=lineage, trace=trace)
         if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
             check_creation(created, start_key)
         return await self._creator.create([created, *too_deep(created, self.options.max_depth)], start_key)

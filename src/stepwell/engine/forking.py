@@ -68,6 +68,7 @@ def fork(
         lineage=(),
         forked_from=first.run_id,
         callback_url="",
+        trace="",
         version=state.version,
         definition=state.definition,
         input=state.input if input is None else input,

@@ -24,6 +24,7 @@ from stepwell.engine.commits import Committer
 from stepwell.engine.crowd import let_go
 from stepwell.engine.notices import NOBODY, Notices, begins_to_ask
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
+from stepwell.engine.tracing import Tracing
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, RunStore, StreamItem
 from stepwell.webhooks.messages import Commit
 
@@ -64,7 +65,7 @@ Count = Callable[[State, list[h.AnyEvent], int], None]
 
 class Office(msgspec.Struct, frozen=True, kw_only=True):
     """What all journals of an engine share. `watched` are the ids of runs that somebody watches: `observe` is told
-    of those and of runs that have ended. With a `chain`, each event is hashed.
+    of those and of runs that have ended. With a `chain`, each event is hashed; `tracing` is told of traced runs.
     """
 
     store: RunStore
@@ -75,6 +76,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     watched: Container[str] = frozenset()
     notices: Notices = NOBODY
     chain: Chain | None = None
+    tracing: Tracing | None = None
 
 
 class Flight(msgspec.Struct):
@@ -367,6 +369,8 @@ class Journal:
         self._office.count(self.state, flight.events, len(flight.items))
         if self.state.ended_seq or self.state.run_id in self._office.watched:
             self._office.observe(self, flight.events, flight.items)
+        if self._office.tracing is not None and self.state.trace:
+            self._office.tracing.committed(self.state, self.saved_seq - len(flight.events) + 1, flight.events)
         if self.listener is not None:
             self.listener.saved()
 

@@ -6,6 +6,7 @@ from stepwell.core import history as h
 from stepwell.core.errors import Problem, problem
 from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import Status
+from stepwell.core.trace import step_span, under
 from stepwell.engine.ids import seeded_id
 from stepwell.store.port import NAME_LABEL, ApprovalRow, OutboxItem, RunRow
 
@@ -154,6 +155,7 @@ def _start_child(state: State, event: h.ChildStarted, now: float) -> OutboxItem:
         "parent": state.run_id,
         "key": event.key if event.wait else "",
         "lineage": _followed_by(state),
+        "trace": under(state.trace, step_span(state.run_id, event.key, event.at)),
     }
     return OutboxItem(kind=START_CHILD, run_id=event.child_id, due_at=now, data=data)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from stepwell.core.errors import StepwellError
+from stepwell.core.place import TRACEPARENT, traceparent
 
 if TYPE_CHECKING:
     import httpx
@@ -105,6 +106,14 @@ def no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
+def _traced(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request, with where the attempt that makes it stands in a trace, unless its author says so."""
+    found, trace = dict(headers), traceparent()
+    if trace and TRACEPARENT not in map(str.lower, found):
+        found[TRACEPARENT] = trace
+    return found
+
+
 class HttpClient(Protocol):
     """Sends requests. Redirects are answers like any other: they are not followed."""
 
@@ -135,7 +144,7 @@ class HttpxClient:
         client = self._client or self._open()
         try:
             async with client.stream(
-                request.method.upper(), request.url, headers=dict(request.headers), content=request.content
+                request.method.upper(), request.url, headers=_traced(request.headers), content=request.content
             ) as response:
                 return HttpResponse(
                     status=response.status_code, headers=dict(response.headers), content=await self._read(response)

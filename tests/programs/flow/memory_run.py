@@ -48,6 +48,7 @@ class Attempt:
         self.attempt = 1
         self.idempotency_key = f"run-1{key}/1"
         self.status = Status.RUNNING
+        self.traceparent = ""
 
     def heartbeat(self) -> None: ...
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stepwell.core.errors import StepFailure
+from stepwell.core.place import TRACEPARENT
 from stepwell.core.program import StepContext
 from stepwell.programs.agents.answers import Answer
 from stepwell.programs.agents.faults import failure, not_set_up
@@ -125,6 +126,7 @@ def _headers(step: StepContext, key: str) -> dict[str, Any]:
     return {
         "Authorization": f"Bearer {key}" if key else Omit(),
         "Idempotency-Key": step.idempotency_key,
+        **({TRACEPARENT: step.traceparent} if step.traceparent else {}),
         "OpenAI-Organization": Omit(),
         "OpenAI-Project": Omit(),
     }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+from stepwell.core.place import TRACEPARENT
 from stepwell.programs.pipeline.chance import Chance, Seed
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
 
@@ -23,7 +24,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Execution:
     """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at. `simulated`: nothing that
-    it asks for is done.
+    it asks for is done. `trace` is the traceparent that its messages carry, unless they have one of their own.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Execution:
         "stages",
         "started_at",
         "state",
+        "trace",
         "waited_s",
         "workflow_id",
     )
@@ -55,6 +57,7 @@ class Execution:
         index: int,
         started_at: float,
         simulated: bool = False,
+        trace: str = "",
     ) -> None:
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -62,6 +65,7 @@ class Execution:
         self.chance = Chance(seed, index)
         self.started_at = started_at
         self.simulated = simulated
+        self.trace = ((TRACEPARENT, trace.encode()),) if trace else ()
         self.waited_s = 0.0
         self.payload: dict[str, Any] = {}
         self.headers: dict[str, Any] = {}

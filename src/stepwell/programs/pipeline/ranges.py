@@ -57,6 +57,7 @@ class RangeRun:
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._pace = pace
+        self._trace = step.traceparent
         self._progress = Progress(messages)
         self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
@@ -109,6 +110,7 @@ class RangeRun:
             seed=self._seed,
             index=index,
             started_at=self._started_at,
+            trace=self._trace,
         )
         course = Course(self, self._pipeline, execution, self._progress.sent.get(index, ()))
         self._courses[index] = course

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.brokers.port import Outgoing
+from stepwell.core.place import TRACEPARENT
 from stepwell.programs.pipeline.encoding import JSON, JSON_TYPE, PROTOBUF_TYPE
 from stepwell.programs.pipeline.execution import MAX_COPIED, Execution
 from stepwell.programs.pipeline.expecting import Expectation
@@ -180,7 +181,7 @@ def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
     message = Message(
         message_id=f"{execution.run_id}/{execution.index}/{n}",
         body=text if stage.encoding is None else _encoded(stage, execution),
-        headers=tuple((name, _wire(value)) for name, value in header.items()) if header else (),
+        headers=_wired(header, execution.trace) if header else execution.trace,
         content_type=JSON_TYPE if stage.encoding is None else PROTOBUF_TYPE,
         topic=to.topic or "",
         key=execution.key,
@@ -195,6 +196,12 @@ def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
     if pipeline.reads:
         _remember(pipeline, stage, execution)
     return message
+
+
+def _wired(headers: dict[str, Any], trace: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+    """The headers of a message for the broker, and where its attempt stands in a trace, unless they say that."""
+    own = tuple((name, _wire(value)) for name, value in headers.items())
+    return own if TRACEPARENT in headers else (*own, *trace)
 
 
 def _wire(value: Any) -> bytes:

@@ -137,6 +137,10 @@ class VeiledStep:
         self.run_id, self.key, self.attempt = step.run_id, step.key, step.attempt
 
     @property
+    def traceparent(self) -> str:
+        return self._step.traceparent
+
+    @property
     def idempotency_key(self) -> str:
         return self._step.idempotency_key
 

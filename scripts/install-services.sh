@@ -4,6 +4,7 @@ set -eu
 wanted=""
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted="$wanted rabbitmq-server"
 command -v chromium >/dev/null || wanted="$wanted chromium"
+PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || wanted="$wanted pgbouncer"
 [ -n "$wanted" ] || exit 0
 echo "installing$wanted"
 export DEBIAN_FRONTEND=noninteractive

@@ -350,7 +350,7 @@ class App:
         """
         if self._engine is not None:
             raise StepwellError("the app is open already")
-        store = self._connection_records = store_of(self.settings)
+        store = self._connection_records = store_of(self.settings, now=self._clock.now)
         _ = self.connections  # what is wrong with it is said now
         self._prepare_file(store)
         if self._jq_closed:  # else its workers start with the first expression that needs them

@@ -1,5 +1,6 @@
 """Which database a URL names, and who drives runs on it: SQLite and one process, or PostgreSQL and many nodes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +23,12 @@ def is_postgres(url: str) -> bool:
     return url.startswith(POSTGRES)
 
 
-def store_of(settings: Settings) -> Store:
-    """The store that `settings.db` names, not open yet. Raises `StorageError`."""
-    return _postgres(settings) if is_postgres(settings.db) else store_for(settings.db)
+def store_of(settings: Settings, *, now: Callable[[], float] | None = None) -> Store:
+    """The store that `settings.db` names, not open yet; `now` is the clock it is compared with, where it has its own.
+
+    Raises `StorageError`.
+    """
+    return _postgres(settings, now) if is_postgres(settings.db) else store_for(settings.db)
 
 
 def dispatch_of(store: Store, settings: Settings) -> Dispatch:
@@ -49,14 +53,14 @@ def file_of(store: Store) -> Path | None:
     return None if path == ":memory:" or path.startswith("file:") else Path(path)
 
 
-def _postgres(settings: Settings) -> "PostgresStore":
+def _postgres(settings: Settings, now: Callable[[], float] | None) -> "PostgresStore":
     try:  # here, since it brings asyncpg and PgQueuer (0.3 s), which not everybody has
         from stepwell.store.postgres import PostgresStore
     except ModuleNotFoundError as fault:
         raise StorageError(
             f"{fault.name} is not installed, without which there is no PostgreSQL: pip install 'stepwell[postgres]'"
         ) from None
-    return PostgresStore(settings.db, jobs=_jobs(settings))
+    return PostgresStore(settings.db, jobs=_jobs(settings), now=now)
 
 
 def _jobs(settings: Settings) -> "PgQueuerJobs":

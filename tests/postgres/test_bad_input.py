@@ -1,7 +1,9 @@
 """A PostgreSQL that cannot be used is one clear sentence at the start; one that goes away is a passing fault."""
 
 import asyncio
+import time
 from contextlib import suppress
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,6 +12,8 @@ from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.store.port import RunQuery
 from stepwell.store.postgres import PostgresStore, preparing
 
+from .nodes import PATIENCE_S, node, nodes
+from .pooler import pgbouncer
 from .server import new_database, server
 
 
@@ -77,11 +81,36 @@ async def test_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "99 or newer is needed" in await _refusal(new_database())
 
 
-async def test_pool_that_loses_what_is_listened_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As PgBouncer does in transaction mode: LISTEN is accepted, and nothing is ever heard."""
-    monkeypatch.setattr(preparing, "ANSWER_WITHIN_S", 0.1)
-    monkeypatch.setattr(preparing, "CHECK_NOTICE", "SELECT $1::text")
-    assert "PgBouncer's transaction mode" in await _refusal(new_database())
+async def test_pool_that_gives_each_transaction_another_session(tmp_path: Path) -> None:
+    with pgbouncer(new_database(), tmp_path, mode="transaction") as url:
+        assert "PgBouncer's transaction mode" in await _refusal(url)
+
+
+async def test_pool_in_session_mode_is_as_good_as_none(tmp_path: Path) -> None:
+    with pgbouncer(new_database(), tmp_path, mode="session") as url:
+        async with nodes(node(url), node(url, drive=False)) as (driving, beside):
+            run_id = (await beside.start("at_once", 7)).run_id
+            assert (await driving.result(run_id, timeout_s=PATIENCE_S)).output == 7
+
+
+async def test_user_who_may_only_read() -> None:
+    url = new_database()
+    async with nodes(node(url)):
+        pass
+    await _execute(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN", "GRANT pg_read_all_data TO reader")
+    app = node(_as("reader", url))
+    with pytest.raises(StorageError, match="lacks a permission"):
+        await app.open()
+
+
+@pytest.mark.parametrize(
+    ("apart", "said"), [(-3600, "3600 s behind"), (60, "60 s ahead of")], ids=["behind", "ahead"]
+)
+async def test_clock_that_differs_from_the_databases(apart: float, said: str) -> None:
+    store = PostgresStore(new_database(), now=lambda: time.time() + apart)
+    with pytest.raises(StorageUnavailableError, match=f"the clock of this machine is {said} the database's"):
+        await store.open()
+    await store.close()
 
 
 async def test_lost_connections_are_a_passing_fault() -> None:

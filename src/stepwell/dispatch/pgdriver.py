@@ -25,10 +25,11 @@ AWAY: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.ReadOnlySQLTransactionError,
     TimeoutError,
     OSError,
 )
-"""What says that the database is away, not that the statement is wrong."""
+"""What says that the database is away (or may be read only, for now), not that the statement is wrong."""
 
 T = TypeVar("T")
 NotifyCallback = Callable[[str | bytes | bytearray], None]
@@ -82,13 +83,19 @@ class PatientDriver(Driver):
                 await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
-            # Jobs are hints, and are lost with a crash of the server anyway.
-            server_settings={"application_name": "stepwell-jobs", "synchronous_commit": "off"},
+            server_settings={"application_name": "stepwell-jobs"},
         )
+        try:  # not with the start of the session: PgBouncer refuses such settings
+            # Jobs are hints, and are lost with a crash of the server anyway.
+            await connection.execute("SET synchronous_commit = off")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     # --- listening --------------------------------------------------------------------------------------------------
 
@@ -140,8 +147,12 @@ class PatientDriver(Driver):
     async def __aexit__(self, *_: object) -> None:
         """Whoever made the driver closes it: PgQueuer's last statements come after this."""
 
-    async def close(self) -> None:
+    def give_up(self) -> None:
+        """From here on a database that is away is waited for no more: PgQueuer would not end before it is back."""
         self._closed = True
+
+    async def close(self) -> None:
+        self.give_up()
         for connection in (self._connection, self._listening):
             if connection is not None:
                 with suppress(*AWAY):

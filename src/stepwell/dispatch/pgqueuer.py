@@ -174,7 +174,9 @@ class PgQueuerDispatch:
         for task in others:
             task.cancel()
         await asyncio.gather(self._let_go(grace_s, saying), asyncio.wait([working], timeout=grace_s + LAST_WORDS_S))
-        working.cancel()
+        self._driver.give_up()
+        for task in (working, saying):
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._driver.close()
 

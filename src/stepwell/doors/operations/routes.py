@@ -52,7 +52,7 @@ async def ready(request: Request) -> Response:
     fault = await store_fault(engine)
     found: dict[str, Any] = {"status": "ready", "database": request.app.state.database, "driving": engine.driving}
     if fault is not None:
-        return JSONResponse({**found, "status": "not_ready", "reason": str(fault)}, 503)
+        return JSONResponse({**found, "status": "not_ready", "reason": str(fault)}, 503, {"Retry-After": "1"})
     return JSONResponse({**found, "active_runs": active_runs(engine), "open_runs": await _open_runs(request)})
 
 

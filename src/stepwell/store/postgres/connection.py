@@ -1,7 +1,8 @@
 """Connections to PostgreSQL: made when needed, made again when lost, and their faults as one clear sentence each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -17,7 +18,6 @@ CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 15.0
 """After so long without an answer the server is taken for lost: a network that was cut says nothing."""
 SETTINGS: Final = {
-    "application_name": "stepwell",
     # A process that is frozen inside a transaction holds locks on runs that others are to take over.
     "idle_in_transaction_session_timeout": "5s",
     "lock_timeout": "10s",
@@ -31,6 +31,7 @@ WRITER_SETTINGS: Final = {
     "plan_cache_mode": "force_generic_plan",
 }
 
+_PORT: Final = re.compile(r":\d+$")
 _UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -46,10 +47,10 @@ _UNAVAILABLE: Final = (
 
 
 def address_of(url: str) -> str:
-    """Where a database is, without its user and password."""
+    """Where a database is, without its user and password: `host:port/name`, several hosts with commas."""
     parts = urlsplit(url)
-    host = parts.hostname or dict(parse_qsl(parts.query)).get("host", "localhost")
-    return f"{host}:{parts.port or 5432}{parts.path}"
+    hosts = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "localhost")
+    return ",".join(host if _PORT.search(host) else f"{host}:5432" for host in hosts.split(",")) + parts.path
 
 
 @contextmanager
@@ -66,9 +67,7 @@ def faults_named(address: str) -> Iterator[None]:
             f"the user of {address} lacks a permission ({fault}): make it the owner of the database"
         ) from fault
     except asyncpg.ReadOnlySQLTransactionError as fault:
-        raise StorageUnavailableError(
-            f"the database {address} can only be read: name the primary server, or end its read-only mode"
-        ) from fault
+        raise StorageUnavailableError(READ_ONLY.format(address=address)) from fault
     except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as fault:
         raise StorageUnavailableError(f"PostgreSQL at {address} has no space left ({fault}): free some") from fault
     except asyncpg.TooManyConnectionsError as fault:
@@ -92,6 +91,10 @@ def faults_named(address: str) -> Iterator[None]:
         raise StorageError(f"PostgreSQL at {address} refuses a statement: {fault}") from fault
 
 
+READ_ONLY: Final = (
+    "the database {address} can only be read: name the primary server (several hosts and "
+    "?target_session_attrs=read-write find it), or end its read-only mode"
+)
 POOLED: Final = (
     "{address} is behind a connection pool that gives each transaction another session (PgBouncer's transaction "
     "mode): name the server itself with --db, or let the pool work in session mode"
@@ -101,25 +104,31 @@ POOLED: Final = (
 class Line:
     """One connection, for one statement or transaction at a time; made again when it was lost.
 
-    `known` collects the process ids of its backends.
+    `known` collects the process ids of its backends. `may` is asked before each use, and raises what speaks against.
     """
 
-    def __init__(self, url: str, settings: dict[str, str], known: set[int]) -> None:
+    def __init__(
+        self, url: str, settings: dict[str, str], known: set[int], *, may: Callable[[], None] = lambda: None
+    ) -> None:
         self._url = url
         self._settings = settings
         self._known = known
+        self._may = may
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._closed = False
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
-        """The connection, alone. One whose work was cut off half way is not used again."""
+        """The connection, alone. One whose work was cut off half way is not used again, nor one that only reads: it
+        would still do so when the database has been made writable, or another server is the primary.
+        """
+        self._may()
         async with self._lock:
             connection = await self._connected()
             try:
                 yield connection
-            except (asyncio.CancelledError, TimeoutError):
+            except (asyncio.CancelledError, TimeoutError, asyncpg.ReadOnlySQLTransactionError):
                 connection.terminate()
                 raise
 
@@ -128,7 +137,7 @@ class Line:
             if self._closed:
                 raise ConnectionError("the store is closed")
             self._connection = await connect(self._url, self._settings)
-            self._known.add(self._connection.get_server_pid())
+            self._known.add(await backend_of(self._connection))
         return self._connection
 
     async def close(self) -> None:
@@ -143,13 +152,28 @@ class Line:
 
 
 async def connect(url: str, settings: dict[str, str]) -> Connection:
-    """A connection with our settings; they are set when it is made, so that each of its transactions has them."""
-    return await asyncpg.connect(
+    """A connection with our settings, which each of its transactions has."""
+    connection = await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=STATEMENT_TIMEOUT_S,
-        server_settings={**SETTINGS, **settings},
+        server_settings={"application_name": "stepwell"},
     )
+    try:
+        # Not with the start of the session: PgBouncer refuses those that it does not know.
+        await connection.execute(_SET, *unnested([*{**SETTINGS, **settings}.items()]))
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+_SET: Final = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
+
+
+async def backend_of(connection: Connection) -> int:
+    """The process id of the server's side, also behind a pool, which makes up one of its own."""
+    return int(await connection.fetchval("SELECT pg_backend_pid()"))
 
 
 def unnested(rows: list[tuple[Any, ...]]) -> list[list[Any]]:

@@ -4,44 +4,41 @@ import asyncio
 from typing import Final
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.postgres.connection import POOLED, Connection
+from stepwell.store.postgres.connection import POOLED, READ_ONLY, Connection, backend_of
 from stepwell.store.sql import migrations
 
 OLDEST_SERVER: Final = 14
 LOCK: Final = 0x53574C31
 """The key of the advisory lock of migrations ("SWL1")."""
-CHECK_CHANNEL: Final = "stepwell_check"
-CHECK_NOTICE: Final = "SELECT pg_notify($1, '')"
 ANSWER_WITHIN_S: Final = 5.0
 
 
-async def check_server(connection: Connection, address: str) -> None:
+async def check_server(connection: Connection, other: Connection, address: str) -> None:
     """Refuse a server that is too old, read-only, or behind a pool that loses a session's state."""
     version = connection.get_server_version().major
     if version < OLDEST_SERVER:
         raise StorageError(f"{address} is PostgreSQL {version}: {OLDEST_SERVER} or newer is needed, upgrade it")
     if await connection.fetchval("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"):
-        raise StorageUnavailableError(
-            f"the database {address} can only be read: name the primary server, or end its read-only mode"
-        )
-    await _check_session(connection, address)
+        raise StorageUnavailableError(READ_ONLY.format(address=address))
+    await _check_session(connection, other, address)
 
 
-async def _check_session(connection: Connection, address: str) -> None:
-    """What is listened for must arrive, also after other transactions."""
-    heard = asyncio.Event()
+async def _check_session(connection: Connection, other: Connection, address: str) -> None:
+    """A connection must stay with its session: its settings, statements, locks and what it listens for lie there.
 
-    def hear(*_: object) -> None:
-        heard.set()
-
-    await connection.add_listener(CHECK_CHANNEL, hear)
-    try:
-        await connection.execute(CHECK_NOTICE, CHECK_CHANNEL)
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            await heard.wait()
-    except TimeoutError:
-        raise StorageError(POOLED.format(address=address)) from None
-    await connection.remove_listener(CHECK_CHANNEL, hear)
+    A pool that hands sessions out for a transaction gives the one just used to the other connection, or none while
+    that holds the only one.
+    """
+    session = await backend_of(connection)
+    async with other.transaction():
+        await other.execute("SELECT")
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                same = await backend_of(connection) == session
+        except TimeoutError:
+            same = False
+    if not same:
+        raise StorageError(POOLED.format(address=address))
 
 
 async def migrate(connection: Connection, address: str) -> None:

@@ -37,6 +37,7 @@ from stepwell.store.port import (
 )
 from stepwell.store.postgres import deliveries, pruning, queries
 from stepwell.store.postgres.changes import Changes, payloads, told_at_once
+from stepwell.store.postgres.clocks import TIME, Clocks, Now
 from stepwell.store.postgres.connection import (
     WRITER_SETTINGS,
     Connection,
@@ -64,28 +65,32 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """Runs in the database of a `postgresql://` URL. `jobs` hands out runs that need a driver."""
+    """Runs in the database of a `postgresql://` URL. `jobs` hands out runs that need a driver.
+
+    `now`: the clock of this node, which is compared with the database's (not given: it is not).
+    """
 
     shared = True
     lines = LINES
 
-    def __init__(self, url: str, *, jobs: Jobs | None = None) -> None:
+    def __init__(self, url: str, *, jobs: Jobs | None = None, now: Now | None = None) -> None:
         self.url = url
         self.address = address_of(url)
         self._jobs = jobs
         self._sql = statements("postgres")
         self._changes = Changes(url, self.address)
-        own = self._changes.own
-        self._committing = [Line(url, WRITER_SETTINGS, own) for _ in range(LINES)]
+        self._clocks = Clocks(now, self._database_time)
+        own, may = self._changes.own, self._clocks.check
+        self._committing = [Line(url, WRITER_SETTINGS, own, may=may) for _ in range(LINES)]
         self._writers: asyncio.LifoQueue[tuple[Line, Writer]] = asyncio.LifoQueue()
         for line in self._committing:
             self._writers.put_nowait((line, Writer(jobs)))
-        self._writing = Line(url, WRITER_SETTINGS, own)
+        self._writing = Line(url, WRITER_SETTINGS, own, may=may)
         self._readers = [Line(url, {}, own) for _ in range(READERS)]
         self._turns = cycle(self._readers)
         self._querying = Line(url, {}, own)
         # Not waited for: an epoch that a crash of the server takes back fences off the one who holds it.
-        self._taking = Line(url, {**WRITER_SETTINGS, "synchronous_commit": "off"}, own)
+        self._taking = Line(url, {**WRITER_SETTINGS, "synchronous_commit": "off"}, own, may=may)
         self._take_overs = TakeOvers(self._take_all)
 
     # --- opening ----------------------------------------------------------------------------------------------------
@@ -94,13 +99,16 @@ class PostgresStore:
         """Connect and migrate; one clear `StorageError` when the database cannot be used."""
         with faults_named(self.address):
             async with self._writing.use() as connection:
-                await check_server(connection, self.address)
+                async with self._querying.use() as other:
+                    await check_server(connection, other, self.address)
+                await self._clocks.open(connection)
                 await migrate(connection, self.address)
                 if self._jobs is not None:
                     await self._jobs.install(connection)
             await self._changes.open()
 
     async def close(self) -> None:
+        await self._clocks.close()
         await self._changes.close()
         for line in (*self._committing, self._writing, self._taking, self._querying, *self._readers):
             await line.close()
@@ -198,6 +206,9 @@ class PostgresStore:
     async def next_due(self) -> float | None:
         due_at: float | None = (await self._rows("next_due"))[0][0]
         return due_at
+
+    async def _database_time(self) -> float:
+        return float(await self._read(lambda connection: connection.fetchval(TIME)))
 
     async def changed_outside(self) -> list[str] | None:
         return self._changes.take()

@@ -40,7 +40,7 @@ def simulate(
     took_s = time.perf_counter() - began
     for index, messages in enumerate(found, 1):
         for message in messages:
-            shown = {"execution": index, "stage": message.stage, "headers": message.headers, "key": message.key}
+            shown = {"execution": index, "stage": message.stage, "headers": message.header, "key": message.key}
             sys.stdout.write(f"{JSON.encode({**shown, 'payload': message.payload}).decode()}\n")
     count = sum(map(len, found))
     say(f"{count} messages of {executions} executions, {count / max(took_s, 1e-9):,.0f} a second")

@@ -4,6 +4,7 @@ The record is the guarantee; what drivers hand over after a commit only saves re
 last commits of a watched run for all its watchers; one that falls behind reads from the store, at its own pace.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -119,7 +120,7 @@ class Watchers:
     def __init__(self, store: RunStore) -> None:
         self._store = store
         self.channels: dict[str, _Channel] = {}
-        self._closed = False
+        self._stopping = asyncio.Event()
 
     def committed(self, journal: Journal, events: list[h.AnyEvent], items: list[StreamItem]) -> None:
         """Hand what is on disk now to the run's watchers, if it has any."""
@@ -139,9 +140,13 @@ class Watchers:
 
     def close(self) -> None:
         """End all watching, at shutdown."""
-        self._closed = True
+        self._stopping.set()
         for channel in self.channels.values():
             channel.notify()
+
+    async def closed(self) -> None:
+        """Wait until all watching ends."""
+        await self._stopping.wait()
 
     async def watch(self, run_id: str, after_seq: int, after_item: int) -> AsyncIterator[Seen]:
         """All that follows the two points, in commit order, until the run has ended and everything was seen."""
@@ -149,7 +154,7 @@ class Watchers:
             after_seq = await self._at_most_last(run_id, after_seq)
             ended = after_seq > 0 and await self._ended_at(run_id, after_seq)
             read_at = -1
-            while not self._closed:
+            while not self._stopping.is_set():
                 version = channel.version
                 found = channel.after(after_seq, after_item)
                 if found is None and not channel.ends_at(after_seq, after_item, read_at):

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from stepwell.core.errors import StorageUnavailableError
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
 
@@ -178,6 +179,44 @@ async def test_answer_that_was_kept_alive_tells_by_the_status_that_the_time_is_u
         assert (answer.status_code, run["status"]) == (200, "running")
         short = await house.execute(id, headers={"Prefer": "wait=0"})
         assert short.status_code == 202, "who does not wait has no connection to keep alive"
+
+
+async def test_server_that_stops_tells_where_the_run_is(house: House) -> None:
+    id = await house.define(step("gate", {"name": "a"}))
+    waiting = asyncio.create_task(house.execute(id))
+    await house.gates.reached("a")
+    house.app.engine.watchers.close()
+    async with asyncio.timeout(10):
+        answer = await waiting
+    run = answer.json()["workflowRun"]
+    assert (answer.status_code, run["status"]) == (202, "running")
+    assert answer.headers["location"] == f"{RUNS}/{run['id']}"
+
+
+async def test_failure_after_the_start_names_the_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def view(_run_id: str) -> None:
+        raise StorageUnavailableError("the disk is on fire")
+
+    id = await house.define(step("gate", {"name": "a"}))
+    monkeypatch.setattr(house.app.engine, "view", view)
+    answer = await house.execute(id, headers={"Prefer": "wait=0"})
+    house.gates.open("a")
+    assert (answer.status_code, answer.json()["success"]) == (503, False)
+    (run,) = json_of(await house.client.get(RUNS))["workflowRuns"]
+    assert answer.headers["x-workflow-run-id"] == run["id"]
+
+
+async def test_failure_behind_a_head_that_was_sent_is_told_in_the_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def view(_run_id: str) -> None:
+        raise StorageUnavailableError("the disk is on fire")
+
+    async with housed(tmp_path, execute_keep_alive_s=0.02, execute_wait_s=0.3) as house:
+        id = await house.define(step("gate", {"name": "a"}))
+        monkeypatch.setattr(house.app.engine, "view", view)
+        answer = await house.execute(id)
+    assert (answer.status_code, answer.json()["success"], answer.json()["error"]) == (200, False, "Not ready")
 
 
 # --- clients that go away -------------------------------------------------------------------------------------------
@@ -417,6 +456,35 @@ async def test_same_key_is_one_run(house: House) -> None:
     assert first.json() == again.json()
     assert again.headers["idempotency-replayed"] == "true"
     assert other.status_code == 409
+    assert json_of(await house.client.get(RUNS))["pagination"]["total"] == 1
+
+
+async def test_repeat_with_the_same_key_waits_for_the_run_that_went_on(house: House) -> None:
+    id = await house.define(step("gate", {"name": "a"}))
+    headers = {"Idempotency-Key": "k3"}
+    first = await house.execute(id, headers={**headers, "Prefer": "wait=0"})
+    again = asyncio.create_task(house.execute(id, headers=headers))
+    await house.gates.reached("a")
+    house.gates.open("a")
+    ended = (await again).json()["workflowRun"]
+    assert (first.status_code, ended["status"]) == (202, "completed")
+    assert ended["id"] == first.headers["x-workflow-run-id"]
+    once_more = await house.execute(id, headers=headers)
+    assert (once_more.json()["workflowRun"], once_more.headers["idempotency-replayed"]) == (ended, "true")
+
+
+async def test_repeats_wait_beside_the_first_and_may_ask_for_the_id_alone(house: House) -> None:
+    id = await house.define(step("gate", {"name": "a"}))
+    headers = {"Idempotency-Key": "k4"}
+    first = asyncio.create_task(house.execute(id, headers=headers))
+    await house.gates.reached("a")
+    beside = asyncio.create_task(house.execute(id, headers=headers))
+    async with asyncio.timeout(5):
+        asked = await house.execute(id, headers={**headers, "Prefer": "respond-async"})
+    assert (asked.status_code, asked.json()["workflowRun"]["status"]) == (202, "running")
+    house.gates.open("a")
+    answers = [(await first).json()["workflowRun"], (await beside).json()["workflowRun"]]
+    assert [(run["id"], run["status"]) for run in answers] == [(asked.headers["x-workflow-run-id"], "completed")] * 2
     assert json_of(await house.client.get(RUNS))["pagination"]["total"] == 1
 
 

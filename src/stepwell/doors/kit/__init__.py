@@ -1,6 +1,6 @@
 """What the doors share: declaring operations, reading requests, wording errors, idempotency keys, pages, streams."""
 
-from stepwell.doors.kit.answers import Reply, Wrong, json_response
+from stepwell.doors.kit.answers import Reply, Unfinished, Wrong, json_response
 from stepwell.doors.kit.api import Api, NewDuty
 from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.errors import ErrorTable
@@ -19,6 +19,7 @@ from stepwell.doors.kit.paging import Cursor, Found, NumberedPage, OffsetPage, r
 from stepwell.doors.kit.reading import decode_json, decode_part, media_type, read_body, read_query
 from stepwell.doors.kit.shapes import read_value
 from stepwell.doors.kit.streams import EventStream, Message, Position, last_position, position_of, read_position
+from stepwell.doors.kit.waiting import Waited, wait_for_end
 
 __all__ = [
     "Answer",
@@ -42,6 +43,8 @@ __all__ = [
     "Operation",
     "Position",
     "Reply",
+    "Unfinished",
+    "Waited",
     "Wrong",
     "decode_json",
     "decode_part",
@@ -55,5 +58,6 @@ __all__ = [
     "read_position",
     "read_query",
     "read_value",
+    "wait_for_end",
     "write_cursor",
 ]

@@ -22,6 +22,13 @@ def json_response(reply: Reply) -> Response:
     return Response(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
 
 
+class Unfinished(Response):
+    """How something stands that goes on. It is not kept under an idempotency key: a repeat is to see more."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
+
+
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):
     """A failure: an HTTP status, the door's code for it, text for people, and whatever says more."""
 

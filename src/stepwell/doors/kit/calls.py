@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ class Call:
         self.request = request
         self.engine: Engine = request.app.state.engine
         self.start_key: str | None = None
+        self._started: Callable[[], None] = _nothing
 
     @property
     def principal(self) -> Principal:
@@ -65,11 +67,20 @@ class Call:
         if key is None or PRINCIPAL not in request.scope:
             return await work()
         id = record_id(key, principal=self.principal, method=request.method, path=request.url.path)
-        query = request.scope["query_string"]
+        whole = fingerprint_of(request.scope["query_string"], fingerprint)
         keyed: Once = request.app.state.once
 
         async def keyed_work(start_key: str) -> Response:
             self.start_key = start_key
+            self._started = partial(keyed.let_repeats, id, whole)
             return await work()
 
-        return await keyed.answer(id, fingerprint_of(query, fingerprint), keyed_work)
+        return await keyed.answer(id, whole, keyed_work)
+
+    def started(self) -> None:
+        """The run is on disk under its start key and only waited for from here on: repeats may wait beside us."""
+        self._started()
+
+
+def _nothing() -> None:
+    """Without an idempotency key nobody repeats anything."""

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from stepwell.core.errors import StorageError
 from stepwell.core.principal import Principal
+from stepwell.doors.kit.answers import Unfinished
 from stepwell.doors.kit.faults import Fault, InvalidRequestError, KeyPendingError, KeyReusedError
 from stepwell.engine.clock import Clock
 from stepwell.store.port import Documents, Record
@@ -116,9 +117,19 @@ class Once:
         try:
             return await self._first(id, fingerprint, work, done)
         finally:
+            self._let_go(id, fingerprint, done)
+
+    def let_repeats(self, id: str, fingerprint: str) -> None:
+        """What is under way can be found by its start key from now on: repeats need not wait for the first answer."""
+        done = self._working.get((id, fingerprint))
+        if done is not None:
+            self._let_go(id, fingerprint, done)
+
+    def _let_go(self, id: str, fingerprint: str, done: "asyncio.Future[Answer | None]") -> None:
+        if self._working.get((id, fingerprint)) is done:  # not the one of a repeat
             del self._working[id, fingerprint]
-            if not done.done():
-                done.set_result(None)
+        if not done.done():
+            done.set_result(None)
 
     async def _wait_for(self, first: asyncio.Future[Answer | None]) -> Answer | None:
         """The answer of the first; None when it has none to give to others."""
@@ -130,13 +141,14 @@ class Once:
     async def _first(self, id: str, fingerprint: str, work: Work, done: asyncio.Future[Answer | None]) -> Response:
         record, kept = await self._claim(id, fingerprint)
         if kept.answer is not None:
-            done.set_result(kept.answer)
+            done.set_result(kept.answer)  # nothing has let it go: no work was begun
             return kept.answer.again()
         response = await work(kept.start_key(id))
         answer = _kept(response)
         if answer is not None and _is_final(answer.status):
             await self._keep(record, kept, answer)
-        done.set_result(answer)
+        if not done.done():
+            done.set_result(answer)
         return response
 
     async def _keep(self, record: Record, kept: Kept, answer: Answer) -> None:
@@ -176,9 +188,9 @@ class Once:
 
 
 def _kept(response: Response) -> Answer | None:
-    """What is kept of a response; None of a stream, which is done again (of the same run)."""
+    """What is kept of a response; None of a stream or a wait, which are done again (of the same run)."""
     body: Any = getattr(response, "body", None)
-    if not isinstance(body, bytes):
+    if not isinstance(body, bytes) or isinstance(response, Unfinished):
         return None
     headers: Mapping[str, str] = {
         name: value for name, value in response.headers.items() if name.lower() not in _NOT_KEPT

@@ -1,6 +1,5 @@
 """Starting runs: afresh, from a context, or in the place of one that has ended; waited for, or not."""
 
-import asyncio
 from typing import Any, Final
 
 from starlette.responses import PlainTextResponse, Response
@@ -8,8 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from stepwell.core.errors import ProgramError
 from stepwell.core.status import TERMINAL, Status
 from stepwell.core.typed import EventFault
-from stepwell.doors.kit import Answer, Api, Call, Reply, json_response
-from stepwell.doors.kit.streams import disconnected
+from stepwell.doors.kit import Answer, Api, Call, Reply, json_response, wait_for_end
 from stepwell.doors.llama.bodies import encoded, read_object, unpacked
 from stepwell.doors.llama.describing import hosted
 from stepwell.doors.llama.dialect import Dialect
@@ -83,16 +81,9 @@ def declare(api: Api, dialect: Dialect) -> None:
 
 
 async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:
-    """How the run ended; how it stands when the client has gone, for one that repeats its request with a key."""
-    ended = asyncio.ensure_future(call.engine.ended(handle.run_id))
-    gone = asyncio.ensure_future(disconnected(call.request.receive))
-    try:
-        await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
-        state = await ended if ended.done() else await call.engine.state(handle.run_id)
-    finally:
-        ended.cancel()
-        gone.cancel()
-        await asyncio.gather(ended, gone, return_exceptions=True)
+    """How the run ended; how it stands when the server stops meanwhile, or when the client has gone."""
+    waited = await wait_for_end(call, handle.run_id)
+    state = waited.state if waited.state is not None else await call.engine.state(handle.run_id)
     reader = Reader(call.engine, Handlers(call.engine, call.principal), dialect)
     found = await reader.shown(state, handler_id=handle.handler_id)
     if state.status in BADLY and dialect.failed_is_text:

@@ -1,10 +1,10 @@
 """Blocking execution: the run is started on disk, then waited for, then shown.
 
-The wait ends with the run, with the time that the server or the client (`Prefer: wait=N`, RFC 7240 §4.3) allows, or
-when the client has gone. Only in the last case the run may be cancelled, if the client asked for that.
+The wait ends with the run, with the time that the server or the client (`Prefer: wait=N`, RFC 7240 §4.3) allows, when
+the client has gone, or when the server stops. Only a client that has gone may take the run along, if it asked for it.
+Whatever is answered once there is a run, a failure too, names it.
 """
 
-import asyncio
 import re
 from contextlib import suppress
 from typing import Final
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stepwell.core.errors import RefusedError
-from stepwell.doors.kit import Answer, Call, Reply, json_response
+from stepwell.doors.kit import Answer, Call, Reply, Unfinished, json_response, wait_for_end
 from stepwell.doors.runs.api import RUNS, api
 from stepwell.doors.runs.kept_alive import KeptAlive
 from stepwell.doors.runs.mapping import executed
@@ -60,13 +60,20 @@ async def execute(call: Call) -> Response:
     async def start_and_wait() -> Response:
         with call.engine.watchers.keeping(order.run_id):  # so that nothing has to be read to show a short run
             run_id = await order.start(call)
-            if await _ends_soon(call, run_id, min(most_s, SHORT_S)):
-                return _answer(await _shown(call, order, run_id), run_id)
+            call.started()
+            try:
+                if await _ends_soon(call, run_id, min(most_s, SHORT_S)):
+                    return _answer(await _shown(call, order, run_id), run_id)
+            except Exception as fault:  # noqa: BLE001  as at every operation; here there is a run to be named
+                return _failed(call, run_id, fault)
         left_s = most_s - SHORT_S
         if keep_alive_s and left_s > 0:
             return _kept_alive(call, order, run_id, left_s=left_s, every_s=keep_alive_s)
-        await _wait(call, order, run_id, left_s=left_s)
-        return _answer(await _shown(call, order, run_id), run_id)
+        try:
+            await _wait(call, order, run_id, left_s=left_s)
+            return _answer(await _shown(call, order, run_id), run_id)
+        except Exception as fault:  # noqa: BLE001  as above
+            return _failed(call, run_id, fault)
 
     return await order.once(call, start_and_wait)
 
@@ -79,25 +86,21 @@ async def _ends_soon(call: Call, run_id: str, most_s: float) -> bool:
 
 
 async def _wait(call: Call, order: Order, run_id: str, *, left_s: float) -> None:
-    """Until the run has ended, the time is up, or the client has gone."""
-    ended = asyncio.ensure_future(call.engine.result(run_id))
-    gone = asyncio.ensure_future(disconnected(call.request))
-    try:
-        await asyncio.wait({ended, gone}, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
-        if gone.done() and not ended.done() and order.cancels_on_disconnect:
-            await cancel_quietly(call, run_id)
-    finally:
-        ended.cancel()
-        gone.cancel()
-        await asyncio.gather(ended, gone, return_exceptions=True)
+    """Until the run has ended, the time is up, the client has gone, or the server stops."""
+    waited = await wait_for_end(call, run_id, most_s=max(0.0, left_s))
+    if waited.gone and order.cancels_on_disconnect:
+        await cancel_quietly(call, run_id)
 
 
 def _kept_alive(call: Call, order: Order, run_id: str, *, left_s: float, every_s: float) -> Response:
     """The head goes out now, with status 200: that the time is up is told by the status of the run."""
 
     async def body() -> bytes:
-        await _wait(call, order, run_id, left_s=left_s)
-        return msgspec.json.encode(await _shown(call, order, run_id))
+        try:
+            await _wait(call, order, run_id, left_s=left_s)
+            return msgspec.json.encode(await _shown(call, order, run_id))
+        except Exception as fault:  # noqa: BLE001  as above; the status is on its way already
+            return bytes(_failed(call, run_id, fault).body)
 
     return KeptAlive(body, every_s=every_s, headers={RUN_ID: run_id, "Location": f"{RUNS}/{run_id}"})
 
@@ -110,7 +113,14 @@ def _answer(body: Executed, run_id: str) -> Response:
     if body.workflow_run.status in ENDED:
         return json_response(Reply(body=body, headers={RUN_ID: run_id}))
     headers = {RUN_ID: run_id, "Location": f"{RUNS}/{run_id}", "Retry-After": str(RETRY_AFTER_S)}
-    return json_response(Reply(body=body, status=202, headers=headers))
+    return Unfinished(Reply(body=body, status=202, headers=headers))
+
+
+def _failed(call: Call, run_id: str, fault: Exception) -> Response:
+    """We cannot tell how the run stands, but which it is."""
+    response = api.errors.answer(call.request.scope, fault)
+    response.headers[RUN_ID] = run_id
+    return response
 
 
 def wait_s(request: Request, most_s: float) -> float:
@@ -120,12 +130,6 @@ def wait_s(request: Request, most_s: float) -> float:
         return 0.0
     found = next((match[1] for line in preferred if (match := _WAIT.search(line))), None)
     return most_s if found is None else min(most_s, float(found))
-
-
-async def disconnected(request: Request) -> None:
-    """Return when the client has gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def cancel_quietly(call: Call, run_id: str) -> None:

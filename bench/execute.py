@@ -1,4 +1,4 @@
-"""Blocking execution over HTTP: `python -m bench.execute [--quick] [--passes N]`.
+"""Blocking execution over HTTP: `python -m bench.execute [--quick] [--runs N] [--passes N]`.
 
 A definition of one step, 64 connections, the server and its floor (`bench.floor_server`) in processes of their own,
 by turns; a form, as the source of this API says, and JSON. What counts is the ratio to the floor.
@@ -77,9 +77,10 @@ async def measure(folder: Path, *, number: int, passes: int) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure blocking execution over HTTP.")
     parser.add_argument("--quick", action="store_true", help="few runs, to see that it works")
+    parser.add_argument("--runs", type=int, default=20_000, help="of each kind in each pass")
     parser.add_argument("--passes", type=int, default=5)
     options = parser.parse_args()
-    number = 1_000 if options.quick else 20_000
+    number = 1_000 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as scratch:
         figures: dict[str, Any] = dict(uvloop.run(measure(Path(scratch), number=number, passes=options.passes)))
     command = " ".join(["python -m bench.execute", *sys.argv[1:]])

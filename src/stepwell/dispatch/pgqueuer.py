@@ -157,7 +157,12 @@ class PgQueuerDispatch:
         manager.entrypoint(ENTRYPOINT)(self._do)
         manager.entrypoint(NODE)(self._bury)
         self._presence = Presence(self._driver, dead_after_s=self._dead_after_s)
-        await self._presence.say()
+        try:
+            await self._presence.say()
+        except asyncpg.InsufficientPrivilegeError as fault:
+            raise StorageError(
+                f"the user of the database lacks a permission ({fault}): make it the owner of the database"
+            ) from fault
         self._tasks = [
             asyncio.create_task(self._work(manager), name="stepwell-pgqueuer"),
             asyncio.create_task(self._presence.keep_saying(), name="stepwell-presence"),
@@ -168,6 +173,9 @@ class PgQueuerDispatch:
     async def stop(self, grace_s: float) -> None:
         self._stopped.set()
         if self._manager is None or self._driver is None or self._presence is None:
+            return
+        if not self._tasks:  # it could not begin
+            await self._driver.close()
             return
         self._manager.shutdown.set()
         working, saying, *others = self._tasks

@@ -26,6 +26,7 @@ from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
 from stepwell.databases import bytes_of, dispatch_of, file_of, store_of
 from stepwell.dispatch.family import FamilyDispatch
+from stepwell.dispatch.limits import read_limits
 from stepwell.dispatch.local import FileLock
 from stepwell.doors.access import access_rules, agent_rules, egress_rules, takes_tokens, token_verifier
 from stepwell.engine import Engine, EngineOptions
@@ -556,6 +557,7 @@ class App:
                 max_depth=settings.max_depth,
                 audit_chain=settings.audit_chain,
                 audit_key=settings.audit_key.encode(),
+                limits=read_limits(settings.workflow_limits),
             ),
         )
 

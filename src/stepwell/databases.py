@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stepwell.core.errors import StorageError
+from stepwell.dispatch.limits import read_limits
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
 from stepwell.settings import Settings
@@ -66,12 +67,7 @@ def _postgres(settings: Settings, now: Callable[[], float] | None) -> "PostgresS
 def _jobs(settings: Settings) -> "PgQueuerJobs":
     from stepwell.dispatch.pgqueuer import PgQueuerJobs
 
-    return PgQueuerJobs(_limits(settings.workflow_limits))
-
-
-def _limits(texts: tuple[str, ...]) -> dict[str, int]:
-    """`workflow=number` texts as a table."""
-    return {name: int(number) for name, _, number in (text.rpartition("=") for text in texts)}
+    return PgQueuerJobs(read_limits(settings.workflow_limits))
 
 
 def bytes_of(path: Path | None) -> int | None:

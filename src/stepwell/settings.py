@@ -76,8 +76,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="with PostgreSQL: how long the event loop may hang until the node ends; 0: ever"),
     ] = 30.0
     workflow_limits: Annotated[
-        tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*$")], ...],
-        Meta(description="workflow=number: how many of its runs all nodes of a PostgreSQL database drive at once"),
+        tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*(/[smhd])?$")], ...],
+        Meta(
+            description="workflow=2: how many of its runs are driven at once; workflow=100/m: how many begin in a "
+            "second (s), minute, hour or day; by all nodes together"
+        ),
     ] = ()
     max_depth: Annotated[
         int, Meta(ge=0, description="workflows that may lead to a run: its parents, or those whose events started it")

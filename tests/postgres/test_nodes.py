@@ -150,6 +150,19 @@ async def test_limit_of_a_workflow_holds_across_nodes() -> None:
     assert most <= 2
 
 
+async def test_rate_of_a_workflow_holds_across_nodes() -> None:
+    database = new_database()
+    limited = [node(database, limits=("at_once=10/s", "at_once=5")) for _ in range(2)]
+    async with nodes(*limited) as (first, second):
+        started = [(await engine.start("at_once", 1)).run_id for engine in (first, second) for _ in range(8)]
+        results = [await first.result(run_id, timeout_s=PATIENCE_S) for run_id in started]
+        histories = [await second.history(run_id) for run_id in started]
+    assert {result.status for result in results} == {Status.COMPLETED}
+    created = min(events[0].at for events in histories)
+    begun = sorted(event.at for events in histories for event in events if isinstance(event, h.RunStarted))
+    assert all(at >= created + number / 10 for number, at in enumerate(begun)), begun
+
+
 async def test_command_that_the_rules_refuse_is_refused_on_every_node(url: str) -> None:
     async with nodes(node(url), node(url, drive=False)) as (driving, beside):
         run_id = (await driving.start("at_once", 1)).run_id

@@ -26,6 +26,7 @@ from pgqueuer.domain.models import Job
 from pgqueuer.domain.settings import DBSettings, Durability
 
 from stepwell.core.errors import StorageError
+from stepwell.dispatch.limits import Limit
 from stepwell.dispatch.pgdriver import AWAY, PatientDriver
 from stepwell.dispatch.port import Drive
 from stepwell.dispatch.presence import NODE, Presence, node_of
@@ -54,10 +55,13 @@ HandOver = Callable[[int], Awaitable[int]]
 
 
 class PgQueuerJobs:
-    """Puts runs on the queue (`store.postgres.jobs.Jobs`). `limits`: how many runs of a workflow all nodes drive."""
+    """Puts runs on the queue (`store.postgres.jobs.Jobs`)."""
 
-    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        self.limits = dict(limits or {})
+    def __init__(self, limits: Mapping[str, Limit] | None = None) -> None:
+        self.limited = frozenset(limits or {})
+        """Workflows whose runs wait on the queue, and not in the hands of the node that created them."""
+        self.at_once = {name: limit.at_once for name, limit in (limits or {}).items() if limit.at_once is not None}
+        """How many runs of a workflow all nodes drive."""
 
     async def install(self, connection: Any) -> None:
         """Make PgQueuer's tables, or bring them to this version."""
@@ -80,7 +84,7 @@ class PgQueuerJobs:
 
     def entrypoint(self, workflow: str) -> str:
         """The queue of a workflow: its own, where it has a limit."""
-        return f"{ENTRYPOINT}/{workflow}" if workflow in self.limits else ENTRYPOINT
+        return f"{ENTRYPOINT}/{workflow}" if workflow in self.at_once else ENTRYPOINT
 
 
 class PgQueuerDispatch:
@@ -124,7 +128,7 @@ class PgQueuerDispatch:
 
     def start(self, run_id: str, workflow: str) -> int:
         presence = self._presence
-        if presence is None or self._stopping or self._full or self._jobs.entrypoint(workflow) != ENTRYPOINT:
+        if presence is None or self._stopping or self._full or workflow in self._jobs.limited:
             return 0
         self._active[run_id] = None
         task = asyncio.get_running_loop().create_task(self._drive_kept(run_id))
@@ -152,7 +156,7 @@ class PgQueuerDispatch:
         self._drive = drive
         self._driver = PatientDriver(self._url)
         manager = self._manager = QueueManager(Queries(self._driver))
-        for workflow, limit in self._jobs.limits.items():
+        for workflow, limit in self._jobs.at_once.items():
             manager.entrypoint(self._jobs.entrypoint(workflow), concurrency_limit=limit)(self._do)
         manager.entrypoint(ENTRYPOINT)(self._do)
         manager.entrypoint(NODE)(self._bury)

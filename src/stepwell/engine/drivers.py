@@ -1,6 +1,7 @@
 """The runs in hand: which are driven in this process, their journals, and who waits for their end."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -13,6 +14,7 @@ from stepwell.core.decide import Refusal, decide
 from stepwell.core.errors import NotRecordableError, RunNotFoundError, StepwellError, StorageError
 from stepwell.core.state import State
 from stepwell.core.status import Status
+from stepwell.dispatch.limits import Limit
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine.clock import Clock
 from stepwell.engine.commits import Committer
@@ -23,13 +25,15 @@ from stepwell.engine.journal import Journal, Office, encode_state
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY, Notices
 from stepwell.engine.tracing import Tracing
+from stepwell.engine.turns import Places, Turns
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
-from stepwell.store.port import ANY_RUN, Loaded, RunStore, StreamItem
+from stepwell.store.port import ANY_RUN, Loaded, Store, StreamItem
 
 log = structlog.get_logger()
 
 _PAUSED: Final = Status.PAUSED  # as in `core.run`
+_NOT_BEGUN: Final = (Status.PENDING, Status.SCHEDULED)
 SNAPSHOT_ABOVE: Final = 1_000
 """A parked run with a longer history keeps its folded state."""
 RETRY_AFTER_FAULT_S: Final = 1.0
@@ -41,7 +45,7 @@ class Drivers:
     def __init__(
         self,
         *,
-        store: RunStore,
+        store: Store,
         committer: Committer,
         clock: Clock,
         dispatch: Dispatch,
@@ -52,6 +56,7 @@ class Drivers:
         notices: Notices = NOBODY,
         chain: Chain | None = None,
         tracing: Tracing | None = None,
+        limits: Mapping[str, Limit] | None = None,
     ) -> None:
         self.desk = Desk(store, self.new_journal)
         self.active: dict[str, RunDriver] = {}
@@ -64,6 +69,8 @@ class Drivers:
         self._watchers = watchers
         self._idle_s = idle_s
         self._tracing = tracing
+        self._turns = Turns(store, clock, limits or {})
+        self._places = Places({} if store.shared else limits or {})  # of many nodes, their queue sees to that
         self._office = Office(
             store=store,
             committer=committer,
@@ -142,7 +149,11 @@ class Drivers:
             async with self.desk.borrow(run_id, taken) as journal:
                 if taken is not None and not await journal.hold(taken):
                     return True  # another node has taken it over since
-                why = await self._drive_journal(run_id, journal)
+                try:
+                    why = await self._drive_journal(run_id, journal)
+                finally:
+                    for other in self._places.free(journal.state.workflow):
+                        self._dispatch.submit(other)
         except NotRecordableError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
             return False
@@ -179,7 +190,18 @@ class Drivers:
             if journal.live:
                 journal.park()
             return Release.PARKED
-        compiled = await self._workflows.compiled(state.definition)
+        if state.phase in _NOT_BEGUN and (wait_s := await self._turns.wait_s(run_id, state.workflow)):
+            self._dispatch.submit(run_id, wait_s)
+            return Release.PARKED
+        if not self._places.take(run_id, state.workflow):
+            return Release.PARKED
+        try:
+            return await self._drive_program(run_id, journal)
+        finally:
+            self._places.leave(state.workflow)
+
+    async def _drive_program(self, run_id: str, journal: Journal) -> Release:
+        compiled = await self._workflows.compiled(journal.state.definition)
         driver = self.active[run_id] = RunDriver(
             journal,
             clock=self._clock,

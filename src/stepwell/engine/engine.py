@@ -5,7 +5,7 @@ is a `RunNotFoundError`, and a store that cannot write is a `StorageUnavailableE
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from stepwell.core.errors import RefusedError, RunNotFoundError, StepwellError
 from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
+from stepwell.dispatch.limits import Limit
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine import forking
 from stepwell.engine.clock import Clock, SystemClock
@@ -70,6 +71,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     audit_chain: bool = False
     """Whether each event gets a hash that covers the one before (`core.chain`), made with `audit_key`."""
     audit_key: bytes = b""
+    limits: Mapping[str, Limit] = {}
+    """How many runs of a workflow are driven at once, and how many begin in a time."""
 
 
 class Engine:
@@ -110,6 +113,7 @@ class Engine:
             notices=webhooks.subscriptions if webhooks is not None else NOBODY,
             chain=self._chain if self.options.audit_chain else None,
             tracing=tracing,
+            limits=self.options.limits,
         )
         self._creator = Creator(self.drivers, tracing)
         self.webhooks = webhooks

@@ -37,7 +37,7 @@ class Rabbit:
         self.certificates = Certificates(folder)
         config = folder / "rabbitmq.conf"
         config.write_text(
-            "loopback_users = none\nlog.console = true\nlog.file = false\n"
+            "loopback_users = none\nlog.console = true\nlog.file = false\nhandshake_timeout = 60000\n"
             f"listeners.ssl.local = 127.0.0.1:{self.tls_port}\n"
             f"ssl_options.cacertfile = {self.certificates.ca}\n"
             f"ssl_options.certfile = {self.certificates.server}\n"

@@ -67,9 +67,9 @@ class KafkaBroker:
 
     def post(self, message: Outgoing, settled: Settled) -> bool:
         topic = self._topics.get(message.topic)
-        if topic is not None and topic.lane is not None and message.key is None and topic.lane.open:
+        if topic is not None and message.key is None:
             lane = topic.lane  # a batch without keys stays together, the next one may part
-            if lane.add(message, settled):
+            if lane is not None and lane.gathering is not None and lane.add(message, settled):
                 return True
         other = self._lane(message)
         return other is not None and other.add(message, settled)
@@ -86,6 +86,10 @@ class KafkaBroker:
         if lane is not None:
             await lane.room()
 
+    def hurry(self) -> None:
+        for lane in self._lanes.values():
+            lane.hurry()
+
     def _lane(self, message: Outgoing) -> Lane | None:
         """Where a message goes; None when its topic is not known yet."""
         topic = self._topics.get(message.topic)
@@ -97,7 +101,7 @@ class KafkaBroker:
             partition = _BY_KEY(message.key.encode(), topic.partitions, topic.partitions)
             return self._lane_of(message.topic, partition)
         lane = topic.lane
-        if lane is None or not lane.open or lane.full:  # a batch without keys stays together, the next one may part
+        if lane is None or lane.gathering is None or lane.full:
             if time.monotonic() > topic.until:
                 return None
             lane = topic.lane = self._roomy_lane(message.topic, topic.partitions)

@@ -46,22 +46,21 @@ class Lane:
         self._partition = partition
         self._timeout_s = timeout_s
         self._broken = broken
-        self._builder: Any = None
+        self.gathering: Any = None
+        """The batch that messages are put into; None before the first of them."""
         self._waiting: list[tuple[Settled, list[Outgoing]]] = []
         """The messages of the batch that gathers, with who is to be told: together where it is the same."""
+        self._last_settled: Settled | None = None
+        self._last: list[Outgoing] = []
+        """The last of these."""
         self._taken = asyncio.Event()
-        self._filled = asyncio.Event()
+        self._hurried = asyncio.Event()
         self.sending: asyncio.Task[None] | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether a batch gathers here."""
-        return self._builder is not None
 
     @property
     def full(self) -> bool:
         """Whether the batch that gathers takes no more."""
-        return self._builder is not None and bool(self._builder.closed())
+        return self.gathering is not None and bool(self.gathering.closed())
 
     def add(self, message: Outgoing, settled: Settled) -> bool:
         """Put a message into the batch that gathers; False when there is no room in it."""
@@ -73,18 +72,23 @@ class Lane:
             text = f"Kafka takes messages of at most {MAX_MESSAGE_BYTES} bytes"
             settled([message], BrokerError(f"{text}: one for {self._topic} is larger", retryable=False))
             return True
-        if self._builder is None:
-            self._builder = self._producer.create_batch()
-        if self._builder.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
-            self._filled.set()
+        if self.gathering is None:
+            self.gathering = self._producer.create_batch()
+        if self.gathering.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
+            self.hurry()
             return False
-        if self._waiting and self._waiting[-1][0] == settled:
-            self._waiting[-1][1].append(message)
-        else:
-            self._waiting.append((settled, [message]))
+        if settled is not self._last_settled:
+            self._last_settled, self._last = settled, []
+            self._waiting.append((settled, self._last))
+        self._last.append(message)
         if self.sending is None:
             self.sending = asyncio.create_task(self._send_all())
         return True
+
+    def hurry(self) -> None:
+        """Let the batch that gathers wait for no more messages."""
+        if self.gathering is not None:
+            self._hurried.set()
 
     async def room(self) -> None:
         """Wait until a batch that is full is on its way."""
@@ -94,10 +98,11 @@ class Lane:
 
     async def _send_all(self) -> None:
         try:
-            while self._builder is not None:
+            while self.gathering is not None:
                 await self._linger()
-                builder, waiting = self._builder, self._waiting
-                self._builder, self._waiting = None, []
+                builder, waiting = self.gathering, self._waiting
+                self.gathering, self._waiting, self._last_settled = None, [], None
+                self._hurried.clear()
                 self._taken.set()
                 self._settle(waiting, await self._send(builder))
         finally:
@@ -105,11 +110,10 @@ class Lane:
 
     async def _linger(self) -> None:
         """Wait until the batch is full, or has waited long enough."""
-        self._filled.clear()
-        if not self.full:
+        if not self._hurried.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_S):
-                    await self._filled.wait()
+                    await self._hurried.wait()
 
     def _settle(self, waiting: list[tuple[Settled, list[Outgoing]]], found: Any) -> None:
         """Tell of the messages of a batch: where they are, or why they are not."""

@@ -35,11 +35,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     routing_key: str | None = None
     confirmed: bool = True
 
-    def behind(self, count: int) -> "Delivery":
-        """That of the message so many places behind this one in a batch."""
-        if not count or self.offset is None:
-            return self
-        return Delivery(topic=self.topic, partition=self.partition, offset=self.offset + count)
+    def of_batch(self, count: int) -> "list[Delivery]":
+        """Those of so many messages of a batch, of which this is the first's."""
+        if count == 1 or self.offset is None:
+            return [self] * count
+        topic, partition, first = self.topic, self.partition, self.offset
+        return [Delivery(topic=topic, partition=partition, offset=first + place) for place in range(count)]
 
 
 class BrokerError(StepwellError):
@@ -52,9 +53,11 @@ class BrokerError(StepwellError):
 
 Matches = Callable[[Any], bool]
 Settled = Callable[[Sequence[Outgoing], Delivery | BrokerError], None]
-"""Told what became of messages that were posted one after the other: the acknowledgement of the first, which those of
-the others lie `behind`, or why there is none.
+"""Told what became of messages that were posted one after the other: the acknowledgement of the first (those of the
+others are `of_batch`), or why there is none.
 """
+Post = Callable[[Outgoing, Settled], bool]
+"""`Broker.post` of one broker."""
 Keep = Callable[[Any], Awaitable[None]]
 """Puts the content of a message on record."""
 
@@ -70,6 +73,9 @@ class Broker(Protocol):
 
     async def ready(self, message: Outgoing) -> None:
         """Wait for the connection, and until there is room for such a message. Raises `BrokerError`."""
+
+    def hurry(self) -> None:
+        """Nothing more is posted for now: what was posted is not to wait for company."""
 
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float, keep: Keep) -> Any:
         """The content (JSON, or text) of the first message that matches, on a topic (from the instant `since` on) or

@@ -50,6 +50,9 @@ class RabbitBroker:
             self._freed.clear()
             await self._freed.wait()
 
+    def hurry(self) -> None:
+        """Messages go out one by one."""
+
     def _published(
         self, message: Outgoing, settled: Settled, publishing: "asyncio.Task[Delivery | BrokerError]"
     ) -> None:

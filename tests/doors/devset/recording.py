@@ -29,6 +29,8 @@ class RecordingBroker:
 
     async def ready(self, message: Outgoing) -> None: ...
 
+    def hurry(self) -> None: ...
+
     async def expect(self, source: str, matches: Matches, *, since: float, within_s: float, keep: Keep) -> Any:  # noqa: ARG002
         try:
             async with asyncio.timeout(within_s):

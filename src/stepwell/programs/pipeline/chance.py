@@ -29,21 +29,22 @@ def seed_of(text: str) -> Seed:
 class Chance:
     """`index` is the number of the execution."""
 
-    __slots__ = ("_at", "_base", "_count", "_digits", "_index")
+    _count = 0
+    """Of the blocks so far."""
+    _digits = ""
+    """The newest of them."""
+    _at = BLOCK
 
     def __init__(self, seed: Seed, index: int) -> None:
         self._base = seed
         self._index = index
-        self._count = 0
-        self._digits = ""
-        self._at = BLOCK
 
     def digits(self, count: int) -> str:
         """So many random hexadecimal digits, at most a block of them. They are text since most become UUIDs."""
         end = self._at + count
         if end > BLOCK:
             block = self._base.copy()
-            block.update(b"%d/%d" % (self._index, self._count))
+            block.update((self._index << 64 | self._count).to_bytes(16, "little"))
             self._count += 1
             self._digits, end = block.hexdigest(), count
         self._at = end

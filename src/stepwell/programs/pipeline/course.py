@@ -6,10 +6,11 @@ those that go out after it. What only sends goes without waiting for the loop, a
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, Protocol
 
-from stepwell.brokers.port import BrokerError, Delivery
+from stepwell.brokers.port import BrokerError, Delivery, Post, Settled
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
@@ -26,10 +27,14 @@ class Stopped(Exception):
 class Surroundings(Protocol):
     """What an execution needs of the range that it belongs to. `which` counts what one execution asked for.
 
-    What becomes of a message that is posted is for `Course.told`.
+    `settled` is told what becomes of a message that is posted, and tells `Course.told`.
     """
 
-    def post(self, message: Message) -> bool: ...
+    settled: Settled
+
+    def posting(self) -> Post | None:
+        """How messages are posted until the loop has its turn; None when something has to be waited for first."""
+
     async def post_later(self, message: Message) -> None: ...
     async def insist(self, message: Message) -> Delivery: ...
     def sent(self, messages: Sequence[Message], first: Delivery) -> None: ...
@@ -44,20 +49,19 @@ class Surroundings(Protocol):
 class Course:
     """One execution while it is under way. Messages of the numbers in `on_record` were acknowledged before."""
 
-    __slots__ = (
-        "_around",
-        "_asked",
-        "_effect",
-        "_error",
-        "_index",
-        "_left_alone",
-        "_on_record",
-        "_over",
-        "_refused",
-        "_running",
-        "_settled",
-        "_under_way",
-    )
+    # Defaults are the class's: most executions end without ever having had anything else.
+    _effect: Effect | None = None
+    """What it asked for and did not get yet."""
+    _asked = 0
+    _under_way = 0
+    _refused: deque[tuple[Message, BrokerError]] | None = None
+    _settled: asyncio.Event | None = None
+    _over = False
+    """Whether there is nothing more to come than acknowledgements."""
+    _left_alone = False
+    """Whether nobody waits for these."""
+    error: str | None = None
+    """What it ended with."""
 
     def __init__(
         self, around: Surroundings, pipeline: Pipeline, execution: Execution, on_record: Collection[int] = ()
@@ -66,24 +70,13 @@ class Course:
         self._index = execution.index
         self._on_record = on_record
         self._running = run_execution(pipeline, execution)
-        self._effect: Effect | None = None
-        """What it asked for and did not get yet."""
-        self._error: str | None = None
-        self._asked = 0
-        self._under_way = 0
-        self._refused: deque[tuple[Message, BrokerError]] | None = None
-        self._settled: asyncio.Event | None = None
-        self._over = False
-        """Whether there is nothing more to come than acknowledgements."""
-        self._left_alone = False
-        """Whether nobody waits for these."""
 
-    def set_out(self) -> bool:
+    def set_out(self, post: Post | None) -> bool:
         """Send what can be sent at once; whether all that is left is to be acknowledged.
 
-        Such an execution reports its end itself, when the last acknowledgement has come.
+        Such an execution ends with its last acknowledgement (`told`).
         """
-        self._run_on(None)
+        self._run_on(None, post)
         return self._left_to_itself()
 
     async def go(self) -> bool:
@@ -102,7 +95,7 @@ class Course:
         except Stopped:
             await self._acknowledged()
             raise
-        self._around.ended(self._index, self._error)
+        self._around.ended(self._index, self.error)
 
     async def _finish(self) -> None:
         while True:
@@ -114,7 +107,7 @@ class Course:
             except (RuleError, BrokerError) as fault:
                 self._end(str(fault))
             else:
-                self._run_on(answer)
+                self._run_on(answer, self._around.posting())
                 await self._advance()
 
     def _left_to_itself(self) -> bool:
@@ -122,29 +115,35 @@ class Course:
             return False
         self._left_alone = True
         if not self._under_way:
-            self._around.ended(self._index, self._error)
+            self._around.ended(self._index, self.error)
         return True
 
-    def _run_on(self, answer: Any) -> None:
+    def _run_on(self, answer: Any, post: Post | None) -> None:
         """Run until there is something that cannot be had at once."""
-        running, post, on_record = self._running, self._around.post, self._on_record
+        settled, on_record = self._around.settled, self._on_record
         self._effect = None
         try:
-            effect = running.send(answer)
-            while type(effect) is Message:
-                if effect.n not in on_record:
-                    if self._under_way >= MAX_UNDER_WAY or self._refused:
-                        break
-                    self._under_way += 1  # first: it may be settled at once
-                    if not post(effect):
+            for effect in self._running if answer is None else self._answered(answer):
+                if type(effect) is Message:
+                    if effect.n in on_record:
+                        continue
+                    if post is not None and not self._refused and self._under_way < MAX_UNDER_WAY:
+                        self._under_way += 1  # first: it may be settled at once
+                        if post(effect, settled):
+                            continue
                         self._under_way -= 1
-                        break
-                effect = next(running)
-            self._effect = effect
-        except StopIteration:
+                self._effect = effect
+                return
             self._over = True
         except RuleError as fault:
             self._end(str(fault))
+
+    def _answered(self, answer: Any) -> Iterable[Effect]:
+        """Its effects from an answer on."""
+        try:
+            return chain((self._running.send(answer),), self._running)
+        except StopIteration:
+            return ()
 
     async def _advance(self) -> None:
         """Go on until there is something other than a message that has to wait."""
@@ -160,10 +159,10 @@ class Course:
                 return
             if self._over:  # what was refused for good ended it
                 return
-            self._run_on(None)
+            self._run_on(None, self._around.posting())
 
     def _end(self, error: str | None) -> None:
-        self._over, self._effect, self._error = True, None, self._error or error
+        self._over, self._effect, self.error = True, None, self.error or error
         self._running.close()
 
     async def _answer(self) -> Any:
@@ -193,26 +192,24 @@ class Course:
             self._under_way -= 1
             raise
 
-    def told(self, message: Message, found: Delivery | BrokerError) -> None:
-        """What became of a message: it is acknowledged and on record, or it was refused."""
+    def told(self, message: Message, found: Delivery | BrokerError) -> bool:
+        """What became of a message: it is acknowledged and on record, or it was refused. Whether that was the last of
+        an execution that nobody waits for any more, and it has ended.
+        """
         self._under_way -= 1
         if isinstance(found, BrokerError):
             if self._refused is None:
                 self._refused = deque()
             self._refused.append((message, found))
         if self._under_way:
-            return
+            return False
         if self._settled is not None:
             self._settled.set()
-        elif self._left_alone:
-            self._last_told()
-
-    def _last_told(self) -> None:
-        """Nobody waits for this execution any more, and the last of its messages is settled."""
-        if self._refused:
+            return False
+        if self._left_alone and self._refused:
             self._around.late(self._index)
-        else:
-            self._around.ended(self._index, self._error)
+            return False
+        return self._left_alone
 
     async def _settle(self) -> None:
         """Wait until nothing is on its way; what was refused is sent again, in order. Raises `Stopped`."""

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from stepwell.core.place import TRACEPARENT
-from stepwell.programs.pipeline.chance import Chance, Seed
+import msgspec
+
+from stepwell.programs.pipeline.chance import Chance
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
 
 MAX_COPIED: Final = 300_000
@@ -22,63 +23,31 @@ SHORT: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Execution:
+class Execution(msgspec.Struct, kw_only=True, gc=False):
     """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at. `simulated`: nothing that
-    it asks for is done. `trace` is the traceparent that its messages carry, unless they have one of their own.
+    it asks for is done. `trace` is the header that its messages carry, unless they have one of their own.
     """
 
-    __slots__ = (
-        "chance",
-        "headers",
-        "index",
-        "key",
-        "last",
-        "left",
-        "meta",
-        "output_events",
-        "payload",
-        "run_id",
-        "sent",
-        "simulated",
-        "stages",
-        "started_at",
-        "state",
-        "trace",
-        "waited_s",
-        "workflow_id",
-    )
-
-    def __init__(
-        self,
-        *,
-        workflow_id: str,
-        run_id: str,
-        seed: Seed,
-        index: int,
-        started_at: float,
-        simulated: bool = False,
-        trace: str = "",
-    ) -> None:
-        self.workflow_id = workflow_id
-        self.run_id = run_id
-        self.index = index
-        self.chance = Chance(seed, index)
-        self.started_at = started_at
-        self.simulated = simulated
-        self.trace = ((TRACEPARENT, trace.encode()),) if trace else ()
-        self.waited_s = 0.0
-        self.payload: dict[str, Any] = {}
-        self.headers: dict[str, Any] = {}
-        self.key: str | None = None
-        self.state: dict[str, Any] | None = None
-        self.last: dict[str, Any] | None = None
-        self.meta: dict[str, Any] = {}
-        self.output_events: list[Any] = []
-        self.stages: dict[str, Any] = {}
-        self.left = MAX_COPIED
-        """What may still be copied and made in this pass."""
-        self.sent = 0
-        """Messages so far: the number of the next one is one more."""
+    workflow_id: str
+    run_id: str
+    index: int
+    chance: Chance
+    started_at: float
+    simulated: bool = False
+    trace: tuple[tuple[str, bytes], ...] = ()
+    waited_s: float = 0.0
+    payload: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
+    key: str | None = None
+    state: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    meta: dict[str, Any] = {}
+    output_events: list[Any] = []
+    stages: dict[str, Any] = {}
+    left: int = MAX_COPIED
+    """What may still be copied and made in this pass."""
+    sent: int = 0
+    """Messages so far: the number of the next one is one more."""
 
     def spend(self, values: int) -> None:
         """Count values that are copied or made. Raises `RuleError` for more than a pass may have."""
@@ -111,7 +80,7 @@ class Execution:
 
     def instant(self) -> str:
         """The same as ISO 8601 text in UTC."""
-        return iso(self.now())
+        return iso(self.started_at + self.waited_s)
 
     def root(self, name: str) -> Any:
         """What a path can begin with. Raises `PathNotFoundError`."""

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from stepwell.brokers.port import Broker, BrokerError, Delivery, deliver, post
+from stepwell.brokers.port import Broker, BrokerError, Delivery, Post, Settled, deliver, post
+from stepwell.core.place import TRACEPARENT
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
-from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.chance import Chance, seed_of
 from stepwell.programs.pipeline.course import Course, Stopped
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
@@ -57,7 +58,7 @@ class RangeRun:
         self._seed = seed_of(seed)
         self._started_at = started_at
         self._pace = pace
-        self._trace = step.traceparent
+        self._trace = ((TRACEPARENT, step.traceparent.encode()),) if step.traceparent else ()
         self._progress = Progress(messages)
         self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
@@ -65,6 +66,7 @@ class RangeRun:
         """The executions under way."""
         self._news = asyncio.Event()
         """Set whenever one of them ends."""
+        self.settled: Settled = self._told
 
     async def go_on_from(self, keys: Collection[str]) -> None:
         """Leave out what steps under these keys are on record with."""
@@ -80,6 +82,8 @@ class RangeRun:
                 with suppress(Stopped):
                     await self.hold()
                     await self._begin_all(first, last)
+                if self._broker is not None:
+                    self._broker.hurry()
                 await self._until_open(0)  # the last acknowledgements
         finally:
             self._report.counts.trouble = None
@@ -88,33 +92,36 @@ class RangeRun:
 
     async def _begin_all(self, first: int, last: int) -> None:
         """Begin every execution. Raises `Stopped`."""
-        ended, most = self._progress.ended, self._pipeline.concurrency
+        ended, most, post = self._progress.ended, self._pipeline.concurrency, self.posting()
         for index in range(first, last + 1):
             if index in ended:
                 continue
             if len(self._courses) >= most:
                 await self._until_open(most - 1)
                 await self.hold()
+                post = self.posting()
             elif not index % BREATH_EVERY:
                 await asyncio.sleep(0)
                 await self.hold()
-            if not self._begin(index):
+                post = self.posting()
+            if not self._begin(index, post):
                 await self._go_on(index)
+                post = self.posting()
 
-    def _begin(self, index: int) -> bool:
+    def _begin(self, index: int, post: Post | None) -> bool:
         """Run an execution as far as it goes at once; whether that is to its end, but for acknowledgements."""
         self._report.begun()
         execution = Execution(
             workflow_id=self._pipeline.id,
             run_id=self._step.run_id,
-            seed=self._seed,
             index=index,
+            chance=Chance(self._seed, index),
             started_at=self._started_at,
             trace=self._trace,
         )
         course = Course(self, self._pipeline, execution, self._progress.sent.get(index, ()))
         self._courses[index] = course
-        return course.set_out()
+        return course.set_out(post)
 
     async def _go_on(self, index: int) -> None:
         """Run an execution as far as it goes without waiting for anything but room; the rest of it is a task.
@@ -178,28 +185,33 @@ class RangeRun:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def post(self, message: Message) -> bool:
-        """Hand a message to the broker, if nothing has to be waited for."""
-        broker = self._broker
-        if broker is None or self._pipeline.rate or self._step.status is not Status.RUNNING:
-            return False
-        return broker.post(message, self._settled)
+    def posting(self) -> Post | None:
+        """The broker's way, as long as it is connected and the run neither stands still nor has a rate."""
+        if self._broker is None or self._pipeline.rate or self._step.status is not Status.RUNNING:
+            return None
+        return self._broker.post
 
     async def post_later(self, message: Message) -> None:
         """Hand a message to the broker when it is its turn. Raises `BrokerError`, `Stopped`."""
         await self.hold()
         await self._pace.turn()
-        await post(await self._connected(), message, self._settled)
+        await post(await self._connected(), message, self.settled)
 
-    def _settled(self, messages: Sequence[Any], found: Delivery | BrokerError) -> None:
+    def _told(self, messages: Sequence[Any], found: Delivery | BrokerError) -> None:
         """What became of messages that were posted."""
         if isinstance(found, Delivery):
             self.sent(messages, found)
         courses = self._courses
+        ended: list[tuple[int, str | None]] = []
         for message in messages:
-            course = courses.get(message.execution)
-            if course is not None:  # nobody waits any more when all of it is let go of
-                course.told(message, found)
+            index = message.execution
+            course = courses.get(index)
+            if course is not None and course.told(message, found):  # None when all of it is let go of
+                del courses[index]
+                ended.append((index, course.error))
+        if ended:
+            self._report.ended(ended)
+            self._news.set()
 
     async def insist(self, message: Message) -> Delivery:
         """Send a message again until the broker takes it, or its time is over. Raises `BrokerError`, `Stopped`."""
@@ -230,13 +242,13 @@ class RangeRun:
     # --- telling ----------------------------------------------------------------------------------------------------
 
     def sent(self, messages: Sequence[Message], first: Delivery) -> None:
-        self._report.sent(messages, first, time.time())
+        self._report.sent(messages, first, round(time.time(), 3))
 
     def trouble(self, fault: BrokerError) -> None:
         self._report.trouble(str(fault))
 
     def ended(self, index: int, error: str | None) -> None:
-        self._report.ended(index, error)
+        self._report.ended([(index, error)])
         self._closed(index)
 
     def late(self, index: int) -> None:

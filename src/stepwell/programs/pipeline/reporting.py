@@ -90,10 +90,10 @@ class Report:
                 payload=message.payload,
                 headers=message.header,
                 key=message.key,
-                delivery=first.behind(count),
+                delivery=delivery,
                 at=at,
             )
-            for count, message in enumerate(messages)
+            for message, delivery in zip(messages, first.of_batch(len(messages)), strict=True)
         ]
         self.counts.messages += len(messages)
         self.counts.trouble = None
@@ -115,13 +115,14 @@ class Report:
         self._answers.append((execution, which, answer))
         self.flush()
 
-    def ended(self, execution: int, error: str | None) -> None:
-        if error is None:
-            self.counts.completed += 1
-        else:
-            self.counts.failed += 1
-            self.counts.error = self.counts.error or error
-        self._ended.append((execution, error is None))
+    def ended(self, executions: Sequence[tuple[int, str | None]]) -> None:
+        """Executions that ended, each with the error that it ended with."""
+        failed = [error for _, error in executions if error is not None]
+        if failed:
+            self.counts.failed += len(failed)
+            self.counts.error = self.counts.error or failed[0]
+        self.counts.completed += len(executions) - len(failed)
+        self._ended += [(execution, error is None) for execution, error in executions]
         if self._handle is None:
             self._soon()
 

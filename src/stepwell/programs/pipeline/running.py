@@ -77,7 +77,10 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
     for assign in pipeline.state:
         assign(execution)
     for stage in pipeline.stages:
-        _enter(stage, execution)
+        execution.left = MAX_COPIED
+        execution.payload, execution.headers, execution.key = {}, {}, None
+        if stage.source == "previous-stage":
+            _take_last(execution)
         if stage.plain:
             message = _compose(pipeline, stage, execution)
             if message is not None:
@@ -88,13 +91,10 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
             yield from _run_loop(pipeline, stage, stage.loop, execution)
 
 
-def _enter(stage: Stage, execution: Execution) -> None:
-    execution.left = MAX_COPIED
-    execution.payload, execution.headers, execution.key = {}, {}, None
-    if stage.source == "previous-stage":
-        if execution.last is None:
-            raise PathNotFoundError("lastAppendedEvent.payload")
-        execution.payload = execution.copied(execution.last["payload"])
+def _take_last(execution: Execution) -> None:
+    if execution.last is None:
+        raise PathNotFoundError("lastAppendedEvent.payload")
+    execution.payload = execution.copied(execution.last["payload"])
 
 
 def _run_loop(pipeline: Pipeline, stage: Stage, loop: Loop, execution: Execution) -> Running:

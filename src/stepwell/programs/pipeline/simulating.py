@@ -7,7 +7,7 @@ import asyncio
 import time
 from typing import Final
 
-from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.chance import Chance, seed_of
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 64_000_000
 MAX_EXECUTIONS: Final = 10_000
 LONGEST_S: Final = 30.0
 AT_A_STRETCH: Final = 200
-"""Events before others get their turn."""
+"""Events, or executions, before others get their turn."""
 
 
 async def simulate(
@@ -41,7 +41,6 @@ class _Simulation:
         self._started_at = started_at
         self._events = 0
         self._bytes = 0
-        self._steps = 0
         self._longest_s = longest_s
         self._end_at = time.monotonic() + longest_s
 
@@ -50,12 +49,14 @@ class _Simulation:
         execution = Execution(
             workflow_id=self._pipeline.id,
             run_id=SIMULATION,
-            seed=self._seed,
             index=index,
+            chance=Chance(self._seed, index),
             started_at=self._started_at,
             simulated=True,
         )
         running = run_execution(self._pipeline, execution)
+        if not index % AT_A_STRETCH:
+            await self._breathe()
         answer: object = None
         try:
             while True:
@@ -64,19 +65,14 @@ class _Simulation:
                 if type(effect) is Message:
                     messages.append(effect)
                     self._count(effect)
+                    if not self._events % AT_A_STRETCH:
+                        await self._breathe()
                 elif type(effect) is Breath:
                     await self._breathe()
                 else:
                     answer = PASSED
-                await self._step()
         except StopIteration:
-            await self._step()
             return messages
-
-    async def _step(self) -> None:
-        self._steps += 1
-        if not self._steps % AT_A_STRETCH:
-            await self._breathe()
 
     def _count(self, message: Message) -> None:
         self._events += 1

@@ -113,7 +113,7 @@ def compile_assignment(field: str, given: Any, where: Where, target: Callable[[E
     if type(given) is not dict and type(given) is not list:
         return _literal(path, given, where, target)
     if len(path) == 1 and not (type(given) is dict and "when" in given):
-        return _member_of(target, path[0], value)
+        return _member_of(path[0], value, where, target)
 
     def assign(execution: Execution) -> None:
         result = value(execution)
@@ -123,13 +123,16 @@ def compile_assignment(field: str, given: Any, where: Where, target: Callable[[E
     return assign
 
 
-def _member_of(target: Callable[[Execution], dict[str, Any]], name: str, value: Value) -> Assign:
-    """The commonest assignment has a way of its own: it is made for every message."""
+def _member_of(name: str, value: Value, where: Where, target: Callable[[Execution], dict[str, Any]]) -> Assign:
+    """The commonest assignments have ways of their own: they are made for every message."""
 
     def assign(execution: Execution) -> None:
         target(execution)[name] = value(execution)
 
-    return assign
+    def assign_to_payload(execution: Execution) -> None:
+        execution.payload[name] = value(execution)
+
+    return assign_to_payload if where.root == "currentEvent" else assign
 
 
 def _literal(

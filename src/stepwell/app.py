@@ -24,7 +24,7 @@ from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import RunCreated
 from stepwell.core.program import Program
-from stepwell.databases import bytes_of, dispatch_of, file_of, store_of
+from stepwell.databases import bytes_of, dispatch_of, file_of, files_of, store_of
 from stepwell.dispatch.family import FamilyDispatch
 from stepwell.dispatch.limits import read_limits
 from stepwell.dispatch.local import FileLock
@@ -240,11 +240,8 @@ class App:
 
     @cached_property
     def files(self) -> Files | None:
-        """The files that runs were given; None when there is no folder to keep them in (a database in memory)."""
-        folder = self.settings.files_dir
-        if not folder and (database := file_of(store_of(self.settings))) is not None:
-            folder = f"{database}.files"
-        return Files(Path(folder)) if folder else None
+        """The files that runs were given; None when there is no place to keep them (a database in memory)."""
+        return files_of(self.settings)
 
     # --- registering ------------------------------------------------------------------------------------------------
 
@@ -358,6 +355,8 @@ class App:
             await self._jq.open()
         engine = self._new_engine(store, only)
         try:
+            if self.files is not None:
+                await self.files.open()
             await engine.open(drive=self.drive)
             self._token_key = await _token_key(engine)
             await self._save_definitions(engine)
@@ -372,6 +371,8 @@ class App:
         try:
             if engine is not None:
                 await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
+            if self.files is not None:
+                await self.files.close()
             await self._operator_http.aclose()
             for client in ("guarded_http", "webhook_http"):
                 if client in self.__dict__:

@@ -8,6 +8,7 @@ from stepwell.core.errors import StorageError
 from stepwell.dispatch.limits import read_limits
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
+from stepwell.files import Files, FolderFiles
 from stepwell.settings import Settings
 from stepwell.store.port import Store
 from stepwell.store.sqlite.store import SqliteStore, store_for
@@ -52,6 +53,19 @@ def file_of(store: Store) -> Path | None:
     """The database file; None for one in memory, or on a server."""
     path = store.path if isinstance(store, SqliteStore) else ":memory:"
     return None if path == ":memory:" or path.startswith("file:") else Path(path)
+
+
+def files_of(settings: Settings) -> Files | None:
+    """Where the files of runs are kept: a folder, by default beside the database's file, or PostgreSQL itself."""
+    if settings.files_dir:
+        return FolderFiles(Path(settings.files_dir))
+    if is_postgres(settings.db):
+        store_of(settings)  # what is not installed is said
+        from stepwell.files.database import DatabaseFiles
+
+        return DatabaseFiles(settings.db)
+    path = file_of(store_for(settings.db))
+    return FolderFiles(Path(f"{path}.files")) if path is not None else None
 
 
 def _postgres(settings: Settings, now: Callable[[], float] | None) -> "PostgresStore":

@@ -6,6 +6,7 @@ both databases and must have as many rows and the same hash. Nobody may drive th
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
@@ -14,6 +15,8 @@ import msgspec
 from stepwell.core.errors import StorageError
 from stepwell.dispatch.local import FileLock
 from stepwell.dispatch.pgqueuer import PgQueuerJobs
+from stepwell.files import BUFFERED
+from stepwell.files.database import DatabaseFiles
 from stepwell.store.port import RunRow
 from stepwell.store.postgres import PostgresStore
 from stepwell.store.postgres.connection import Connection, Line, address_of, faults_named
@@ -66,8 +69,11 @@ TABLES: Final = (
 )  # fmt: skip
 
 
-async def move(path: str, url: str) -> list[Copied]:
-    """Copy the file's tables into the database of the URL and compare them. Raises `StorageError`."""
+async def move(path: str, url: str, *, files: Path | None = None) -> list[Copied]:
+    """Copy the file's tables into the database of the URL and compare them; then the folder of its runs' files.
+
+    Raises `StorageError`.
+    """
     sqlite.check_folder(path)
     lock = FileLock(path).acquire()
     try:
@@ -75,11 +81,39 @@ async def move(path: str, url: str) -> list[Copied]:
             await _bring_forward(path)
             source = sqlite.connect(path, read_only=True)
         try:
-            return await _move(source, url)
+            copied = await _move(source, url)
         finally:
             source.close()
+        found = _files_in(files) if files is not None else []
+        return [*copied, await _move_files(found, url)] if found else copied
     finally:
         lock.release()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*/*") if path.is_file())
+
+
+async def _move_files(found: list[Path], url: str) -> Copied:
+    """Every file of a run, under the name it has; what is there already is left alone."""
+    target = DatabaseFiles(url)
+    digests = hashlib.sha256(), hashlib.sha256()
+    try:
+        for path in found:
+            incoming = target.begin_as(f"{path.parent.name}.{path.name}")
+            with path.open("rb") as file:
+                while data := file.read(BUFFERED):
+                    digests[0].update(data)
+                    await incoming.write(data)
+            await incoming.finish()
+            async for chunk in target.chunks(path.parent.name, path.name):
+                digests[1].update(chunk)
+    finally:
+        await target.close()
+    here, there = (digest.hexdigest() for digest in digests)
+    if here != there:
+        raise StorageError("the files differ from those in PostgreSQL: empty its table file_chunk, and try again")
+    return Copied("file", len(found), there)
 
 
 async def _bring_forward(path: str) -> None:

@@ -47,7 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connections: Annotated[str, Meta(description="file of brokers and data sources, YAML or JSON")] = ""
     idle_s: Annotated[NotNegative, Meta(description="how long a run that only waits stays in memory")] = 5.0
     files_dir: Annotated[
-        str, Meta(description="folder of the files that runs are given; not set: the database's name with .files")
+        str,
+        Meta(
+            description="folder of the files that runs are given; not set: with the database (its name with .files)"
+        ),
     ] = ""
     execute_wait_s: Annotated[
         NotNegative, Meta(description="how long a blocking execution waits for its run, at most")

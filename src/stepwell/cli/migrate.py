@@ -1,6 +1,7 @@
 """`stepwell migrate`: all of a SQLite database into a PostgreSQL one; the same again goes on where it ended."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,13 +15,15 @@ def migrate(
     *,
     from_: Annotated[str, Parameter(name="--from", help="SQLite database to copy, like sqlite:///stepwell.db.")],
     to: Annotated[str, Parameter(help="PostgreSQL database, empty or left half-way by this command.")],
+    files: Annotated[str, Parameter(help="Folder of its runs' files, where that is not beside it.")] = "",
 ) -> None:
-    """Copy all runs and documents; compare counts and hashes of every table."""
+    """Copy all runs, documents and files; compare counts and hashes of every table."""
     if not from_.startswith("sqlite:///") or not is_postgres(to):
         raise SettingsError("expected --from sqlite:///file.db and --to postgresql://user@host/database")
     from stepwell.moving import move
 
-    copied = asyncio.run(move(from_.removeprefix("sqlite:///"), to))
+    path = from_.removeprefix("sqlite:///")
+    copied = asyncio.run(move(path, to, files=Path(files or f"{path}.files")))
     write_table(
         ("table", "rows", "sha256"), [(one.table, str(one.rows), one.digest[:16]) for one in copied], empty=""
     )

@@ -35,7 +35,7 @@ async def get_file(call: Call) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return FileResponse(files.path(reference), headers=headers, media_type=OCTETS)
+    return FileResponse(await files.fetch(reference), headers=headers, media_type=OCTETS)
 
 
 def references(value: Any) -> Iterator[FileReference]:

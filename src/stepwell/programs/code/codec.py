@@ -4,8 +4,11 @@ Classes are named in the record by the objects that were written, never by a cli
 name of a class is refused when it is to be kept. So reading one's own record may import what it names.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import msgspec
@@ -41,10 +44,16 @@ class RecordSerializer(JsonSerializer):
             return super().resolve_class(qualified_name)
         except ValueError:
             module, _, name = qualified_name.rpartition(".")
+            declared = self._declared_as(name)
+            if declared is not None and _is_one_file(module, declared.__module__):
+                return declared
             found = getattr(import_module(module), name)
             if not isinstance(found, type):
                 raise ValueError(f"expected a class, found {qualified_name}") from None
             return found
+
+    def _declared_as(self, name: str) -> type[Any] | None:
+        return next((kind for kind in self._registered_types.values() if kind.__name__ == name), None)
 
     def serialize_value(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -124,6 +133,27 @@ class Codec:
             found["result"] = [self._with_requirements(item) for item in found["result"]]
         with self.serializer.validation_context():
             return WorkflowTickAdapter.validate_python(found)
+
+
+def _is_one_file(written: str, here: str) -> bool:
+    """Whether two modules are one, which one process imported and another was started as: there it is `__main__`. A
+    second copy of it would have other classes, which no step takes.
+    """
+    if written == "__main__":  # of some other process: here it is what the operator hosts
+        return here != "__main__"
+    if here != "__main__":
+        return False
+    try:
+        found = find_spec(written)
+    except (ImportError, ValueError):
+        return False
+    return found is not None and _path_of(found.origin) == _path_of(
+        getattr(sys.modules["__main__"], "__file__", None)
+    )
+
+
+def _path_of(file: str | None) -> str:
+    return os.path.realpath(file) if file else ""
 
 
 def _dumped(value: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:

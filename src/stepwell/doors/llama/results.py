@@ -52,7 +52,7 @@ async def _answer(call: Call, dialect: Dialect, *, plain_result: bool) -> Respon
     found = await Reader(call.engine, handlers, dialect).shown(state, handler_id=handler_id)
     if state.phase is Status.FAILED and dialect.failed_is_text:
         return PlainTextResponse(f"Error getting workflow result: {found.error}", 500)
-    if found.unreadable and not plain_result:
+    if found.unreadable:
         raise UnreadableError(found.last.qualified_name if found.last is not None else "")
     status = 200 if state.phase is Status.COMPLETED else 500 if state.status in TERMINAL else 202
     return json_response(Reply(body=handler_of(found, dialect, plain_result=plain_result), status=status))

@@ -19,7 +19,7 @@ MAX_GROUP: Final = 2_000
 """Batches in one transaction: more gain nothing and make the first one wait."""
 MAX_OF_SEVERAL: Final = 250
 """The same where several groups may be on their way: so many runs that begin together do so in several groups."""
-TURNS: Final = 3
+TURNS: Final = 4
 """Of the loop, before a group is taken: they let the runs that the last commit woke add their next batch, a new run
 its first step, and the loop of a hosted workflow what follows from a step.
 """

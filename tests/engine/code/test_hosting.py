@@ -62,6 +62,13 @@ def test_runs_give_the_original_result(workflow: Workflow, input: Any, output: A
     assert result.output == output
 
 
+def test_a_run_of_one_step_takes_two_writes() -> None:
+    with CodeWorld({"one": samples.Plain()}) as world:
+        world.live(lambda life: life.engine.run("one", {"x": 1}, timeout_s=PATIENCE_S))
+
+        assert world.writes == 2, "its creation with the scheduling of the step, and what came of that"
+
+
 def test_a_step_that_raises_fails_the_run_with_its_text() -> None:
     result = run(samples.Plain(), {"fail": "boom"})
 

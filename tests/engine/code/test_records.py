@@ -88,7 +88,7 @@ def test_the_stream_of_a_run_that_took_too_long_says_so() -> None:
 
 
 def test_events_of_a_step_that_ran_again_carry_their_attempt() -> None:
-    _, items, _ = told(Tells(timeout=None), {}, CrashAt(6, after=True))
+    _, items, _ = told(Tells(timeout=None), {}, CrashAt(5, after=True))
 
     attempts = [(item.key, item.attempt) for item in items if item.data["type"] == "Told"]
     assert attempts == [("only/1", 1)] * (len(attempts) - 3) + [("only/1", 2)] * 3

@@ -1,4 +1,4 @@
-"""Hosted workflows beside the servers that they come from: `python -m bench.llama [--quick] [--passes N]`.
+"""Hosted workflows beside the servers they come from: `python -m bench.llama [--quick] [--passes N] [--runs N]`.
 
 `POST /workflows/trivial/run` over 32 connections, each server in a process of its own, by turns: Stepwell on its
 durable default, the originals 2.9.0 and 0.8.0 with SQLite and in memory only. What counts are the ratios. The
@@ -87,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure hosted workflows beside the servers they come from.")
     parser.add_argument("--quick", action="store_true", help="few runs, to see that it works")
     parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=1_000, help="of each server in a pass")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "stepwell-peers")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    number = 100 if options.quick else 1_000
+    number = 100 if options.quick else options.runs
     with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as scratch, ExitStack() as running:
         servers = start_all(options.folder, Path(scratch), running)
         figures: dict[str, Any] = dict(uvloop.run(measure(servers, number=number, passes=options.passes)))

@@ -246,3 +246,13 @@ def test_a_run_that_waits_for_a_person_leaves_nothing_in_memory() -> None:
         return [thing for thing in gc.get_objects() if isinstance(thing, HostedRun | HostedAdapter | RunDriver)]
 
     assert talk(samples.Human(timeout=10_000), scenario) == []
+
+
+def test_a_run_that_has_ended_leaves_nothing_in_memory() -> None:
+    async def scenario(life: Life, run_id: str) -> list[Any]:
+        await life.engine.result(run_id, timeout_s=PATIENCE_S)
+        await asyncio.sleep(100.0)
+        gc.collect()
+        return [thing for thing in gc.get_objects() if isinstance(thing, HostedRun | HostedAdapter | RunDriver)]
+
+    assert talk(samples.Spread(), scenario) == []

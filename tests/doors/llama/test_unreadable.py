@@ -24,10 +24,12 @@ async def test_new_dialect_answers_422_for_a_result_of_a_class_that_is_gone(tmp_
     async with opened(app_with(tmp_path, Echo), "/llama") as door:
         answer = await door.get(f"{path}/{handler_id}")
         listed = (await door.get("/handlers")).json()["handlers"]
+        seen = await door.events(handler_id)
 
     assert answer.status_code == 422
     assert answer.json()["detail"].endswith("classes.Greeted")
     assert [one["result_unreadable"] for one in listed] == [True]
+    assert [event["type"] for event in seen] == ["Greeted"], "the log needs no class"
 
 
 async def test_root_gives_the_value_of_a_result_whose_class_is_gone(tmp_path: Path) -> None:

@@ -123,3 +123,14 @@ async def test_a_producer_that_nobody_configured_fails_every_execution(house: Ho
     assert run["errorMessage"] == "Producer not found: other"
     rabbit = await house.execute(pipeline({}, producerName="other", messageType="rabbit"))
     assert (await house.ended(rabbit))["errorMessage"] == "RabbitMQ producer not found: other"
+
+
+async def test_a_failed_simulation_shows_what_came_before_to_who_asks(house: House) -> None:
+    document = pipeline({"set": {"a": 1}}, {"set": {"b": {"$ref": "nothing"}}})
+    said = "State path not found: state.nothing"
+    answer = await house.client.post("/engine/simulate", json=document)
+    assert (answer.status_code, answer.json()) == (400, {"message": said})
+    partial = await house.client.post("/engine/simulate?executions=2&partial=true", json=document)
+    event = {"stageName": "s1", "header": {}, "payload": {"a": 1}}
+    group = {"executionIndex": 1, "eventCount": 1, "events": [event]}
+    assert (partial.status_code, partial.json()) == (400, {"message": said, "executions": [group]})

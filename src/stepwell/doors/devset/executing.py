@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from stepwell.doors.devset.api import ENGINE, api
 from stepwell.doors.devset.pipelines import save, take
-from stepwell.doors.devset.wire import Event, Events, Group, SimulateQuery, Submitted
+from stepwell.doors.devset.wire import Event, Events, Failure, Group, SimulateQuery, Submitted
 from stepwell.doors.kit import Answer, Call, Reply, json_response
 from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.faults import RuleError
-from stepwell.programs.pipeline.simulating import SIMULATION
+from stepwell.programs.pipeline.running import Message
+from stepwell.programs.pipeline.simulating import SIMULATION, SimulationError
 from stepwell.programs.pipeline.simulating import simulate as simulate_pipeline
 
 for prefix in ENGINE:
@@ -42,23 +43,32 @@ for prefix in ENGINE:
         keyed=False,
     )
     async def simulate(call: Call, query: SimulateQuery) -> Reply:
-        """Nothing is sent, waited for or looked up."""
+        """Nothing is sent, waited for or looked up. `partial`: a failure shows the messages before it."""
         pipeline = (await take(call)).pipeline
         seed = pipeline.seed or str(uuid.uuid4())
-        found = await simulate_pipeline(pipeline, seed=seed, started_at=call.now, executions=query.executions)
-        groups = [
-            Group(
-                execution_index=index,
-                event_count=len(messages),
-                events=[
-                    Event(stage_name=message.stage, header=_plain(message.header), payload=message.payload)
-                    for message in messages
-                ],
-            )
-            for index, messages in enumerate(found, 1)
-        ]
+        try:
+            found = await simulate_pipeline(pipeline, seed=seed, started_at=call.now, executions=query.executions)
+        except SimulationError as fault:
+            if not query.partial:
+                raise
+            return Reply(body=Failure(message=str(fault), executions=tuple(_groups(fault.messages))), status=400)
+        groups = _groups(found)
         body = Events(run_id=SIMULATION, status="COMPLETED", execution_count=len(groups), executions=groups)
         return Reply(body=body)
+
+
+def _groups(found: list[list[Message]]) -> list[Group]:
+    return [
+        Group(
+            execution_index=index,
+            event_count=len(messages),
+            events=[
+                Event(stage_name=message.stage, header=_plain(message.header), payload=message.payload)
+                for message in messages
+            ],
+        )
+        for index, messages in enumerate(found, 1)
+    ]
 
 
 def _plain(headers: dict[str, Any]) -> dict[str, Any]:

@@ -21,13 +21,6 @@ class Mistake(Camel, frozen=True, kw_only=True):
     message: str
 
 
-class Failure(Camel, frozen=True, kw_only=True, omit_defaults=True):
-    """Every failure. `message` is the first thing that is wrong; `errors` all of them."""
-
-    message: str
-    errors: tuple[Mistake, ...] = ()
-
-
 class Submitted(Camel, frozen=True, kw_only=True):
     """A run that was accepted."""
 
@@ -77,6 +70,16 @@ class Group(Camel, frozen=True, kw_only=True):
     events: list[Event]
 
 
+class Failure(Camel, frozen=True, kw_only=True, omit_defaults=True):
+    """Every failure. `message` is the first thing that is wrong; `errors` all of them; `executions` what a simulation
+    came to before.
+    """
+
+    message: str
+    errors: tuple[Mistake, ...] = ()
+    executions: tuple[Group, ...] = ()
+
+
 class Events(Camel, frozen=True, kw_only=True, omit_defaults=True):
     """The messages of a run by execution. `next` is the `since` of the page after this one, when there is more."""
 
@@ -103,9 +106,10 @@ class EventsQuery(Camel, frozen=True, kw_only=True):
 
 
 class SimulateQuery(Camel, frozen=True, kw_only=True):
-    """How many executions are simulated."""
+    """How many executions are simulated, and whether a failure shows the messages before it."""
 
     executions: Annotated[int, Meta(ge=1)] = 1
+    partial: bool = False
 
 
 class NewConnector(Camel, frozen=True, kw_only=True):

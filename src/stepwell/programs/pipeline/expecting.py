@@ -19,14 +19,16 @@ from stepwell.programs.pipeline.strings import shown
 from stepwell.programs.pipeline.values import Where, compile_value
 
 DEFAULT_WITHIN_S: Final = 30.0
-_NAMES: Final = ("topic", "within", "match", "as", "producer")
+_NAMES: Final = ("topic", "within", "match", "as", "producer", "sample")
 
 Matches = Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """`topic` is a topic of Kafka or a queue of RabbitMQ; `producer` names the connection to it."""
+    """`topic` is a topic of Kafka or a queue of RabbitMQ; `producer` names the connection to it. In a simulation
+    `sample` stands in for the message.
+    """
 
     stage: str
     topic: str
@@ -34,6 +36,7 @@ class Expectation:
     within_s: float
     match: tuple[tuple[tuple[str, ...], Value], ...]
     target: tuple[str, ...]
+    sample: Value | None
 
     def matcher(self, execution: Execution) -> Matches:
         """Whether a message's content is the expected one; what it must be is computed now."""
@@ -75,6 +78,7 @@ def compile_expectation(given: Any, stage: str, step: str, producer: str) -> Exp
         within_s=_within(given.get("within"), stage),
         match=tuple((tuple(field.split(".")), compile_value(value, where)) for field, value in match.items()),
         target=_target(given.get("as"), stage),
+        sample=compile_value(given["sample"], where) if "sample" in given else None,
     )
 
 

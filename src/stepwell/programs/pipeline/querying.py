@@ -14,7 +14,7 @@ from stepwell.programs.pipeline.functions import compile_function
 from stepwell.programs.pipeline.operands import compile_operand, constant
 from stepwell.programs.pipeline.paths import Value, reader
 from stepwell.programs.pipeline.strings import shown
-from stepwell.programs.pipeline.values import function_text
+from stepwell.programs.pipeline.values import Where, compile_value, function_text
 from stepwell.sources.port import Choose, Pick, Wanted
 
 REFUSED_OPERATORS: Final = ("$where", "$function", "$accumulator", "$expr")
@@ -32,7 +32,9 @@ class Selected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """`database` and `collection` are empty for sources that have none."""
+    """`database` and `collection` are empty for sources that have none. `sample` stands in for the record in a
+    simulation.
+    """
 
     stage: str
     connection: str
@@ -41,6 +43,7 @@ class Query:
     find: Value
     select: tuple[Selected, ...]
     pick: Pick
+    sample: Value | None
 
     def wanted(self, execution: Execution) -> Wanted:
         """What is to be looked up now. Raises `RuleError`."""
@@ -99,6 +102,7 @@ def compile_query(given: Any, stage: str, step: str) -> Query:
         find=_filter(find or {}, step),
         select=_selects(given.get("select"), stage, step),
         pick=_pick(given.get("pick"), stage),
+        sample=_sample(given.get("sample"), stage, step),
         **names,
     )
 
@@ -123,6 +127,15 @@ def _pick(given: Any, stage: str) -> Pick:
     if given not in ("first", "random", "next"):
         raise RuleError(f"query.pick must be first, random or next (got {shown(given)}) for stage: {stage}")
     return cast(Pick, given)
+
+
+def _sample(given: Any, stage: str, step: str) -> Value | None:
+    """What a simulation finds (an extension)."""
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise RuleError(f"query.sample must be an object (got {shown(given)}) for stage: {stage}")
+    return compile_value(given, Where(field="query", step=step))
 
 
 def _at_random(execution: Execution) -> Choose:

@@ -1,17 +1,19 @@
 """Runs executions without any effect: what would be sent is shown, waits and queries are passed over.
 
+A query or an expectation that has a sample finds that.
+
 It runs on the event loop of a server, so it lets others go on now and then, and has an end.
 """
 
 import asyncio
 import time
-from typing import Final
+from typing import Any, Final
 
 from stepwell.programs.pipeline.chance import Chance, seed_of
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
-from stepwell.programs.pipeline.running import PASSED, Breath, Message, run_execution
+from stepwell.programs.pipeline.running import PASSED, Breath, Effect, Expecting, Lookup, Message, run_execution
 
 SIMULATION: Final = "SIMULATION"
 """What stands in for the id of a run."""
@@ -27,11 +29,39 @@ AT_A_STRETCH: Final = 200
 async def simulate(
     pipeline: Pipeline, *, seed: str, started_at: float, executions: int = 1, longest_s: float = LONGEST_S
 ) -> list[list[Message]]:
-    """The messages of every execution, in order. Raises `RuleError` at the first thing that goes wrong."""
+    """The messages of every execution, in order. Raises `SimulationError` at the first thing that goes wrong."""
     if not 0 < executions <= MAX_EXECUTIONS:
         raise RuleError(f"executions must be from 1 to {MAX_EXECUTIONS} in a simulation (got {executions})")
     simulation = _Simulation(pipeline, pipeline.seed or seed, started_at, longest_s)
-    return [await simulation.run(index) for index in range(1, executions + 1)]
+    found: list[list[Message]] = []
+    try:
+        for index in range(1, executions + 1):
+            found.append([])
+            await simulation.run(index, found[-1])
+    except RuleError as fault:
+        raise SimulationError(str(fault), found) from None
+    return found
+
+
+class SimulationError(RuleError):
+    """An execution went wrong; `messages` are those before, by execution."""
+
+    def __init__(self, text: str, messages: list[list[Message]]) -> None:
+        super().__init__(text)
+        self.messages = messages
+
+
+def _sample(effect: Effect, execution: Execution) -> Any:
+    """What stands in for an answer. Raises `RuleError` for a message that would never be taken."""
+    match effect:
+        case Lookup(query=query) if query.sample is not None:
+            return query.sample(execution)
+        case Expecting(expectation=expectation) if expectation.sample is not None:
+            content = expectation.sample(execution)
+            if not effect.matches(content):
+                raise RuleError(f"expect.sample is not what expect.match wants for stage: {expectation.stage}")
+            return content
+    return PASSED
 
 
 class _Simulation:
@@ -44,8 +74,8 @@ class _Simulation:
         self._longest_s = longest_s
         self._end_at = time.monotonic() + longest_s
 
-    async def run(self, index: int) -> list[Message]:
-        messages: list[Message] = []
+    async def run(self, index: int, messages: list[Message]) -> None:
+        """Run an execution, its messages into that list. Raises `RuleError`."""
         execution = Execution(
             workflow_id=self._pipeline.id,
             run_id=SIMULATION,
@@ -70,9 +100,9 @@ class _Simulation:
                 elif type(effect) is Breath:
                     await self._breathe()
                 else:
-                    answer = PASSED
+                    answer = _sample(effect, execution)
         except StopIteration:
-            return messages
+            return
 
     def _count(self, message: Message) -> None:
         self._events += 1

@@ -1,4 +1,4 @@
-"""Which database a URL names, and who drives runs on it: SQLite and one process, or PostgreSQL and many nodes."""
+"""Which databases the settings name, and who drives their runs: one process on SQLite, many nodes on PostgreSQL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,12 @@ from stepwell.core.errors import StorageError
 from stepwell.dispatch.limits import read_limits
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
+from stepwell.dispatch.spread import SpreadDispatch
 from stepwell.files import Files, FolderFiles
-from stepwell.settings import Settings
+from stepwell.files.spread import SpreadFiles
+from stepwell.settings import Settings, SettingsError
 from stepwell.store.port import Store
+from stepwell.store.spread import SpreadStore
 from stepwell.store.sqlite.store import SqliteStore, store_for
 
 if TYPE_CHECKING:
@@ -26,25 +29,49 @@ def is_postgres(url: str) -> bool:
 
 
 def store_of(settings: Settings, *, now: Callable[[], float] | None = None) -> Store:
-    """The store that `settings.db` names, not open yet; `now` is the clock it is compared with, where it has its own.
+    """The store that the settings name, not open yet; `now` is the clock it is compared with, where it has its own.
 
     Raises `StorageError`.
     """
-    return _postgres(settings, now) if is_postgres(settings.db) else store_for(settings.db)
+    urls = _urls(settings)
+    if not is_postgres(settings.db):
+        return store_for(settings.db)
+    stores = [_postgres(url, settings, now, (place, len(urls))) for place, url in enumerate(urls)]
+    return stores[0] if len(stores) == 1 else SpreadStore(stores)
+
+
+def _urls(settings: Settings) -> tuple[str, ...]:
+    """Every database of the settings. Raises `SettingsError`."""
+    urls = (settings.db, *settings.more_dbs)
+    if settings.more_dbs and not all(map(is_postgres, urls)):
+        raise SettingsError("more_dbs is set: expected postgresql:// in db and in each of them")
+    if len(set(urls)) < len(urls):
+        raise SettingsError("more_dbs: expected other databases than db, each once")
+    return urls
 
 
 def dispatch_of(store: Store, settings: Settings) -> Dispatch:
     """Who drives the runs of a store."""
     if not store.shared:
         return LocalDispatch(max_active=settings.max_active)
+    if isinstance(store, SpreadStore):
+        most = max(1, settings.max_active // store.places)
+        dispatches = [
+            _queue_of(url, one, settings, most) for url, one in zip(_urls(settings), store.stores, strict=True)
+        ]
+        return SpreadDispatch(dispatches, store.place_of)
+    return _queue_of(settings.db, store, settings, settings.max_active)
+
+
+def _queue_of(url: str, store: Store, settings: Settings, max_active: int) -> Dispatch:
     from stepwell.dispatch.pgqueuer import PgQueuerDispatch
 
     return PgQueuerDispatch(
-        settings.db,
+        url,
         jobs=_jobs(settings),
         hand_out=store.hand_out,
         hand_over=store.hand_over,
-        max_active=settings.max_active,
+        max_active=max_active,
         dead_after_s=settings.dead_after_s,
     )
 
@@ -60,22 +87,25 @@ def files_of(settings: Settings) -> Files | None:
     if settings.files_dir:
         return FolderFiles(Path(settings.files_dir))
     if is_postgres(settings.db):
-        store_of(settings)  # what is not installed is said
+        store = store_of(settings)  # what is not installed is said
         from stepwell.files.database import DatabaseFiles
 
-        return DatabaseFiles(settings.db)
+        files = [DatabaseFiles(url) for url in _urls(settings)]
+        return files[0] if len(files) == 1 else SpreadFiles(files, store.place_of)
     path = file_of(store_for(settings.db))
     return FolderFiles(Path(f"{path}.files")) if path is not None else None
 
 
-def _postgres(settings: Settings, now: Callable[[], float] | None) -> "PostgresStore":
+def _postgres(
+    url: str, settings: Settings, now: Callable[[], float] | None, place: tuple[int, int]
+) -> "PostgresStore":
     try:  # here, since it brings asyncpg and PgQueuer (0.3 s), which not everybody has
         from stepwell.store.postgres import PostgresStore
     except ModuleNotFoundError as fault:
         raise StorageError(
             f"{fault.name} is not installed, without which there is no PostgreSQL: pip install 'stepwell[postgres]'"
         ) from None
-    return PostgresStore(settings.db, jobs=_jobs(settings), now=now)
+    return PostgresStore(url, jobs=_jobs(settings), now=now, place=place)
 
 
 def _jobs(settings: Settings) -> "PgQueuerJobs":

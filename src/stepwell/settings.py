@@ -78,6 +78,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         NotNegative,
         Meta(description="with PostgreSQL: how long the event loop may hang until the node ends; 0: ever"),
     ] = 30.0
+    more_dbs: Annotated[
+        Texts, Meta(description="more PostgreSQL databases, over which runs are spread; db is the first of them")
+    ] = ()
     workflow_limits: Annotated[
         tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*(/[smhd])?$")], ...],
         Meta(
@@ -321,6 +324,8 @@ def shown(name: str, value: Any) -> Any:
 
 def masked(value: Any) -> Any:
     """A value as it may be shown: the password of a URL is not."""
+    if isinstance(value, tuple):
+        return tuple(map(masked, value))
     if not isinstance(value, str) or "@" not in value:
         return value
     parts = urlsplit(value)

@@ -11,6 +11,7 @@ import pytest
 from postgres.server import emptied_database
 from stepwell.store.port import Store
 from stepwell.store.postgres import PostgresStore
+from stepwell.store.spread import SpreadStore
 from stepwell.store.sqlite import SqliteStore
 
 MakeStore = Callable[[], Store]
@@ -19,12 +20,19 @@ MakeStore = Callable[[], Store]
 STORES: dict[str, Callable[[Path], MakeStore]] = {
     "sqlite": lambda folder: lambda: SqliteStore(str(folder / "runs.db")),
     "postgres": lambda folder: _on_postgres(),  # noqa: ARG005
+    "spread": lambda folder: _spread(folder),  # noqa: PLW0108  # it is defined below
 }
 
 
 def _on_postgres() -> MakeStore:
     url = emptied_database()
     return lambda: PostgresStore(url)
+
+
+def _spread(folder: Path) -> MakeStore:
+    """Two databases as one: what is asked is what merging and numbering do, so the quicker ones will do."""
+    paths = [str(folder / f"{n}.db") for n in range(2)]
+    return lambda: SpreadStore([SqliteStore(path) for path in paths])
 
 
 @pytest.fixture(params=STORES)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from stepwell.core.errors import NotRecordableError, StorageError
-from stepwell.store.port import Batch, CommitResult, RunStore
+from stepwell.store.port import Batch, CommitResult, RunStore, Unwritten
 
 log = structlog.get_logger()
 MAX_GROUP: Final = 2_000
@@ -134,6 +134,10 @@ class Committer:
             self.wrote(len(group), time.perf_counter() - began)
         told = False
         for (source, batch), result in zip(group, results, strict=True):
+            if isinstance(result, Unwritten):
+                log.error("commit.failed", run_id=batch.run_id, error=str(result.fault))
+                source.failed(result.fault)
+                continue
             source.settled(result)
             told = told or bool(batch.outbox or batch.deliveries)
         if told and self.on_outbox is not None:

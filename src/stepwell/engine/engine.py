@@ -13,7 +13,7 @@ import msgspec
 from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.chain import Chain, Link, Verified, links, verify
-from stepwell.core.errors import RefusedError, RunNotFoundError, StepwellError
+from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError, StepwellError
 from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
@@ -194,7 +194,7 @@ class Engine:
         created = h.RunCreated(
             at=now,
             actor=actor,
-            run_id=run_id or new_id(now),
+            run_id=run_id or self.new_run_id(owner=owner, start_key=start_key),
             workflow=definition.name,
             version=definition.version,
             definition=definition.digest,
@@ -212,7 +212,20 @@ class Engine:
             created = msgspec.structs.replace(created, callback_url=callback_url, lineage=lineage, trace=trace)
         if labels or start_at is not None or start_key is not None or owner or run_id or run_timeout_s is not None:
             check_creation(created, start_key)
+            if not self.fits(created.run_id, owner=owner, start_key=start_key):
+                raise InvalidInputError("run_id: with a start key and several databases, one of `new_run_id`")
         return await self._creator.create([created, *too_deep(created, self.options.max_depth)], start_key)
+
+    def new_run_id(self, *, owner: str = "", start_key: str | None = None) -> str:
+        """An id for a run that will be started under this key."""
+        while True:
+            run_id = new_id(self.clock.now())
+            if self.fits(run_id, owner=owner, start_key=start_key):
+                return run_id
+
+    def fits(self, run_id: str, *, owner: str, start_key: str | None) -> bool:
+        """Whether a run may have this id: all of one start key are in one database, which lets one of them be."""
+        return start_key is None or self.store.place_of(run_id) == self.store.place_of(f"{owner}/{start_key}")
 
     async def run(
         self, workflow: str, input: Any = None, *, timeout_s: float | None = None, **options: Any

@@ -13,6 +13,7 @@ import msgspec
 
 from stepwell.core.approvals import OWNER_ROLE
 from stepwell.core.chain import ChainRow
+from stepwell.core.errors import StorageError
 from stepwell.core.history import AnyEvent, Listen
 from stepwell.core.state import Vote
 from stepwell.core.status import Status, WaitReason
@@ -185,7 +186,15 @@ class Conflict(Enum):
 
 
 CONFLICT = Conflict.CONFLICT
-CommitResult = Committed | Exists | Conflict
+
+
+class Unwritten(msgspec.Struct, frozen=True):
+    """Nothing was written: of several databases, the batch's own failed, and the others did not."""
+
+    fault: StorageError
+
+
+CommitResult = Committed | Exists | Conflict | Unwritten
 
 
 class Loaded(msgspec.Struct, kw_only=True):
@@ -312,6 +321,9 @@ class RunStore(Protocol):
         """Whether other nodes may drive runs of the same database. Then a run is taken over before it is driven, and
         a commit that creates or wakes a run hands it out by itself.
         """
+
+    def place_of(self, key: str) -> int:
+        """Which of several databases holds the run with this id; 0 where there is one."""
 
     @property
     def lines(self) -> int:

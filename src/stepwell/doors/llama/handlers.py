@@ -18,7 +18,7 @@ from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError
 from stepwell.doors.llama.ids import beginning_of, handler_id_of, new_handler_id, run_id_of
 from stepwell.engine import Engine
-from stepwell.engine.ids import canonical_uuid, new_id
+from stepwell.engine.ids import canonical_uuid
 from stepwell.store.port import Record, RunQuery, RunRow
 
 HANDLER: Final = "handler"
@@ -45,8 +45,9 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
 class Handlers:
     """The handlers of an engine, as one principal sees them: those of others do not exist."""
 
-    def __init__(self, engine: Engine, principal: Principal) -> None:
+    def __init__(self, engine: Engine, principal: Principal, *, start_key: str | None = None) -> None:
         self._engine = engine
+        self._start_key = start_key
         self._store = engine.store
         self._principal = principal
 
@@ -93,10 +94,12 @@ class Handlers:
 
     def fresh(self) -> Handle:
         """A handle for a run that stands for itself."""
-        handler_id = new_handler_id(self._engine.clock.now())
-        run_id = run_id_of(handler_id)
-        assert run_id is not None, "a fresh handler id is well formed"
-        return Handle(handler_id=handler_id, run_id=run_id)
+        while True:
+            handler_id = new_handler_id(self._engine.clock.now())
+            run_id = run_id_of(handler_id)
+            assert run_id is not None, "a fresh handler id is well formed"
+            if self._engine.fits(run_id, owner=self._principal.owner, start_key=self._start_key):
+                return Handle(handler_id=handler_id, run_id=run_id)
 
     async def adopt(self, handler_id: str) -> Handle:
         """A handle for a run that is to be known by an id that nothing is known by. Raises `HandlerBusyError`."""
@@ -116,7 +119,7 @@ class Handlers:
         if record is not None and await self._starting(record):
             raise HandlerBusyError(handler_id)
         now = self._engine.clock.now()
-        run_id = new_id(now)
+        run_id = self._engine.new_run_id(owner=self._principal.owner, start_key=self._start_key)
         version = record.version if record is not None else 0
         fresh = Record(
             kind=HANDLER,

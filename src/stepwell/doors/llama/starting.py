@@ -102,7 +102,7 @@ async def _start(call: Call, dialect: Dialect) -> Handle:
     input = await _input(call, workflow, body)
     context = _member(body, "context", dict) or {}
     chosen = _member(body, "handler_id", str) or ""
-    handlers = Handlers(call.engine, call.principal)
+    handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
     handle = await _chosen(call, dialect, workflow, chosen) if chosen else None
     if not context and handle is not None and handle.before:
         context = await _context_after(call, handle.before)
@@ -176,7 +176,7 @@ def _member(body: dict[str, Any], name: str, kind: type[Any]) -> Any:
 
 async def _chosen(call: Call, dialect: Dialect, workflow: Hosted, handler_id: str) -> Handle:
     """What a run under this id is: the next of one that has ended, or the first of that name."""
-    handlers = Handlers(call.engine, call.principal)
+    handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
     try:
         state = await handlers.find(handler_id)
     except HandlerMissingError:

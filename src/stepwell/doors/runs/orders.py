@@ -15,7 +15,6 @@ from stepwell.doors.runs.parts import MULTIPART
 from stepwell.doors.runs.uploads import Upload, read_upload
 from stepwell.doors.runs.wire import ExecuteRequest
 from stepwell.doors.runs.workflows import Startable, Workflows
-from stepwell.engine.ids import new_id
 from stepwell.files import FileReference, Files
 from stepwell.store.port import NAME_LABEL
 
@@ -78,7 +77,7 @@ class Order(msgspec.Struct, kw_only=True):
 
 async def read_order(call: Call) -> Order:
     """What a request asks for. Raises `InvalidRequestError` and its like, `MissingError`, `TooLargeError`."""
-    run_id = new_id(call.now)
+    run_id = call.engine.new_run_id(owner=call.principal.owner, start_key=call.start_key)
     if media_type(call.request) != MULTIPART:
         return await _from_json(call, run_id)
     files: Files | None = call.request.app.state.files

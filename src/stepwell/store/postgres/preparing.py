@@ -53,6 +53,31 @@ async def migrate(connection: Connection, address: str) -> None:
                 await connection.execute("UPDATE stepwell_schema SET version = $1", number)
 
 
+async def take_place(connection: Connection, address: str, place: int, places: int) -> None:
+    """A database over which runs are spread, with others, knows its place among them: with another list, or another
+    order, runs would be looked for where they are not. Of one that stands alone nothing is kept.
+    """
+    known = await connection.fetchval(_PLACE)
+    wanted = f"{place + 1} of {places}"
+    if known is None and places > 1:
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM run)"):
+            raise StorageError(f"{address} holds runs that are not spread: begin with empty databases (more_dbs)")
+        await connection.execute(_KEEP_PLACE, wanted)
+        known = await connection.fetchval(_PLACE)
+    if known is not None and known != wanted:
+        raise StorageError(
+            f"{address} is number {known} databases that runs are spread over, not {wanted}: name the same ones in "
+            "the same order (db, more_dbs)"
+        )
+
+
+_PLACE: Final = "SELECT data::json ->> 'place' FROM record WHERE kind = 'spread' AND id = 'place'"
+_KEEP_PLACE: Final = (
+    "INSERT INTO record (kind, id, owner, version, data) "
+    "VALUES ('spread', 'place', '', 1, json_build_object('place', $1::text)::text) ON CONFLICT DO NOTHING"
+)
+
+
 async def _version(connection: Connection, address: str) -> int:
     """The migration that the database is at; 0 for an empty one, which is marked as ours."""
     if await connection.fetchval("SELECT to_regclass('stepwell_schema') IS NULL"):

@@ -47,7 +47,7 @@ from stepwell.store.postgres.connection import (
     unnested,
 )
 from stepwell.store.postgres.jobs import Jobs, key_of
-from stepwell.store.postgres.preparing import check_server, migrate
+from stepwell.store.postgres.preparing import check_server, migrate, take_place
 from stepwell.store.postgres.taking import TakeOvers
 from stepwell.store.postgres.writer import Writer
 from stepwell.store.rows import delivery_of, delivery_row, settled_row
@@ -68,15 +68,19 @@ class PostgresStore:
     """Runs in the database of a `postgresql://` URL. `jobs` hands out runs that need a driver.
 
     `now`: the clock of this node, which is compared with the database's (not given: it is not).
+    `place`: which of how many databases this is, from 0.
     """
 
     shared = True
     lines = LINES
 
-    def __init__(self, url: str, *, jobs: Jobs | None = None, now: Now | None = None) -> None:
+    def __init__(
+        self, url: str, *, jobs: Jobs | None = None, now: Now | None = None, place: tuple[int, int] = (0, 1)
+    ) -> None:
         self.url = url
         self.address = address_of(url)
         self._jobs = jobs
+        self._place = place
         self._sql = statements("postgres")
         self._changes = Changes(url, self.address)
         self._clocks = Clocks(now, self._database_time)
@@ -95,6 +99,9 @@ class PostgresStore:
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
+    def place_of(self, key: str) -> int:  # noqa: ARG002  # the port's signature
+        return 0
+
     async def open(self) -> None:
         """Connect and migrate; one clear `StorageError` when the database cannot be used."""
         with faults_named(self.address):
@@ -103,6 +110,7 @@ class PostgresStore:
                     await check_server(connection, other, self.address)
                 await self._clocks.open(connection)
                 await migrate(connection, self.address)
+                await take_place(connection, self.address, *self._place)
                 if self._jobs is not None:
                     await self._jobs.install(connection)
             await self._changes.open()

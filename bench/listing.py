@@ -2,7 +2,8 @@
 `python -m bench.listing [--data FILE] [--quick]`.
 
 One client asks again and again, with other values each time: pages 1 to 100, with and without filters and search.
-Every answer has its total. The goal is p99 under 50 ms. The database is that of `bench.queries`.
+It begins when the server has settled. Every answer has its total. The goal is p99 under 50 ms. The database is that
+of `bench.queries`.
 """
 
 import argparse
@@ -112,6 +113,7 @@ def measure(database: Path, key: str) -> dict[str, Answered]:
     workflows = [definition.name for definition in queries.the_plan(0, 0).workflows]
     figures = {}
     with serving(*stepwell_on(database)) as server:
+        server.settle()
         headers = {"X-API-Key": key}
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=60) as client:
             for number, case in enumerate(Cases(workflows).all()):

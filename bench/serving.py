@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Final
 
 HERE: Final = Path(__file__).parents[1]
 STEPWELL: Final = ("-m", "stepwell", "serve", "--app", "bench.served:app", "--port", "0")
+LOOK_EVERY_S: Final = 2.0
+IDLE_SHARE: Final = 0.05
+"""Of one processor."""
 
 
 class Served:
@@ -29,6 +33,13 @@ class Served:
         """CPU time the server has used, with that of the system for it."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100  # utime, stime in ticks of USER_HZ
+
+    def settle(self) -> None:
+        """Return when it has nothing to do any more: at its start it looks at all runs that have not ended."""
+        cpu_s = -1.0
+        while self.cpu_s - cpu_s > IDLE_SHARE * LOOK_EVERY_S:
+            cpu_s = self.cpu_s
+            time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from stepwell.core.program import Compiled, Programs
 from stepwell.engine.ids import canonical_uuid, workflow_uuid
 from stepwell.store.port import Definition, Documents
 
+STORED_KEPT: Final = 1_000
 LOOK_AGAIN_S: Final = 5.0
 """How soon names are looked through again for an id that was not among them."""
 
@@ -21,6 +22,7 @@ class Workflows:
         self._store = store
         self._kinds = {programs.kind: programs for programs in kinds}
         self._compiled: dict[str, Compiled] = {}
+        self._stored: dict[str, Definition] = {}
         self._known: dict[tuple[str, str], Definition] = {}
         self._names: dict[str, str] = {}
         """The UUIDs of workflows to their names."""
@@ -67,12 +69,23 @@ class Workflows:
             self._look_again_at = time.monotonic() + LOOK_AGAIN_S
         return self._names.get(id)
 
+    async def stored(self, digest: str) -> Definition | None:
+        """A definition as it was saved, which never changes: read once, the last thousand of them."""
+        found = self._stored.get(digest)
+        if found is None:
+            found = await self._store.find_definition(digest=digest)
+            if found is not None:
+                if len(self._stored) >= STORED_KEPT:
+                    del self._stored[next(iter(self._stored))]
+                self._stored[digest] = found
+        return found
+
     async def compiled(self, digest: str) -> Compiled:
         """A stored definition, ready to run."""
         compiled = self._compiled.get(digest)
         if compiled is not None:
             return compiled
-        definition = await self._store.find_definition(digest=digest)
+        definition = await self.stored(digest)
         if definition is None:
             raise StepwellError(f"the store has no definition {digest}")
         return self._compile(definition)

@@ -7,6 +7,7 @@ import pytest
 
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
+from stepwell.store.port import Definition
 
 from .serving import NOBODY, RUNS, House, details_of, json_of, review, step
 
@@ -80,6 +81,24 @@ async def test_pages_put_together_are_all_runs_newest_first(house: House) -> Non
     assert found == made[::-1]
     beyond = json_of(await house.client.get(f"{RUNS}?page=9&limit=2"))
     assert (beyond["workflowRuns"], beyond["pagination"]["total"]) == ([], 7)
+
+
+async def test_pages_read_what_a_workflow_says_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [await house.define(step("add", {"a": n, "b": 1}), name=f"Adds {n}") for n in range(3)]
+    for id in [*ids, *ids]:
+        await house.run(id)
+    store, read = house.app.engine.store, []
+    find = store.find_definition
+
+    async def counted(**wanted: str) -> Definition | None:
+        read.append(wanted)
+        return await find(**wanted)
+
+    monkeypatch.setattr(store, "find_definition", counted)
+    pages = [json_of(await house.client.get(RUNS)) for _ in range(2)]
+    assert [run["workflowName"] for run in pages[1]["workflowRuns"]] == ["Adds 2", "Adds 1", "Adds 0"] * 2
+    assert pages[0] == pages[1]
+    assert len(read) <= 3
 
 
 async def test_search_is_a_part_of_the_name_at_the_time_of_the_run(house: House) -> None:

@@ -35,7 +35,7 @@ async def shown_run(engine: Engine, run_id: str) -> Run:
 
 async def plan_by_digest(engine: Engine, digest: str) -> Plan | None:
     """The plan of a stored definition; None where it has none."""
-    definition = await engine.store.find_definition(digest=digest)
+    definition = await engine.workflows.stored(digest)
     return None if definition is None else plan_of(definition)
 
 

@@ -1,0 +1,49 @@
+"""Nodes of two releases on one database: the newer one migrates it under the feet of the older one."""
+
+from typing import Any
+
+import pytest
+
+from stepwell.core.status import Status
+from stepwell.store.postgres import preparing
+from stepwell.store.sql import migrations
+
+from .nodes import PATIENCE_S, node, nodes
+from .server import new_database
+
+NEXT = """
+    ALTER TABLE run ADD COLUMN next_release text;
+    ALTER TABLE run ADD COLUMN next_number integer NOT NULL DEFAULT 1;
+    CREATE TABLE next_table (run bigint PRIMARY KEY REFERENCES run ON DELETE CASCADE);
+    CREATE INDEX run_next_release ON run (next_release) WHERE next_release IS NOT NULL;
+"""
+"""What a migration may do: add."""
+
+
+@pytest.fixture
+def next_release(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Call it, and what is opened from then on is of the next release."""
+    known = list(migrations("postgres"))
+
+    def release() -> None:
+        latest = max(number for number, _ in known)
+        monkeypatch.setattr(preparing, "migrations", lambda _: [*known, (latest + 1, NEXT)])
+
+    return release
+
+
+async def test_nodes_of_two_releases_drive_and_serve_together(next_release: Any) -> None:
+    url = new_database()
+    async with nodes(node(url)) as (old,):
+        before = [(await old.start("waits", n)).run_id for n in range(3)]
+        next_release()
+        async with nodes(node(url)) as (new,):
+            after = [(await engine.start("waits", n)).run_id for engine in (old, new) for n in range(3)]
+            for n, run_id in enumerate((*before, *after)):
+                engine, other = (old, new) if n % 2 else (new, old)
+                await engine.signal(run_id, "go", n)
+                assert (await other.result(run_id, timeout_s=PATIENCE_S)).output["data"]["data"] == n
+            left = (await new.start("waits", 0)).run_id
+        await old.signal(left, "go", 0)  # the newer one is taken back
+        assert (await old.result(left, timeout_s=PATIENCE_S)).status is Status.COMPLETED
+        assert await old.prune(ended_before=old.clock.now() + 60) == 10

@@ -15,6 +15,7 @@ from stepwell.store.postgres import PostgresStore, preparing
 from .nodes import PATIENCE_S, node, nodes
 from .pooler import pgbouncer
 from .server import new_database, server
+from .wire import Wire
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -130,3 +131,10 @@ async def test_lost_connections_are_a_passing_fault() -> None:
         while await store.changed_outside() != ["*"]:  # noqa: ASYNC110  # the store is to be asked
             await asyncio.sleep(0.05)
     await store.close()
+
+
+async def test_of_several_hosts_the_one_that_can_be_written_to_is_used() -> None:
+    async with Wire(new_database()).laid() as wire:
+        url = f"{wire.url.replace('@', '@127.0.0.1:9,')}?target_session_attrs=read-write"
+        async with nodes(node(url)) as (engine,):
+            assert (await engine.run("at_once", 7, timeout_s=PATIENCE_S)).output == 7

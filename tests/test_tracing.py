@@ -21,6 +21,8 @@ from opentelemetry.trace import StatusCode
 
 import stepwell
 from brokers.kafka import KafkaCluster
+from doors.agents.door import RUNS, open_door
+from doors.agents.door import call as calling
 from stepwell.core import history as h
 from stepwell.core.trace import NO_SPAN, attempt_span, is_traceparent, parts_of, run_span
 from stepwell.engine.ids import workflow_uuid
@@ -153,6 +155,32 @@ async def test_what_fails_says_so_without_secrets(tmp_path: Path) -> None:
         assert status.status_code is StatusCode.ERROR
         assert "did not answer" in str(status.description)
         assert "open-sesame" not in str(status.description)
+
+
+async def test_secret_in_the_type_of_an_error_is_hidden_too(tmp_path: Path) -> None:
+    spans = Spans()
+    error = "{type: 'https://ann:open-sesame@a.example/odd', status: 400}"
+    async with app_on(tmp_path, spans) as app:
+        await run_flow(app, f"- give: {{raise: {{error: {error}}}}}\n")
+    assert spans.one("traced").attributes["error.type"] == "https://***@a.example/odd"
+
+
+async def test_secret_input_of_a_template_is_in_no_span(tmp_path: Path) -> None:
+    spans = Spans()
+    async with app_on(tmp_path, spans) as app, open_door(app) as door:
+
+        @app.function
+        def leak(given: str) -> None:
+            raise ValueError(f"{given} is wrong")
+
+        step = calling("leak", "leak", args={"given": "{{ input.key }}"})
+        template_id = await door.template(step, variables=[{"name": "key", "type": "secret"}])
+        body = {"template_id": template_id, "input": {"key": "correct horse"}}
+        await door.ended((await door.post(RUNS, body, status=201))["id"])
+
+    sent = "".join(span.to_json() for span in spans.all)
+    assert "*** is wrong" in sent
+    assert "correct horse" not in sent
 
 
 async def test_children_and_races_stay_in_the_trace(tmp_path: Path) -> None:

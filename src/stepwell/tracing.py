@@ -168,7 +168,7 @@ class OtelTracing:
         attributes: dict[str, Any],
     ) -> None:
         if error is not None:
-            attributes["error.type"] = error.type
+            attributes["error.type"] = self._hide(error.type)
         self._spans.on_end(
             ReadableSpan(
                 name,

@@ -4,7 +4,7 @@ What may be kept and what is forgotten is decided in `core.again`; here is found
 the two definitions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,12 +28,25 @@ class RetryOptions(msgspec.Struct, frozen=True, kw_only=True):
     latest: bool = False
 
 
+class InvalidPatchError(InvalidInputError):
+    """With its `input_patch` the input is none to start with. `faults`: what is wrong, by name ("" is the whole)."""
+
+    def __init__(self, faults: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{name}: {fault}".removeprefix(": ") for name, found in self.faults.items() for fault in found
+        )
+
+
 AS_IT_WAS: Final = RetryOptions()
 """From what failed, with the same version and input."""
 
 
 async def retry_command(workflows: Workflows, state: State, options: RetryOptions, actor: h.Actor) -> c.RetryRun:
-    """The command for a run as it stands. Raises `RefusedError`, `InvalidInputError`."""
+    """The command for a run as it stands. Raises `RefusedError`, `InvalidPatchError`."""
     old = await workflows.compiled(state.definition)
     new, base = old, h.Base(version=state.version, definition=state.definition, input=state.input)
     if options.latest:
@@ -61,14 +74,14 @@ def _patched(input: msgspec.Raw, patch: dict[str, Any]) -> msgspec.Raw:
 async def _check(compiled: Compiled, input: msgspec.Raw, patch: dict[str, Any]) -> None:
     """That the input is one which a run may start with. Names with `$` are the engine's own.
 
-    Raises `InvalidInputError`.
+    Raises `InvalidPatchError`.
     """
     if compiled.check_input is None:
         return
     own = {name: value for name, value in decode(input).items() if not name.startswith("$") or name in patch}
     found = await compiled.check_input(own)
     if found:
-        raise InvalidInputError("; ".join(f"{name}: {fault}" for name, faults in found.items() for fault in faults))
+        raise InvalidPatchError(found)
 
 
 def merged(target: Any, patch: Any) -> Any:

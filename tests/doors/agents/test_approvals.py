@@ -324,3 +324,20 @@ async def test_inbox_has_pages_a_total_and_a_filter(door: Door) -> None:
         assert found["meta"]["pagination"]["total_count"] == len(expected)
     answer = await door.send("GET", INBOX, params={"status": "open"})
     assert (refused(answer), list(error_of(answer)["details"])) == ((422, "VALIDATION_ERROR"), ["status"])
+
+
+async def test_inbox_shows_each_approval_once_while_they_are_decided(door: Door) -> None:
+    template_id = await door.template(ask())
+    engine = door.app.engine
+    runs = [(await engine.start(template_id, {})).run_id for _ in range(5)]
+    ids = [await door.asked(run_id) for run_id in runs][::-1]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await door.get(INBOX, limit=2, **({"cursor": cursor} if cursor else {}))
+        for row in page["data"]:
+            assert (await decided(door, row["run_id"], "approve", approval_id=row["id"])).status_code == 200
+        seen += [row["id"] for row in page["data"]]
+        cursor = page["meta"]["pagination"]["cursor"]
+    assert seen == ids
+    assert (await door.get(INBOX))["meta"]["pagination"]["total_count"] == 0

@@ -302,6 +302,20 @@ async def test_list_goes_on_by_cursor_and_by_offset(door: Door) -> None:
     assert [run["id"] for run in by_offset["data"]] == ids[3:]
 
 
+async def test_pages_miss_nothing_and_repeat_nothing_while_runs_are_started(door: Door) -> None:
+    ids = await made(door, 6)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        starting = asyncio.create_task(made(door, 2))
+        page = await door.get(RUNS, limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [run["id"] for run in page["data"]]
+        cursor = page["meta"]["pagination"]["cursor"]
+        await starting
+    assert len(seen) == len(set(seen))
+    assert [id for id in seen if id in ids] == ids
+
+
 async def test_list_is_filtered(tmp_path: Path) -> None:
     app = new_app(tmp_path)
 

@@ -206,7 +206,8 @@ async def test_retry_with_the_latest_version_takes_the_repaired_step(door: Door)
         ({"from_step": "none"}, "from_step"),
         ({"template_version": "latest"}, "template_version"),
         ({"template_version": "newest"}, "template_version"),
-        ({"input_patch": {"n": "x"}}, "input"),
+        ({"input_patch": {"n": "x"}}, "input_patch.n"),
+        ({"input_patch": {"m": 1}}, "input_patch.m"),
         ({"input_patch": []}, "input_patch"),
     ],
 )

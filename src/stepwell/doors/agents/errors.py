@@ -29,6 +29,7 @@ from stepwell.doors.kit import (
     instant,
     json_response,
 )
+from stepwell.engine.retrying import InvalidPatchError
 from stepwell.security.refusals import AccessError
 from stepwell.webhooks import InvalidFieldError
 
@@ -94,6 +95,18 @@ def _invalid_definition(error: InvalidDefinitionError) -> Wrong:
 
 def _invalid_input(error: InvalidInputError) -> Wrong:
     return Wrong(status=422, code=VALIDATION, message=str(error), details={"input": [str(error)]})
+
+
+def _invalid_patch(error: InvalidPatchError) -> Wrong:
+    return _invalid(
+        InvalidRequestError(
+            [
+                Fault(path=("input_patch", *((name,) if name else ())), message=message)
+                for name, messages in error.faults.items()
+                for message in messages
+            ]
+        )
+    )
 
 
 def _invalid_field(error: InvalidFieldError) -> Wrong:
@@ -229,6 +242,7 @@ ERRORS: Final = ErrorTable(
         InvalidDefinitionError: _invalid_definition,
         InvalidInputError: _invalid_input,
         InvalidFieldError: _invalid_field,
+        InvalidPatchError: _invalid_patch,
         KeyReusedError: _reused,
         KeyPendingError: _pending,
         MissingError: _missing,

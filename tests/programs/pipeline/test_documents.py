@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from stepwell.programs.pipeline.chance import Chance, seed_of
+from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.running import Breath, run_execution
 
 from .documents import compiled, document, fault, faults, sent
 
@@ -185,3 +188,18 @@ async def test_events_that_are_read_again_have_an_end() -> None:
 def test_names_that_no_broker_takes(more: dict[str, Any], said: str) -> None:
     with pytest.raises(RuleError, match=said):
         compiled(document({}, **more)).destination.check()
+
+
+def breaths(*stages: dict[str, Any]) -> int:
+    """How often an execution that sends nothing lets others go on."""
+    execution = Execution(workflow_id="wf", run_id="r", index=1, chance=Chance(seed_of("s"), 1), started_at=0.0)
+    silent = [{"emit": False, **stage} for stage in stages]
+    pipeline = compiled(document(*silent, state={"l": [0] * 5_000}))
+    return sum(type(effect) is Breath for effect in run_execution(pipeline, execution))
+
+
+def test_an_execution_lets_others_go_on_by_what_it_does() -> None:
+    copies = {"set": {"a": {"$ref": "state.l"}}}
+    assert breaths({"repeat": 1_000, "set": {"a": 1}}) == 10
+    assert breaths({"repeat": 1_000, **copies}) >= 90
+    assert breaths(*[copies] * 100) >= 9

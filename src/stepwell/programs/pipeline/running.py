@@ -62,6 +62,8 @@ MAX_OUTPUT_EVENTS: Final = 1_000
 """Of one execution that reads them."""
 BREATH_EVERY: Final = 100
 """Passes of a loop."""
+VALUES_AT_A_STRETCH: Final = 50_000
+"""That are copied before others get their turn."""
 
 
 class Passed:
@@ -76,7 +78,12 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
     """Every effect of an execution, in order. Raises `RuleError`."""
     for assign in pipeline.state:
         assign(execution)
+    copied = 0
     for stage in pipeline.stages:
+        copied += MAX_COPIED - execution.left
+        if copied > VALUES_AT_A_STRETCH:
+            copied = 0
+            yield BREATH
         execution.left = MAX_COPIED
         execution.payload, execution.headers, execution.key = {}, {}, None
         if stage.source == "previous-stage":
@@ -98,8 +105,11 @@ def _take_last(execution: Execution) -> None:
 
 
 def _run_loop(pipeline: Pipeline, stage: Stage, loop: Loop, execution: Execution) -> Running:
+    copied = 0
     for iteration in range(1, loop.most + 1):
-        if not iteration % BREATH_EVERY:
+        copied += MAX_COPIED - execution.left
+        if copied > VALUES_AT_A_STRETCH or not iteration % BREATH_EVERY:
+            copied = 0
             yield BREATH
         execution.left = MAX_COPIED
         execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stepwell.cli.command import app
+from stepwell.doors.guards import PROBES
 from stepwell.settings import FIELDS, PREFIX
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +127,9 @@ def test_grace_of_whoever_stops_a_node_is_longer_than_its_own() -> None:
         if document["kind"] == "Deployment"
     ]
     assert min(stops) > own
+
+
+def test_kubernetes_probes_paths_that_ask_for_no_credential() -> None:
+    probed = re.findall(r"httpGet: {path: ([^,]+),", (DEPLOY / "kubernetes" / "stepwell.yaml").read_text())
+    assert probed
+    assert set(probed) <= set(PROBES)

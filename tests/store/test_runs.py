@@ -96,6 +96,29 @@ async def test_conflict_in_a_group_fails_only_its_own_run(store: Store) -> None:
     assert [len(await store.events(name, 0, -1)) for name in "abc"] == [3, 2, 3]
 
 
+async def test_steps_and_other_changes_share_a_group(store: Store) -> None:
+    runs = await create(store, *(creation(name) for name in "abcd"))
+    await store.commit([append(runs[2], "c", 1)])
+    group = [append(run, name, 1, attempts=7) for run, name in zip(runs, "abcd", strict=True)]
+    group[1].row, group[1].was = row_of("b", status=Status.PAUSED), Status.RUNNING
+    group.insert(1, creation("e"))
+    results = await store.commit(group)
+    assert results[0] == Committed(runs[0])
+    assert isinstance(results[1], Committed)
+    assert results[2:] == [Committed(runs[1]), CONFLICT, Committed(runs[3])]
+    assert [len(await store.events(name, 0, -1)) for name in "abcde"] == [2, 2, 2, 2, 1]
+    rows = {row.run_id: row for row in await store.list_runs(RunQuery())}
+    assert [rows[name].attempts for name in "abcde"] == [7, 7, 1, 7, 0]
+
+
+async def test_steps_keep_keys_of_any_letters(store: Store) -> None:
+    keys = ['/do/0/"quoted"', "/back\\slash", "/braces{,}", "/ümlaut/日本", "", "NULL", " blank ", "'"]
+    runs = await create(store, *(creation(str(n)) for n in range(len(keys))))
+    await store.commit([append(run, str(n), 1, step=keys[n]) for n, run in enumerate(runs)])
+    rows = {row.run_id: row for row in await store.list_runs(RunQuery())}
+    assert [rows[str(n)].step for n in range(len(keys))] == keys
+
+
 async def test_conflict_is_noticed_whatever_the_batch_holds(store: Store) -> None:
     (run,) = await create(store, creation("a"))
     await store.commit([append(run, "a", 1)])

@@ -310,7 +310,7 @@ class Journal:
         live = not (self.parking or state.at_rest)
         # Who appends without driving says it anyway: the driver may have parked the run since that was read, which
         # does not show in `seq`.
-        batch.outside = self.listener is None and bool(batch.count)
+        batch.outside = self.listener is None and bool(batch.count and self.run)
         if live is not self._live or batch.outside:
             batch.live = self._live = live
         look = shown(state)

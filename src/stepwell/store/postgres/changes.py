@@ -3,7 +3,7 @@
 A notification is a hint: what is on record is read after it. It is sent once that is on disk and not with it, since
 all transactions that notify wait for each other's flush; while one is on its way, what else changes is gathered for
 the next. When a connection was lost or a node died, hints may have been lost, too; then `ANY_RUN` is among the
-changes. What somebody tells a run that another node may drive goes with the commit (`told_at_once`).
+changes. What somebody tells a run that another node may drive goes with the commit (`writer`).
 """
 
 import asyncio
@@ -12,19 +12,22 @@ from base64 import urlsafe_b64decode
 from binascii import b2a_base64
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from stepwell.core.errors import StorageError
-from stepwell.store.port import ANY_RUN, Batch
+from stepwell.store.port import ANY_RUN
 from stepwell.store.postgres.connection import Connection, Line, connect, faults_named
 from stepwell.store.sql import statements
 
 CHANNEL: Final = "stepwell"
 LONGEST: Final = 7_900
 """Bytes of one notification; PostgreSQL takes less than 8,000."""
+KNOWN: Final = 10_000
+"""Ids whose other form is kept: a run that goes on is told of again and again."""
 AGAIN_AFTER_S: Final = 0.5
 LAST_WORDS_S: Final = 2.0
 """What is still to be told gets so long when the store is closed."""
@@ -44,19 +47,16 @@ def payloads(run_ids: Iterable[str]) -> list[str]:
     return [" ".join(words) for words in found]
 
 
+@lru_cache(maxsize=KNOWN)
 def _packed(run_id: str) -> str:
     if _UUID.fullmatch(run_id):
         return b2a_base64(bytes.fromhex(run_id.replace("-", "")), newline=False)[:22].decode()
     return f"={run_id}"
 
 
+@lru_cache(maxsize=KNOWN)
 def _unpacked(word: str) -> str:
     return word[1:] if word.startswith("=") else str(UUID(bytes=urlsafe_b64decode(f"{word}==")))
-
-
-def told_at_once(batch: Batch) -> bool:
-    """Whether a driver on another node has to hear of this, not only who watches: a verb, a signal, a decision."""
-    return bool(batch.run and batch.outside)
 
 
 class Changes:

@@ -176,6 +176,19 @@ async def backend_of(connection: Connection) -> int:
     return int(await connection.fetchval("SELECT pg_backend_pid()"))
 
 
+def numbers_text(numbers: list[int]) -> str:
+    """Numbers as PostgreSQL's text of an array."""
+    return f"{{{repr(numbers)[1:-1]}}}"
+
+
+def texts_text(texts: list[str]) -> str:
+    """Texts as PostgreSQL's text of an array."""
+    joined = '","'.join(texts)
+    if "\\" in joined or joined.count('"') != 2 * (len(texts) - 1):
+        joined = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return f'{{"{joined}"}}'
+
+
 def unnested(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
     """Rows as the columns that `unnest` takes."""
     return [list(column) for column in zip(*rows, strict=True)]

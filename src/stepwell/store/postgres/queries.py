@@ -82,10 +82,12 @@ async def list_approvals(connection: Connection, query: ApprovalQuery) -> list[A
     below = NOWHERE
     if query.before is not None:
         below = await connection.fetchval("SELECT id FROM approval WHERE uuid = $1", query.before) or 0
-    found = _approvals(query, values, below)
     limit, offset = values.bind(query.limit, "bigint"), values.bind(query.offset, "bigint")
+    found = _approvals(query, values, below, f"ORDER BY id DESC LIMIT {limit} + {offset}")
     rows = await connection.fetch(
-        f"SELECT approval.shown {found} ORDER BY approval.id DESC LIMIT {limit} OFFSET {offset}", *values.all
+        f"SELECT approval.shown FROM ({found}) found JOIN approval ON approval.id = found.id "
+        f"ORDER BY found.id DESC LIMIT {limit} OFFSET {offset}",
+        *values.all,
     )
     return [_decode_approval(shown) for (shown,) in rows]
 
@@ -94,30 +96,29 @@ async def count_approvals(connection: Connection, query: ApprovalQuery) -> int:
     """How many approvals there are on all pages."""
     values = Values()
     found = _approvals(query, values, NOWHERE)
-    return int(await connection.fetchval(f"SELECT count(*) {found}", *values.all))
+    return int(await connection.fetchval(f"SELECT count(*) FROM ({found}) found", *values.all))
 
 
-def _approvals(query: ApprovalQuery, values: Values, below: int) -> str:
-    """All approvals, or those that one of the deciders may decide: along the decider table's key."""
-    under = values.bind(below, "bigint")
-    where = [f"approval.id < {under}"]
-    if query.status is not None:
-        where.append(f"approval.status = {values.bind(query.status, 'text')}")
+def _approvals(query: ApprovalQuery, values: Values, below: int, page: str = "") -> str:
+    """The ids of all approvals, or of those that one of the deciders may decide. `page` is how each branch ends: none
+    of them reads more than that of the decider table, along its key.
+    """
+    under, where = values.bind(below, "bigint"), []
     if query.owner is not None:
         where.append(f"approval.owner = {values.bind(query.owner, 'text')}")
     if query.approval_id is not None:
         where.append(f"approval.uuid = {values.bind(query.approval_id, 'text')}")
     if query.run_id is not None:
         where.append(f"approval.run = (SELECT id FROM run WHERE uuid = {values.bind(query.run_id, 'text')})")
-    source = "approval"
-    if query.deciders:
-        one = f"SELECT approval AS id FROM decider WHERE who = {{}} AND status = '{{}}' AND approval < {under}"
-        statuses = APPROVAL_STATUSES if query.status is None else (query.status,)
-        merged = " UNION ".join(
-            one.format(who, status)
-            for who in (values.bind(who, "text") for who in dict.fromkeys(query.deciders))
-            for status in statuses
-            if status in APPROVAL_STATUSES
-        )
-        source = f"({merged}) asked JOIN approval ON approval.id = asked.id" if merged else "approval"
-    return f"FROM {source} WHERE {' AND '.join(where)}"
+    if not query.deciders:
+        if query.status is not None:
+            where.append(f"approval.status = {values.bind(query.status, 'text')}")
+        return f"SELECT id FROM approval WHERE {' AND '.join([f'id < {under}', *where])} {page}"
+    given = " AND ".join([f"decider.approval < {under}", *where])
+    statuses = APPROVAL_STATUSES if query.status is None else (query.status,)
+    return " UNION ".join(
+        "(SELECT decider.approval AS id FROM decider JOIN approval ON approval.id = decider.approval "
+        f"WHERE decider.who = {who} AND decider.status = {status} AND {given} {page})"
+        for who in [values.bind(who, "text") for who in dict.fromkeys(query.deciders)]
+        for status in [values.bind(status, "text") for status in statuses]
+    )

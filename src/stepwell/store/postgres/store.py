@@ -36,7 +36,7 @@ from stepwell.store.port import (
     StreamItem,
 )
 from stepwell.store.postgres import deliveries, pruning, queries
-from stepwell.store.postgres.changes import Changes, payloads, told_at_once
+from stepwell.store.postgres.changes import Changes, payloads
 from stepwell.store.postgres.clocks import TIME, Clocks, Now
 from stepwell.store.postgres.connection import (
     WRITER_SETTINGS,
@@ -134,9 +134,11 @@ class PostgresStore:
         finally:
             self._writers.put_nowait(free)
         self._changes.tell(
-            batch.run_id
-            for batch, result in zip(batches, results, strict=True)
-            if isinstance(result, Committed) and (batch.count or batch.item_count) and not told_at_once(batch)
+            [
+                batch.run_id
+                for batch, result in zip(batches, results, strict=True)
+                if type(result) is Committed and (batch.count or batch.item_count) and not batch.outside
+            ]
         )
         return results
 

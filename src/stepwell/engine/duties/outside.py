@@ -1,11 +1,15 @@
 """Sees what other processes append to the same database (the command line beside a live server)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final
 
 from stepwell.store.port import RunStore
 
 LOOK_EVERY_S: Final = 0.1
+AT_ONCE: Final = 100
+"""So many runs are looked at together: a store may read them with one statement."""
 
 
 class SeeOutsideChanges:
@@ -28,7 +32,9 @@ class SeeOutsideChanges:
         if found is not None:
             await self._written()
             self._unseen |= dict.fromkeys(found)
-        for run_id in list(self._unseen):
-            await self._changed(run_id)
-            del self._unseen[run_id]
+        while self._unseen:
+            run_ids = list(islice(self._unseen, AT_ONCE))
+            await asyncio.gather(*map(self._changed, run_ids))
+            for run_id in run_ids:
+                del self._unseen[run_id]
         return LOOK_EVERY_S

@@ -10,7 +10,7 @@ import asyncio
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
@@ -24,6 +24,8 @@ from stepwell.store.postgres.connection import Connection, Line, connect, faults
 from stepwell.store.sql import statements
 
 CHANNEL: Final = "stepwell"
+TOLD: Final = "stepwell_told"
+"""The channel of what is told to drivers: it is looked at at once."""
 LONGEST: Final = 7_900
 """Bytes of one notification; PostgreSQL takes less than 8,000."""
 KNOWN: Final = 10_000
@@ -67,6 +69,8 @@ class Changes:
         self._address = address
         self.own: set[int] = set()
         """Process ids of the backends that this node writes on: what they say is known here."""
+        self.on_told: Callable[[], None] | None = None
+        """Called when somebody told a run something."""
         self._changed: dict[str, None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._telling = Line(url, {"synchronous_commit": "off"}, self.own)
@@ -98,7 +102,7 @@ class Changes:
             try:
                 with faults_named(self._address):
                     async with self._telling.use() as connection:
-                        await connection.execute(statements("postgres")["notify"], payloads(untold))
+                        await connection.execute(statements("postgres")["notify"], CHANNEL, payloads(untold))
             except StorageError:  # the database is away: later
                 self._untold = untold | self._untold
                 await asyncio.sleep(AGAIN_AFTER_S)
@@ -115,11 +119,15 @@ class Changes:
     async def _listen(self) -> Connection:
         connection = await connect(self._url, {})
         await connection.add_listener(CHANNEL, self._hear)
+        await connection.add_listener(TOLD, self._hear)
         return connection
 
-    def _hear(self, _: Any, pid: int, __: str, payload: object) -> None:
-        if pid not in self.own:
-            self.note(map(_unpacked, str(payload).split()))
+    def _hear(self, _: Any, pid: int, channel: str, payload: object) -> None:
+        if pid in self.own:
+            return
+        self.note(map(_unpacked, str(payload).split()))
+        if channel == TOLD and self.on_told is not None:
+            self.on_told()
 
     async def _keep(self, connection: Connection) -> None:
         try:

@@ -36,7 +36,7 @@ from stepwell.store.port import (
     StreamItem,
 )
 from stepwell.store.postgres import deliveries, pruning, queries
-from stepwell.store.postgres.changes import Changes, payloads
+from stepwell.store.postgres.changes import CHANNEL, Changes, payloads
 from stepwell.store.postgres.clocks import TIME, Clocks, Now
 from stepwell.store.postgres.connection import (
     WRITER_SETTINGS,
@@ -48,7 +48,7 @@ from stepwell.store.postgres.connection import (
 )
 from stepwell.store.postgres.jobs import Jobs, key_of
 from stepwell.store.postgres.preparing import check_server, migrate, take_place
-from stepwell.store.postgres.taking import TakeOvers
+from stepwell.store.postgres.together import Together
 from stepwell.store.postgres.writer import Writer
 from stepwell.store.rows import delivery_of, delivery_row, settled_row
 from stepwell.store.sql import statements
@@ -95,7 +95,8 @@ class PostgresStore:
         self._querying = Line(url, {}, own)
         # Not waited for: an epoch that a crash of the server takes back fences off the one who holds it.
         self._taking = Line(url, {**WRITER_SETTINGS, "synchronous_commit": "off"}, own, may=may)
-        self._take_overs = TakeOvers(self._take_all)
+        self._take_overs = Together(self._take_all)
+        self._loads = Together(self._load_all)
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class PostgresStore:
             return
         async with self._transaction() as connection:
             await connection.execute(self._sql["insert_outbox"], *unnested([*rows]))
-            await connection.execute(self._sql["notify"], payloads([]))
+            await connection.execute(self._sql["notify"], CHANNEL, payloads([]))
 
     async def prune(self, ended_before: float, limit: int) -> list[str]:
         async with self._transaction() as connection:
@@ -179,7 +180,7 @@ class PostgresStore:
     # --- who drives -------------------------------------------------------------------------------------------------
 
     async def take_over(self, run_ids: Sequence[str]) -> list[Loaded]:
-        return await self._take_overs.take(run_ids)
+        return await self._take_overs.ask(run_ids)
 
     async def _take_all(self, run_ids: Sequence[str]) -> list[Loaded]:
         with faults_named(self.address):
@@ -204,7 +205,9 @@ class PostgresStore:
             if self._jobs is not None and left:
                 jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in left]
                 await self._jobs.enqueue(connection, jobs)
-            await connection.execute(self._sql["notify"], payloads([ANY_RUN]))  # it may have died before it told
+            await connection.execute(
+                self._sql["notify"], CHANNEL, payloads([ANY_RUN])
+            )  # it may have died before it told
         self._changes.note([ANY_RUN])
         return len(left)
 
@@ -220,6 +223,9 @@ class PostgresStore:
     async def _database_time(self) -> float:
         return float(await self._read(lambda connection: connection.fetchval(TIME)))
 
+    def on_told(self, call: Callable[[], None]) -> None:
+        self._changes.on_told = call
+
     async def changed_outside(self) -> list[str] | None:
         return self._changes.take()
 
@@ -234,6 +240,9 @@ class PostgresStore:
         return await self._read(lambda connection: connection.fetch(self._sql[name], *values))
 
     async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
+        return await (self._loads.ask(run_ids) if not after_seq else self._load_all(run_ids, after_seq))
+
+    async def _load_all(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
         async def work(connection: Connection) -> list[Loaded]:
             # One view of the database for the runs and their histories.
             async with connection.transaction(isolation="repeatable_read", readonly=True):

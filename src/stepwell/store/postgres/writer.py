@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 
 from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
-from stepwell.store.postgres.changes import payloads
+from stepwell.store.postgres.changes import TOLD, payloads
 from stepwell.store.postgres.connection import Connection, numbers_text, texts_text, unnested
 from stepwell.store.postgres.grams import grams_of, searched
 from stepwell.store.postgres.jobs import Job, Jobs, key_of
@@ -256,7 +256,7 @@ class Writer:
             await self._jobs.enqueue(self._connection, [*new, *self._woken])
         at_once = [batch.run_id for batch, _ in written if batch.outside]
         if at_once:
-            await self._connection.execute(self._sql["notify"], payloads(at_once))
+            await self._connection.execute(self._sql["notify"], TOLD, payloads(at_once))
 
 
 def _is_step(batch: Batch) -> bool:

@@ -260,6 +260,9 @@ class SqliteStore:
             for number, kind, run_id, data, tries, due_at in self._read("take_outbox", now, limit)
         ]
 
+    def on_told(self, call: Callable[[], None]) -> None:
+        """It hears of nothing by itself."""
+
     async def changed_outside(self) -> list[str] | None:
         """SQLite says by `data_version` whether another connection wrote; the log says which runs."""
         if self._on_thread:

@@ -1,1 +1,1 @@
-SELECT pg_notify('stepwell', payload) FROM unnest($1::text[]) AS payload
+SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload

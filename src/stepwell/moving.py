@@ -189,7 +189,7 @@ async def _insert(connection: Connection, table: Table, page: list[tuple[Any, ..
         columns |= {"door": _T, "reason": _T}
         texts = [(row[0], text := searched(one), grams_of(text)) for row, one in zip(page, shown, strict=True)]
         await connection.executemany(
-            "INSERT INTO run_text (run, text, grams) VALUES ($1, $2, string_to_array($3, ' ')::int[])", texts
+            "INSERT INTO run_text (run, text, grams) VALUES ($1, $2, $3::text::int[])", texts
         )
     overriding = "OVERRIDING SYSTEM VALUE" if table.numbered else ""
     places = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))

@@ -63,7 +63,7 @@ async def test_flow_with_a_function(app: stepwell.App, tmp_path: Path) -> None:
     ],
 )
 def test_addresses_that_are_handed_out_begin_with(settings: Settings, url: str) -> None:
-    assert stepwell.App(settings=settings).base_url == url
+    assert stepwell.App(settings=settings).parts.base_url == url
 
 
 async def test_depth_is_a_setting(db: str, tmp_path: Path) -> None:

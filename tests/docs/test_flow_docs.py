@@ -58,9 +58,9 @@ def test_example_does_what_its_page_says(example: Example, world: World) -> None
     ends = example.options.get("ends")
     if ends == "refused":
         with pytest.raises(InvalidDefinitionError, match="not supported"):
-            world.app({}).flows.check(example.text)
+            world.app({}).parts.flows.check(example.text)
     elif example.options.get("start") == "none":
-        world.app({}).flows.compile(example.text)
+        world.app({}).parts.flows.compile(example.text)
     elif ends == "waiting":
         assert world.run(example.text, {}, forever=True).status is Status.WAITING
     else:

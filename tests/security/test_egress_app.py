@@ -109,9 +109,9 @@ async def test_exception_of_the_operator_is_called(allow: str, tmp_path: Path, s
     served.answers["/"] = (200, {}, b"hello")
     settings = Settings(db=f"sqlite:///{tmp_path}/runs.db", egress_allow=(allow.format(port=served.port),))
     app = App(settings=settings)
-    app.check_url(f"{served.url}/")
-    found = await app.guarded_http.send(HttpRequest(method="get", url=f"{served.url}/"))
-    await app.guarded_http.aclose()
+    app.parts.check_url(f"{served.url}/")
+    found = await app.parts.guarded_http.send(HttpRequest(method="get", url=f"{served.url}/"))
+    await app.parts.guarded_http.aclose()
     assert found.content == b"hello"
 
 
@@ -120,5 +120,5 @@ async def test_client_of_an_app_is_guarded_again_after_it_was_closed(tmp_path: P
     for _ in range(2):
         async with app:
             with pytest.raises(HttpError):
-                await app.guarded_http.send(HttpRequest(method="get", url=f"{served.url}/"))
+                await app.parts.guarded_http.send(HttpRequest(method="get", url=f"{served.url}/"))
     assert served.connections == 0

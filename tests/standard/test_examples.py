@@ -55,7 +55,7 @@ def test_example_ends_as_expected(name: str, world: World) -> None:
     expected, text = expected_of(name), EXAMPLES[name].read_text()
     if expected.ends == "refused":
         with pytest.raises(InvalidDefinitionError) as refused:
-            world.app({}).flows.check(text)
+            world.app({}).parts.flows.check(text)
         assert [(fault.pointer, "not supported" in fault.message) for fault in refused.value.faults] == [
             (expected.at, True)
         ]

@@ -86,7 +86,7 @@ class World:
             if virtual:
                 app.engine.clock = cast(VirtualLoop, asyncio.get_running_loop())
             for text in [*beside, definition]:
-                document = app.flows.check(text).workflow.document
+                document = app.parts.flows.check(text).workflow.document
                 await app.engine.save(kind="flow", name=document.name, version=document.version, text=text)
             run_id = (await app.engine.start(document.name, input, version=document.version)).run_id
             for number, event in enumerate(events):
@@ -120,7 +120,7 @@ class World:
             return f"Hello, {name}!"
 
         client = HttpxClient(transport=httpx.MockTransport(self._answer))
-        app.flows = FlowPrograms(
+        app.parts.flows = FlowPrograms(
             functions=app.functions,
             http=client,
             expressions=None if virtual else self._jq,

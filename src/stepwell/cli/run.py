@@ -48,7 +48,7 @@ def run(
         raise InvalidInputError("expected a document, or --resume RUN_ID (which has its input already)")
     value = read_json(input, option="--input")
     hosted, _ = hosted_app(quiet(where.settings(app=app)), drive=True)
-    document = check_document(file, hosted.kinds) if file is not None else None
+    document = check_document(file, hosted.parts.kinds) if file is not None else None
     session = Session(hosted, document, resume, quiet=json)
     try:
         result = asyncio.run(session.run(value))

@@ -27,10 +27,10 @@ def simulate(
 ) -> None:
     """Show what a pipeline would send."""
     app = App()
-    document = check_document(file, app.kinds)
+    document = check_document(file, app.parts.kinds)
     if not is_pipeline(document.text):
         raise InvalidInputError(f"{file} is a flow: only pipelines can be simulated")
-    pipeline = app.pipelines.read(document.text)
+    pipeline = app.parts.pipelines.read(document.text)
     if seed is not None:
         pipeline = replace(pipeline, seed=seed)
     began = time.perf_counter()

@@ -19,7 +19,7 @@ def validate(*files: Annotated[Path, Parameter(help="Documents, or folders of th
         say("stepwell validate: requires an argument: a document, a folder of them, or --app")
         raise ExitError(REFUSED)
     hosting = import_app(app) if app else App()
-    kinds = hosting.kinds
+    kinds = hosting.parts.kinds
     wrong = [f"{app}: {name}: {fault}" for name, fault in hosting.check_workflows().items()]
     paths: list[Path] = []
     faults: list[FileFault] = []

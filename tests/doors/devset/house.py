@@ -50,7 +50,7 @@ async def housed(folder: Path, **settings: Any) -> AsyncIterator[House]:
     """A server on a database in `folder`; the same again on what was there."""
     app = stepwell.App(settings=Settings(db=f"sqlite:///{folder}/runs.db", **settings))
     brokers = RecordingBrokers(("kafka", "p"))
-    app.brokers = brokers  # type: ignore[assignment]  # in place of brokers, which are not ours
+    app.parts.brokers = brokers  # type: ignore[assignment]  # in place of brokers, which are not ours
     async with (
         served(app.asgi(), end_streams=lambda: app.engine.watchers.close()) as url,  # noqa: PLW0108  not open yet
         httpx.AsyncClient(base_url=url, timeout=30) as client,

@@ -51,7 +51,7 @@ async def _serve(folders: pytest.TempPathFactory, *, limit: int) -> AsyncIterato
     database = folders.mktemp("cases") / "cases.db"
     app = stepwell.App(settings=Settings(db=f"sqlite:///{database}", max_executions_per_run=limit))
     brokers = RecordingBrokers(("kafka", "p"))
-    app.brokers = brokers  # type: ignore[assignment]  # in place of brokers, which are not ours
+    app.parts.brokers = brokers  # type: ignore[assignment]  # in place of brokers, which are not ours
     async with served(app.asgi()) as url, httpx.AsyncClient(base_url=url) as client:
         yield Server(client, brokers)
 

@@ -21,7 +21,7 @@ ASKING = pipeline({"expect": {"topic": "answers", "within": "1s"}})
 
 def test_every_answer_is_as_documented(tmp_path: Path) -> None:
     app = stepwell.App(settings=Settings(db=f"sqlite:///{tmp_path}/runs.db", shutdown_grace_s=0.5))
-    app.brokers = RecordingBrokers(("kafka", "p"))  # type: ignore[assignment]  # in place of brokers, which are not ours
+    app.parts.brokers = RecordingBrokers(("kafka", "p"))  # type: ignore[assignment]  # in place of brokers, which are not ours
     with served_in_thread(app) as url:
         check_contract(url, "/openapi/devset.json", known=filled(url))
 

@@ -144,7 +144,7 @@ async def test_an_endpoint_that_is_none_is_refused_at_the_start(tmp_path: Path, 
 async def test_an_agent_step_is_refused_when_the_library_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepwell.app.has_library", lambda: False)
+    monkeypatch.setattr("stepwell.parts.has_library", lambda: False)
     async with new_app(tmp_path) as app:
         with pytest.raises(InvalidDefinitionError) as refused:
             await run(app)
@@ -159,7 +159,7 @@ def test_a_server_without_agents_does_not_import_the_library() -> None:
     code = (
         "import sys, stepwell; from stepwell.settings import Settings;"
         "app = stepwell.App(settings=Settings(agent_base_url='http://127.0.0.1:1/v1')); app.asgi();"
-        "assert app.agents is not None; print('openai' in sys.modules, 'pydantic' in sys.modules)"
+        "assert app.parts.agents is not None; print('openai' in sys.modules, 'pydantic' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False"]

@@ -203,7 +203,7 @@ async def _remove(call: Call, kind: str) -> None:
 
 def _fixed(call: Call) -> Fixed:
     """The connections of the operator's file."""
-    found: Fixed = call.request.app.state.connections()
+    found: Fixed = call.request.app.state.connections
     return found
 
 

@@ -77,7 +77,7 @@ async def _naming(call: Call, id: str) -> list[str]:
 
 async def packed_schemas(call: Call, ids: Collection[str]) -> dict[str, Packed]:
     """Those of the ids that are known, as they travel with a document. The caller's own go before the server's."""
-    known: dict[str, Packed] = call.request.app.state.connections().schemas
+    known: dict[str, Packed] = call.request.app.state.connections.schemas
     found = {id: known[id] for id in ids if id in known}
     for id in ids:
         data = await find(call, SCHEMA, id)

@@ -3,7 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import pytest
 
 from stepwell.core import history as h
 from stepwell.core.program import Program, RunContext, StepContext, Work
@@ -93,6 +96,34 @@ def test_activity_that_shrugs_a_cancel_off_is_late() -> None:
 
     late = play({"w": _one(stubborn)}, scenario, quiet=True)
     assert bytes(late.output) == b'"done anyway"'
+
+
+@pytest.mark.parametrize("ends", ["returns", "fails"])
+def test_branch_that_shrugs_a_cancel_off_ends_with_its_activity(ends: str) -> None:
+    async def stubborn(_: StepContext) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+        await asyncio.sleep(5)
+        if ends == "fails":
+            raise ValueError("no money")
+
+    def branched(lab: Lab) -> Program:  # noqa: ARG001
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+            return await ctx.race("/all", {"a": lambda inner: inner.step("/do", stubborn)}, until="all")
+
+        return program
+
+    async def scenario(life: Life) -> None:
+        before = asyncio.all_tasks()
+        run_id = (await life.engine.start("w")).run_id
+        await until(life.engine, run_id, lambda state: bool(state.active))
+        await asyncio.sleep(0.1)
+        await life.engine.cancel(run_id)
+        await _late(life, run_id)
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() <= before, "a task that waits for nothing keeps a server from stopping"
+
+    play({"w": branched}, scenario, quiet=True)
 
 
 def test_attempt_that_timed_out_ends_beside_the_next_one() -> None:

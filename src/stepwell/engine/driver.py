@@ -19,7 +19,7 @@ from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
 from stepwell.engine.clock import Clock
-from stepwell.engine.context import BranchContext, uncancel
+from stepwell.engine.context import BranchContext, being_cancelled, uncancel
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.engine.tracing import Tracing
@@ -159,6 +159,8 @@ class RunDriver:
         """
         if self._let_go or (self._overtaken and not isinstance(command, REPORTS)):
             self.late(command)
+            if being_cancelled():  # shrugged off until now; nobody comes again for what would wait here for ever
+                raise asyncio.CancelledError
             return self.block(self.loop.create_future())
         decision = self.journal.perform(command)
         return None if type(decision) is list else self._insist(command, decision)

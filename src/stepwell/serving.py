@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stepwell.console import DOOR, Console
 from stepwell.console.desk import Desk
 from stepwell.databases import bytes_of, file_of
-from stepwell.doors import agents, devset, events, llama, operations, runs
+from stepwell.doors import agents, devset, events, llama, operations, remote, runs
 from stepwell.doors.access import access_rules, public_origin, token_verifier
 from stepwell.doors.guards import guards
 from stepwell.doors.server import build
@@ -42,7 +42,7 @@ class Serving:
 
     def server(self) -> "Starlette":
         app, settings = self._app, self._app.settings
-        doors: list[Api] = [agents.api, runs.api, devset.api, *llama.apis, events.api, operations.api]
+        doors: list[Api] = [agents.api, runs.api, devset.api, *llama.apis, events.api, operations.api, remote.api]
         middleware = guards(
             settings,
             doors=[*(door.door for door in doors), DOOR],

@@ -19,8 +19,8 @@ from stepwell.core.errors import StepwellError
 
 FILE: Final = "stepwell.toml"
 PREFIX: Final = "STEPWELL_"
-NOT_SETTINGS: Final = ("CONFIG", "SECRET", "TRACEBACK", "SOAK", "BENCH", "TEST", "FAIL")
-"""First words of environment variables that are ours and no settings: the file, secrets of flows, tests' own."""
+NOT_SETTINGS: Final = ("CONFIG", "SECRET", "URL", "KEY", "TRACEBACK", "SOAK", "BENCH", "TEST", "FAIL")
+"""First words of our environment variables that are no settings: of the command line, secrets of flows, of tests."""
 MASK: Final = "***"
 
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -55,8 +55,10 @@ PUBLIC = {
     *("/ready", "/metrics"),  # totals of one's own runs: tests/security/test_served.py
     *("/api/v1/workflow-callbacks", "/api/v1/workflow-callbacks/{token}"),  # the token is the credential
 }
-OPERATORS = "connectors/configurations"
-"""Connections to brokers and databases are the operator's: nobody but an admin makes or removes one."""
+OPERATORS = ("connectors/configurations", "/api/v1/remote/schedules")
+"""Connections to brokers and databases, and schedules of the database, are the operator's: nobody but an admin has to
+do with them.
+"""
 IDS = {
     "/api/v1/workflows/{id}": "run",
     "/api/v1/workflows/{id}/approvals/{approval_id}": "approval",
@@ -72,6 +74,8 @@ IDS = {
     "/api/v1/workflow-runs/dashboard/{workflow_id}": "definition",
     "/api/v1/user-forms/{form_id}": "form",
     "/api/v1/cloudevents/{run_id}": "run",
+    "/api/v1/remote/runs/{id}": "run",
+    "/api/v1/remote/approvals/{id}": "approval",
     "/api/schemas/{id}": "schema",
     "/api/workflows/{id}": "pipeline",
     **{f"{prefix}/engine/runs/{{run_id}}": "pipeline_run" for prefix in ("", "/api")},
@@ -135,6 +139,9 @@ class World:
             ("POST", "/api/schemas/{id}"): SCHEMA,
             ("PUT", "/api/schemas/{id}"): SCHEMA,
             ("POST", "/events/{handler_id}"): EVENT,
+            ("POST", "/api/v1/remote/runs/{id}/commands"): {"command": "cancel"},
+            ("POST", "/api/v1/remote/runs/{id}/signals"): {"signal": "stolen"},
+            ("POST", "/api/v1/remote/approvals/{id}/decision"): {"approved": True},
             ("POST", "/llama/events/{handler_id}"): EVENT,
         }
         return bodies.get((method, path), {} if method in ("POST", "PATCH") else None)
@@ -221,7 +228,7 @@ def routes(folder: Path = Path("/nowhere")) -> list[Route]:
     return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
 
-ROUTES = [route for route in routes() if route[1] not in PUBLIC and OPERATORS not in route[1]]
+ROUTES = [route for route in routes() if route[1] not in PUBLIC and not any(of in route[1] for of in OPERATORS)]
 WITH_ID = [route for route in ROUTES if "{" in route[1]]
 LISTS = [path for method, path in ROUTES if method == "GET" and "{" not in path]
 
@@ -257,7 +264,7 @@ async def test_there_are_routes_of_every_door() -> None:
     assert len(WITH_ID) > 40
     assert {path.split("/")[3] for _, path in WITH_ID if path.startswith("/api/v1/")} == {
         *("workflows", "workflow-templates", "approvals", "webhooks", "cloudevents"),
-        *("workflow-runs", "workflow-definitions", "user-forms"),
+        *("workflow-runs", "workflow-definitions", "user-forms", "remote"),
     }
 
 
@@ -386,13 +393,20 @@ async def test_admin_who_runs_somebodys_template_gets_its_children(world: World)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [route for route in routes() if OPERATORS in route[1] and route[0] != "GET"]
+    ("method", "path"), [route for route in routes() if OPERATORS[0] in route[1] and route[0] != "GET"]
 )
 async def test_connections_are_changed_by_admins_only(method: str, path: str, world: World) -> None:
     found = await world.ask(
         "eve", method, path.format(type="kafka", name="main"), json={"type": "kafka", "name": "main"}
     )
     assert found.status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in routes() if OPERATORS[1] in route[1]])
+async def test_schedules_of_the_database_are_for_admins_only(method: str, path: str, world: World) -> None:
+    body = {"workflow": "stand_still", "every_s": 1} if (method, path) == ("POST", OPERATORS[1]) else None
+    found = await world.ask("eve", method, path.format(id="any"), json=body)
+    assert (found.status_code, "admin" in found.text) == (403, True)
 
 
 async def test_nothing_of_ada_has_changed(world: World) -> None:

@@ -3,12 +3,13 @@ database takes it there.
 """
 
 import asyncio
+import time
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, JsonText, Where, read_json
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, JsonText, Target, read_json
 from stepwell.cli.output import instant, say, write_json
 from stepwell.core.errors import InvalidInputError
 from stepwell.engine.ids import new_id
@@ -28,7 +29,7 @@ def send(
         list[str] | None, Parameter(name="--attribute", help="Another attribute as name=value; may be repeated.")
     ] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """Send a CloudEvent. It is on disk when the command ends, and taken to all who listen soon after."""
     event: dict[str, Any] = {"type": type, "source": source, **_attributes(attribute or [])}
@@ -53,9 +54,9 @@ def _attributes(given: list[str]) -> dict[str, str]:
     return found
 
 
-async def _send(event: dict[str, Any], id: str | None, where: Where) -> dict[str, Any]:
-    async with open_engine(where) as engine:
-        now = engine.clock.now()
+async def _send(event: dict[str, Any], id: str | None, where: Target) -> dict[str, Any]:
+    async with open_client(where) as client:
+        now = time.time()
         whole = {"specversion": "1.0", "id": id if id is not None else new_id(now), "time": instant(now), **event}
-        await engine.send_event(whole)
+        await client.send_event(whole)
         return whole

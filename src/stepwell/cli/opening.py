@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from stepwell.app import App
-from stepwell.cli.options import Where
+from stepwell.cli.client import Client
+from stepwell.cli.options import Target, Where
+from stepwell.cli.remote import Remote
 from stepwell.core.errors import StepwellError
 from stepwell.engine import Engine
 from stepwell.logs import set_up_logging
@@ -67,6 +69,18 @@ async def open_engine(where: Where) -> AsyncIterator[Engine]:
     set_up_logging(settings.log_level, settings.log_format)
     async with App(settings=settings, drive=False) as app:
         yield app.engine
+
+
+@asynccontextmanager
+async def open_client(target: Target) -> AsyncIterator[Client]:
+    """Whoever carries out a command: the engine of a database, or a server."""
+    server = target.server
+    if server is None:
+        async with open_engine(target) as engine:
+            yield engine
+        return
+    async with Remote(server, target.credential) as remote:
+        yield remote
 
 
 def quiet(loaded: LoadedSettings) -> LoadedSettings:

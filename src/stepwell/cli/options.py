@@ -1,15 +1,20 @@
 """Options that commands share, and values that are given as text."""
 
+import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
 
 from stepwell.core.errors import InvalidInputError
 from stepwell.settings import LoadedSettings, load_settings
+
+URL_VARIABLE: Final = "STEPWELL_URL"
+KEY_VARIABLE: Final = "STEPWELL_KEY"
 
 
 @Parameter(name="*")
@@ -26,6 +31,41 @@ class Where:
 
 
 HERE = Where()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Target(Where):
+    """A database, or the server that has one: `--db` on the command line wins over a server in the environment."""
+
+    url: Annotated[
+        str | None, Parameter(help="A server, in place of a database: https://host (or STEPWELL_URL).")
+    ] = None
+    key: Annotated[
+        str | None, Parameter(help="API key or token for --url; better in STEPWELL_KEY, since others see options.")
+    ] = None
+
+    @property
+    def server(self) -> str | None:
+        """The server to speak to; None for a database. Raises `InvalidInputError`."""
+        if self.url is not None and self.db is not None:
+            raise InvalidInputError("expected --url or --db, found both")
+        if self.url is None and self.db is not None:
+            return None
+        return self.url or os.environ.get(URL_VARIABLE) or None
+
+    @property
+    def credential(self) -> str:
+        """What is shown to the server; "" for nothing."""
+        return self.key or os.environ.get(KEY_VARIABLE, "")
+
+    def repeated(self) -> str:
+        """The options that another command for the same place needs, with a space before them."""
+        name, value = ("--url", self.url) if self.url else ("--db", self.db)
+        return f" {name} {shlex.quote(value)}" if value else ""
+
+
+THERE = Target()
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs.")]
 AppName = Annotated[

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, JsonText, Where, read_json
+from stepwell.cli.client import Client
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, JsonText, Target, read_json
 from stepwell.cli.output import instant, local_time, say, write_json, write_table
 from stepwell.core.errors import InvalidInputError
-from stepwell.engine import Engine, Schedule
+from stepwell.engine import Schedule
 
 app = App(name="schedules", help="Start runs at times.")
 
@@ -19,9 +20,9 @@ Id = Annotated[str, Parameter(help="The schedule's id.")]
 
 
 @app.command(name="list")
-def list_schedules(*, json: Json = False, where: Where = HERE) -> None:
+def list_schedules(*, json: Json = False, where: Target = THERE) -> None:
     """List all schedules."""
-    found = _with_engine(where, lambda engine: engine.list_schedules())
+    found = _with_client(where, lambda client: client.list_schedules())
     if json:
         write_json([_object(one) for one in found])
         return
@@ -41,13 +42,13 @@ def add(
     input: Annotated[JsonText, Parameter(help="The runs' input: JSON, @file, or - for stdin.")] = None,
     id: Annotated[str | None, Parameter(help="Of the schedule; the same again replaces it.")] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """Start runs of a workflow at times: exactly one of --cron, --every and --at."""
     value = read_json(input, option="--input")
-    rule = _with_engine(
+    rule = _with_client(
         where,
-        lambda engine: engine.schedule(
+        lambda client: client.schedule(
             workflow, value, cron=cron, timezone=timezone, every_s=every, at=_instant(at), id=id
         ),
     )
@@ -55,29 +56,29 @@ def add(
 
 
 @app.command
-def pause(id: Id, /, *, json: Json = False, where: Where = HERE) -> None:
+def pause(id: Id, /, *, json: Json = False, where: Target = THERE) -> None:
     """Start nothing until the schedule is resumed."""
-    _report(_with_engine(where, lambda engine: engine.pause_schedule(id)), "is paused", json=json)
+    _report(_with_client(where, lambda client: client.pause_schedule(id)), "is paused", json=json)
 
 
 @app.command
-def resume(id: Id, /, *, json: Json = False, where: Where = HERE) -> None:
+def resume(id: Id, /, *, json: Json = False, where: Target = THERE) -> None:
     """Let a paused schedule start runs again, from now on."""
-    rule = _with_engine(where, lambda engine: engine.pause_schedule(id, paused=False))
+    rule = _with_client(where, lambda client: client.pause_schedule(id, paused=False))
     _report(rule, f"starts {rule.workflow} next at {local_time(rule.next_at)}", json=json)
 
 
 @app.command
-def remove(id: Id, /, *, where: Where = HERE) -> None:
+def remove(id: Id, /, *, where: Target = THERE) -> None:
     """Forget a schedule; runs that it started stay."""
-    _with_engine(where, lambda engine: engine.unschedule(id))
+    _with_client(where, lambda client: client.unschedule(id))
     say(f"schedule {id} is removed")
 
 
-def _with_engine(where: Where, work: Callable[[Engine], Awaitable[Any]]) -> Any:
+def _with_client(where: Target, work: Callable[[Client], Awaitable[Any]]) -> Any:
     async def do() -> Any:
-        async with open_engine(where) as engine:
-            return await work(engine)
+        async with open_client(where) as client:
+            return await work(client)
 
     return asyncio.run(do())
 

@@ -8,8 +8,8 @@ import msgspec
 from stepwell.core import history as h
 from stepwell.core.program import Hiding
 from stepwell.core.status import Answer, Status, Trigger, outcome
+from stepwell.doors.kit.masked import masked_event
 from stepwell.engine.views import AttemptView, RunView, StepView
-from stepwell.security.masking import MASKS
 from stepwell.store.port import StreamItem
 
 MAX_LANES: Final = 300
@@ -152,12 +152,7 @@ def _plain(value: Any) -> Any:
 
 def event_fields(seq: int, event: h.AnyEvent, hiding: Hiding | None) -> Json:
     """An event with its number: secrets of the definition, and whatever looks like one, are masked."""
-    found: Json = msgspec.json.decode(msgspec.json.encode(event))
-    if hiding is not None:
-        for name in found.keys() - {"type", "at", "key", "actor"}:
-            found[name] = hiding.input(found[name]) if name == "input" else hiding.value(found[name])
-    masked: Json = MASKS.data(found)
-    return {"seq": seq, **masked}
+    return {"seq": seq, **masked_event(event, hiding)}
 
 
 def event_row(seq: int, event: h.AnyEvent, hiding: Hiding | None) -> Json:

@@ -6,12 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from stepwell.cli.actor import local_actor
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, JsonText, RunId, Where, read_json
+from stepwell.cli.client import Client
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, JsonText, RunId, Target, read_json
 from stepwell.cli.output import say, write_json
-from stepwell.core.errors import RefusedError
+from stepwell.core.errors import InvalidInputError, RefusedError
 from stepwell.core.history import Actor
-from stepwell.engine import Engine
 from stepwell.store.port import ApprovalQuery, ApprovalRow
 
 StepKey = Annotated[str | None, Parameter(name="--step", help="Key or name of the step, when several wait.")]
@@ -31,9 +31,10 @@ def approve(
     as_: As = None,
     roles: Roles = (),
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """Approve what a run waits for."""
+    _check_name(where, as_, roles)
     decision = Decision(approved=True, comment=comment, data=data, actor=local_actor(as_, roles))
     decision.carry_out(run_id, step, where, json=json)
 
@@ -48,11 +49,17 @@ def reject(
     as_: As = None,
     roles: Roles = (),
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """Reject what a run waits for."""
+    _check_name(where, as_, roles)
     decision = Decision(approved=False, comment=comment, data=data, actor=local_actor(as_, roles))
     decision.carry_out(run_id, step, where, json=json)
+
+
+def _check_name(where: Target, as_: str | None, roles: tuple[str, ...]) -> None:
+    if where.server is not None and (as_ is not None or roles):
+        raise InvalidInputError("--as and --role are for a database: a server knows by the key who decides")
 
 
 class Decision:
@@ -64,18 +71,19 @@ class Decision:
         self._data = read_json(data, option="--data")
         self._actor = actor
 
-    def carry_out(self, run_id: str, step: str | None, where: Where, *, json: bool) -> None:
+    def carry_out(self, run_id: str, step: str | None, where: Target, *, json: bool) -> None:
         row = asyncio.run(self._decide(run_id, step, where))
         decision = "approved" if self._approved else "rejected"
         if json:
             write_json({"id": run_id, "approval_id": row.approval_id, "step": row.key, "decision": decision})
         else:
-            say(f"run {run_id}: {row.title or row.prompt or row.key}: {decision} by {self._actor.id}")
+            by = f" by {self._actor.id}" if where.server is None else ""
+            say(f"run {run_id}: {row.title or row.prompt or row.key}: {decision}{by}")
 
-    async def _decide(self, run_id: str, step: str | None, where: Where) -> ApprovalRow:
-        async with open_engine(where) as engine:
-            row = await find_approval(engine, run_id, step)
-            await engine.decide_approval(
+    async def _decide(self, run_id: str, step: str | None, where: Target) -> ApprovalRow:
+        async with open_client(where) as client:
+            row = await find_approval(client, run_id, step)
+            await client.decide_approval(
                 run_id,
                 row.approval_id,
                 approved=self._approved,
@@ -86,16 +94,16 @@ class Decision:
             return row
 
 
-async def find_approval(engine: Engine, run_id: str, step: str | None) -> ApprovalRow:
+async def find_approval(client: Client, run_id: str, step: str | None) -> ApprovalRow:
     """The one pending approval of a run, or of its step. Raises `RunNotFoundError`, `RefusedError`."""
-    state = await engine.state(run_id)
-    rows = await engine.approvals(ApprovalQuery(run_id=run_id))
+    rows = await client.approvals(ApprovalQuery(run_id=run_id))
     if step is not None:
-        rows = [row for row in rows if step in (row.key, state.steps[row.key].name, row.approval_id)]
+        rows = [row for row in rows if step in (row.key, row.name, row.approval_id)]
     if len(rows) == 1:
         return rows[0]
     if not rows:
         where = f" at step {step}" if step else ""
-        raise RefusedError("not_found", f"run {run_id} is {state.status} and waits for no approval{where}")
+        status = (await client.state(run_id)).status
+        raise RefusedError("not_found", f"run {run_id} is {status} and waits for no approval{where}")
     keys = ", ".join(row.key for row in rows)
     raise RefusedError("ambiguous", f"run {run_id} waits for several approvals: name one with --step: {keys}")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from stepwell.cli.live import Follower
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, RunId, Where
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, RunId, Target
 from stepwell.cli.output import duration, local_time, say, write_json, write_table
 from stepwell.cli.shapes import run_object, seen_object, state_object
 from stepwell.cli.steps import hints, steps_table
@@ -35,7 +35,7 @@ def list_runs(
     limit: Annotated[int, Parameter(help="At most so many.")] = 20,
     before: Annotated[str | None, Parameter(help="Id of the last run of the page before.")] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """List runs, newest first."""
     if limit < 1:
@@ -48,9 +48,9 @@ def list_runs(
     write_table(COLUMNS, [_cells(row) for row in rows], empty="no runs")
 
 
-async def _list(query: RunQuery, where: Where) -> Sequence[RunRow]:
-    async with open_engine(where) as engine:
-        return await engine.list_runs(query)
+async def _list(query: RunQuery, where: Target) -> Sequence[RunRow]:
+    async with open_client(where) as client:
+        return await client.list_runs(query)
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:
@@ -59,18 +59,18 @@ def _cells(row: RunRow) -> tuple[str, ...]:
     return row.run_id, row.workflow, status, row.step, local_time(row.created_at), took
 
 
-def show(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None:
+def show(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:
     """Show one run: its steps with their attempts, input, output and error."""
     state = asyncio.run(_state(run_id, where))
     if json:
         write_json(state_object(state))
     else:
-        _print_state(state, options=f" --db {where.db}" if where.db else "")
+        _print_state(state, options=where.repeated())
 
 
-async def _state(run_id: str, where: Where) -> State:
-    async with open_engine(where) as engine:
-        return await engine.state(run_id)
+async def _state(run_id: str, where: Target) -> State:
+    async with open_client(where) as client:
+        return await client.state(run_id)
 
 
 def _print_state(state: State, *, options: str) -> None:
@@ -97,19 +97,19 @@ def _print_state(state: State, *, options: str) -> None:
         say(hint)
 
 
-def watch(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None:
+def watch(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:
     """Watch a run until it ends; with --json one line per event and stream item."""
     asyncio.run(_watch(run_id, json, where))
 
 
-async def _watch(run_id: str, json: bool, where: Where) -> None:
-    async with open_engine(where) as engine:
-        seen = engine.watch(run_id)
+async def _watch(run_id: str, json: bool, where: Target) -> None:
+    async with open_client(where) as client:
+        seen = client.watch(run_id)
         if json:
             async for one in seen:
                 write_json(seen_object(one))
         elif sys.stderr.isatty():
-            await Follower(options=f" --db {where.db}" if where.db else "").follow(seen, live=True)
+            await Follower(options=where.repeated()).follow(seen, live=True)
         else:
             async for one in seen:
                 print(_line(one), flush=True)

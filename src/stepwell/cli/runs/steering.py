@@ -8,8 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from stepwell.cli.actor import local_actor
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, JsonText, RunId, Where, read_json
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, JsonText, RunId, Target, read_json
 from stepwell.cli.output import say, write_json
 from stepwell.core import commands as c
 from stepwell.core.status import Status
@@ -17,27 +17,27 @@ from stepwell.core.status import Status
 Reason = Annotated[str, Parameter(help="Why; it is kept in the history.")]
 
 
-def cancel(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Where = HERE) -> None:
+def cancel(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Target = THERE) -> None:
     """End a run at once."""
     _tell(run_id, c.CancelRun(reason=reason, actor=local_actor()), where, done="is cancelled", json=json)
 
 
-def stop(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Where = HERE) -> None:
+def stop(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Target = THERE) -> None:
     """Let the steps in flight finish, begin no other, then end the run as cancelled."""
     _tell(run_id, c.StopRun(reason=reason, actor=local_actor()), where, done="is to stop", json=json)
 
 
-def pause(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Where = HERE) -> None:
+def pause(run_id: RunId, /, *, reason: Reason = "", json: Json = False, where: Target = THERE) -> None:
     """Begin no step until the run is resumed; those in flight finish."""
     _tell(run_id, c.PauseRun(reason=reason, actor=local_actor()), where, done="is paused", json=json)
 
 
-def resume(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None:
+def resume(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:
     """Let a paused run go on."""
     _tell(run_id, c.ResumeRun(actor=local_actor()), where, done="goes on", json=json)
 
 
-def retry(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None:
+def retry(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:
     """Let a failed or cancelled run go on from what failed; what completed stays."""
     _tell(run_id, c.RetryRun(actor=local_actor()), where, done="is tried again from what failed", json=json)
 
@@ -50,24 +50,24 @@ def signal(
     data: Annotated[JsonText, Parameter(help="Its data: JSON, @file, or - for stdin.")] = None,
     id: Annotated[str | None, Parameter(help="The same id twice is one signal.")] = None,
     json: Json = False,
-    where: Where = HERE,
+    where: Target = THERE,
 ) -> None:
     """Send a signal to a run; it is kept until a wait takes it."""
     value = read_json(data, option="--data")
 
     async def send() -> Status:
-        async with open_engine(where) as engine:
-            await engine.signal(run_id, name, value, id=id, actor=local_actor())
-            return (await engine.state(run_id)).status
+        async with open_client(where) as client:
+            await client.signal(run_id, name, value, id=id, actor=local_actor())
+            return (await client.state(run_id)).status
 
     _report(run_id, asyncio.run(send()), changed=True, done=f"has the signal {name}", json=json)
 
 
-def _tell(run_id: str, command: c.OutsideCommand, where: Where, *, done: str, json: bool) -> None:
+def _tell(run_id: str, command: c.OutsideCommand, where: Target, *, done: str, json: bool) -> None:
     async def send() -> tuple[bool, Status]:
-        async with open_engine(where) as engine:
-            changed = await engine.tell(run_id, command)
-            return changed, (await engine.state(run_id)).status
+        async with open_client(where) as client:
+            changed = await client.tell(run_id, command)
+            return changed, (await client.state(run_id)).status
 
     changed, status = asyncio.run(send())
     _report(run_id, status, changed=changed, done=done, json=json)

@@ -5,13 +5,13 @@ import asyncio
 import msgspec
 
 from stepwell.cli.faults import ExitError
-from stepwell.cli.opening import open_engine
-from stepwell.cli.options import HERE, Json, RunId, Where
+from stepwell.cli.opening import open_client
+from stepwell.cli.options import THERE, Json, RunId, Target
 from stepwell.cli.output import write_json
 from stepwell.core.chain import Verified
 
 
-def verify(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None:
+def verify(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:
     """Check the hashes of a run's history: 0 when every event fits, else 1."""
     found = asyncio.run(_verify(run_id, where))
     if json:
@@ -22,9 +22,9 @@ def verify(run_id: RunId, /, *, json: Json = False, where: Where = HERE) -> None
         raise ExitError(1)
 
 
-async def _verify(run_id: str, where: Where) -> Verified:
-    async with open_engine(where) as engine:
-        return await engine.verify(run_id)
+async def _verify(run_id: str, where: Target) -> Verified:
+    async with open_client(where) as client:
+        return await client.verify(run_id)
 
 
 def _sentence(found: Verified) -> str:

@@ -26,6 +26,7 @@ AWAY: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # it lets nobody in for now (ALLOW_CONNECTIONS)
     TimeoutError,
     OSError,
 )

@@ -35,6 +35,7 @@ _PORT: Final = re.compile(r":\d+$")
 _UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # it lets nobody in for now (ALLOW_CONNECTIONS)
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,

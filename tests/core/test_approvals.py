@@ -134,6 +134,13 @@ def test_every_vote_is_kept_with_its_channel_and_what_it_overrode() -> None:
     assert votes == [("anna", "", "not_an_approver", h.NULL), ("bert", "agents", "not_an_approver", raw({"n": 1}))]
 
 
+def test_first_of_a_quorum_rejects_alone() -> None:
+    asking = running(asked(required=2, approvers=("anna", "bert")))
+    assert outcome(asking, approve()) == ["ApprovalVoted"]
+    assert outcome(asking, reject()) == ["ApprovalDecided"]
+    assert _output(then(asking, reject()))["decision"] == "rejected"
+
+
 EXPIRY: list[tuple[str, str]] = [
     ("fail", "rejected"),
     ("reject", "rejected"),

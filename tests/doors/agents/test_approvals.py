@@ -145,6 +145,14 @@ async def test_quorum_counts_people_and_one_rejection_rejects(door: Door) -> Non
     assert (await anna.ended(run_id))["failure_reason"] == "approval_rejected"
 
 
+async def test_first_of_a_quorum_rejects_alone(door: Door) -> None:
+    anna, bert = [await door.of(name) for name in ("anna", "bert")]
+    run_id, approval_id = await waiting(anna, approvers={"users": ["bert", "carl"]}, required=2)
+    answer = await decided(bert, run_id, "reject", approval_id=approval_id)
+    assert answer.json()["approval"]["status"] == "rejected"
+    assert (await anna.ended(run_id))["failure_reason"] == "approval_rejected"
+
+
 async def test_two_credentials_of_one_person_are_one_vote(door: Door) -> None:
     anna, also_anna = await door.of("anna"), await door.of("anna")
     run_id, approval_id = await waiting(anna, required=2, approvers={"users": ["anna", "bert"]})

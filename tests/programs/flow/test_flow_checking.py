@@ -193,6 +193,8 @@ def faults_of(text: str) -> tuple[Fault, ...]:
         ("do:\n  - a: {if: '.a ==', call: noop}", 7, "/do/0/a/if", "found the end"),
         ("do:\n  - a: {if: '', call: noop}", 7, "/do/0/a/if", "expected an expression"),
         ("do:\n  - a: {if: true, call: noop}", 7, "/do/0/a/if", "expected an expression, found true"),
+        ("do:\n  - a: {set: {x: '${ .b '}}", 7, "/do/0/a/set/x", "found none that ends: '${ .b'"),
+        ("do:\n  - a: {if: '${ .b', call: noop}", 7, "/do/0/a/if", "found none that ends: '${ .b'"),
         ("do:\n  - a: {set: {x: {y: ['${ $itm }']}}}", 7, "/do/0/a/set/x/y/0", "found $itm"),
         ("do:\n  - a: {for: {each: itm, in: .x}, do: [], output: {as: $itm}}", 7, "/do/0/a/output/as", "found $itm"),
         ("do:\n  - a: {for: {each: input, in: .x}, do: []}", 7, "/do/0/a/for/each", "expected a name other than"),

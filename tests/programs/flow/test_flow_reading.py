@@ -46,6 +46,8 @@ def test_text_is_read_by_the_core_schema(text: str, value: Any) -> None:
         ("a: 1e999", 1, "/a", "a number that JSON can hold"),
         ("a: " + "9" * 5000, 1, "/a", "one of 5000 digits"),
         ("a: !!binary aGk=", 1, "/a", "expected no tag"),
+        ("a:\n  b: !!python/object/apply:os.system [id]", 2, "/a/b", "expected no tag"),
+        ("a: !!set {b}", 1, "/a", "expected no tag"),
         ("a: &x [*x]", 1, "/a/0", "found *x"),
         ("a: *y", 1, "/a", "*y"),
         ("a: 1\n---\nb: 2", 2, "", "found a second one"),

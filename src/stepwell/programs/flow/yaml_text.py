@@ -22,6 +22,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _STRING_TAG = "tag:yaml.org,2002:str"
+_COLLECTION_TAGS = {"SequenceStart": "tag:yaml.org,2002:seq", "MappingStart": "tag:yaml.org,2002:map"}
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "map", "seq")}
 
 
@@ -90,12 +91,15 @@ class _Composer:
 
     def _node(self, event: Any, at: str, depth: int) -> Any:
         self._places.check_nesting(at, self.line, depth)
-        match _kind(event):
-            case "MappingStart":
-                return self._mapping(at, depth)
-            case "SequenceStart":
-                return self._sequence(at, depth)
-        return self._scalar(event, at)
+        if _kind(event) == "Scalar":
+            return self._scalar(event, at)
+        self._check_tag(event, at)
+        return self._mapping(at, depth) if _kind(event) == "MappingStart" else self._sequence(at, depth)
+
+    def _check_tag(self, event: Any, at: str) -> None:
+        """Of a list or an object."""
+        if event.tag is not None and str(event.tag) not in (_COLLECTION_TAGS[_kind(event)], "!"):
+            self._places.fault(at, self.line, f"expected no tag, found {event.tag}")
 
     def _sequence(self, at: str, depth: int) -> list[Any]:
         items: list[Any] = []

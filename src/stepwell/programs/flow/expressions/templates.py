@@ -16,9 +16,15 @@ Compile = Callable[[str, str], Expression]
 
 
 def expression_text(text: str) -> str | None:
-    """What stands inside `${ }` when that is the whole text; else None."""
+    """What stands inside `${ }` when that is the whole text; else None.
+
+    Text that opens an expression and has no brace to close it is returned whole, to be refused as an expression.
+    """
     found = _STRICT.fullmatch(text)
-    return found.group(1).strip() if found else None
+    if found:
+        return found.group(1).strip()
+    begun = text.strip()
+    return begun if begun.startswith("${") and "}" not in begun else None
 
 
 def build(value: Any, at: str, compile_text: Compile) -> Expression:

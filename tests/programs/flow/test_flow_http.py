@@ -196,6 +196,10 @@ async def test_redirects_are_fine_when_asked_for() -> None:
     [
         ("endpoint: 'http://x/{o}'", "for {o}, found an object"),
         ("endpoint: '${ .o }'", "the text of a URI, found an object"),
+        ("endpoint: 'http://x', headers: {X: \"secret\\nY: 1\"}", "one line of ASCII for the header 'X'"),
+        ("endpoint: 'http://x', headers: {X: \"secret\\0\"}", "one line of ASCII for the header 'X'"),
+        ("endpoint: 'http://x', headers: {X: 'secret grün'}", "one line of ASCII for the header 'X'"),
+        ("endpoint: 'http://x', headers: {X Y: '1'}", "the name of a header, found 'X Y'"),
         ("endpoint: 'http://x', query: '${ .n }'", "query parameters, found the number"),
         ("endpoint: 'http://x', query: {a: '${ .o }'}", "query parameter 'a'"),
         ("endpoint: 'http://x', headers: '${ .n }'", "headers, found the number"),
@@ -207,6 +211,7 @@ async def test_bad_argument_is_an_expression_error(arguments: str, words: str) -
     assert ending.failure is not None
     assert ending.failure.type == f"{ERROR_BASE}expression"
     assert words in ending.failure.detail
+    assert "secret" not in ending.failure.detail
 
 
 async def test_retry_waits_at_least_as_long_as_the_answer_asks() -> None:

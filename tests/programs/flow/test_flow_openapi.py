@@ -9,6 +9,7 @@ import pytest
 from memory_run import Ending, MemoryRun, ending_of, run_through
 
 from stepwell.programs.flow import FlowPrograms
+from stepwell.programs.flow.nodes.http_messages import BadRequestError
 from stepwell.programs.flow.nodes.openapi.operation import DocumentFaultError, find_operation
 from stepwell.programs.flow.nodes.openapi.requests import ParameterError, request_of
 from stepwell.programs.http import HttpRequest, HttpResponse
@@ -198,10 +199,11 @@ def test_request_is_put_together(
         (NEW, "parts", {"id": 1, "body": {}}, "multipart/form-data of the body is not supported"),
         (OLD, "file", {"f": "x"}, "multipart/form-data of the body is not supported"),
         (OLD, "find", [], "expected an object of parameters, found an empty list"),
+        (NEW, "get", {"id": 1, "X-Key": "k\r\nY: 1"}, "one line of ASCII for the header 'X-Key'"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(document: Any, operation: str, given: Any, words: str) -> None:
-    with pytest.raises(ParameterError) as refused:
+    with pytest.raises((ParameterError, BadRequestError)) as refused:
         request_of(find_operation(document, operation, "http://doc/"), given)
     assert words in str(refused.value)
 

@@ -133,6 +133,7 @@ def test_json_that_is_none_is_an_error() -> None:
         ({"url": "{{ input.n }}"}, "/steps/0/config"),
         ({"method": "{{ input.n }}"}, "/steps/0/config/method"),
         ({"headers": {"X": {"a": 1}}}, "/steps/0/config"),
+        ({"headers": {"X": "secret\r\nY: 1"}}, "/steps/0/config"),
         ({"query": "a=1"}, "/steps/0/config"),
     ],
 )

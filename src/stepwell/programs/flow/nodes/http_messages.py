@@ -22,6 +22,9 @@ MAX_ERROR_CONTENT = 2_000
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+"""RFC 9110 §5.1 and §5.5, without the octets above ASCII that nobody agrees upon."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -80,7 +83,20 @@ def header_texts(headers: Any) -> dict[str, str]:
     for name, value in headers.items():
         if isinstance(value, dict | list):
             raise BadRequestError(f"expected text for the header {name!r}, found {describe(value)}")
-    return {name: scalar_text(value) for name, value in headers.items() if value is not None}
+    texts = {name: scalar_text(value) for name, value in headers.items() if value is not None}
+    for name, text in texts.items():
+        check_header(name, text)
+    return texts
+
+
+def check_header(name: str, text: str) -> None:
+    """The value may be a secret: it is not repeated. Raises `BadRequestError`."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise BadRequestError(f"expected the name of a header, found {describe(name)}")
+    if not _HEADER_VALUE.fullmatch(text):
+        raise BadRequestError(
+            f"expected one line of ASCII for the header {name!r}, found other signs, or spaces around"
+        )
 
 
 def encoded_body(body: Any, headers: dict[str, str]) -> tuple[bytes | None, dict[str, str]]:

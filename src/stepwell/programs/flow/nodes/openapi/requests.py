@@ -37,6 +37,8 @@ def request_of(operation: Operation, given: Any) -> HttpRequest:
         url += ("&" if "?" in url else "?") + urlencode(places["query"], quote_via=quote, safe=",|[]")
     content, headers = _body(operation, given, places["form"])
     headers = {**_accept(operation), **headers, **dict(places["header"]), **_cookies(places["cookie"])}
+    for name, text in headers.items():
+        messages.check_header(name, text)
     return HttpRequest(method=operation.method, url=url, content=content, headers=headers)
 
 

@@ -4,6 +4,9 @@ import asyncio
 import os
 from pathlib import Path
 
+from workflows import Workflow, step
+from workflows.events import Event, StartEvent, StopEvent
+
 import stepwell
 
 FOLDER = Path(os.environ["STEPWELL_TEST_FOLDER"])
@@ -51,4 +54,23 @@ async def work(seconds: float) -> str:
     return "done"
 
 
+class Drafted(Event):
+    """What leads from one step to the next."""
+
+    text: str
+
+
+class Letter(Workflow):
+    """A class of LlamaIndex: its graph is that of its steps and events."""
+
+    @step
+    async def draft(self, ev: StartEvent) -> Drafted:
+        return Drafted(text=str(ev.get("name")))
+
+    @step
+    async def polish(self, ev: Drafted) -> StopEvent:
+        return StopEvent(result=await hold(ev.text))
+
+
+app.add_workflow("letter", Letter(timeout=60))
 app.load("flows")

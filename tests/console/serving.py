@@ -33,10 +33,12 @@ def until(what: Callable[[], Any], *, because: str) -> Any:
 
 
 class Served:
-    """A server with the workflows of `hosted.py`, its database in `folder`."""
+    """A server with the workflows of `hosted.py`, its database in `folder`; `settings` as STEPWELL_<NAME>."""
 
-    def __init__(self, folder: Path, *options: str, key: str = "") -> None:
+    def __init__(self, folder: Path, *options: str, key: str = "", **settings: str) -> None:
         self.folder = folder
+        settings = {"shutdown_grace_s": "0.2", **settings}
+        self._settings = {f"STEPWELL_{name.upper()}": text for name, text in settings.items()}
         self.db = f"sqlite:///{folder}/console.db"
         self._options = options
         self._port = 0
@@ -54,7 +56,12 @@ class Served:
                 *("--db", self.db, *self._options),
             ],
             cwd=HERE,
-            env={**environ, "STEPWELL_TEST_FOLDER": str(self.folder), "STEPWELL_SHUTDOWN_GRACE_S": "0.2"},
+            env={
+                **environ,
+                **self._settings,
+                "STEPWELL_TEST_FOLDER": str(self.folder),
+                "STEPWELL_SHUTDOWN_GRACE_S": "0.2",
+            },
             stdout=subprocess.PIPE,
             text=True,
         )

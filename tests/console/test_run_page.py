@@ -137,6 +137,21 @@ def test_graph_timeline_and_history_follow_the_run(served: Served, visit: Visit)
     visit.shot("run")
 
 
+def test_graph_of_a_llamaindex_workflow_follows_its_run(served: Served, visit: Visit) -> None:
+    answer = served.client.post("/workflows/letter/run-nowait", json={"start_event": {"name": "posted"}})
+    run_id = served.newest()["id"]
+    assert answer.is_success, answer.text
+    page = visit.run(run_id)
+    graph = page.locator(".sw-graph")
+    expect(graph.locator("g.node[data-status='completed']")).to_contain_text("draft")
+    expect(graph.locator("g.node[data-status='running']")).to_contain_text("polish")
+    expect(graph.locator("g.node", has_text="Drafted")).to_have_count(1)
+    visit.shot("run-llamaindex")
+    served.let_go("posted")
+    expect(graph.locator("g.node[data-status='completed']")).to_have_count(2)
+    assert served.status(run_id) == "completed"
+
+
 def test_the_log_stands_still_while_it_is_paused(served: Served, visit: Visit) -> None:
     run_id = served.run("order", {"name": "tail"})
     page = visit.run(run_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -143,3 +144,63 @@ def test_signing_in_leads_to_no_other_site(guarded: Guarded) -> None:
     for next in ("https://evil.example/", "//evil.example/console/", "/console//evil.example", "/console/\\evil"):
         page = httpx.get(f"{guarded.url}/console/sign-in", params={"next": next})
         assert 'data-next="/console/"' in page.text
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+SECRET = "a shared secret of more than thirty-two bytes"
+ISSUER, AUDIENCE = "https://id.example/realms/main", "stepwell"
+
+
+def token(who: str, *, ends_in_s: float = 300.0) -> str:
+    """A token of the identity provider."""
+    now = time.time()
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": who, "iat": now - 400, "exp": now + ends_in_s}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+@pytest.fixture(scope="module")
+def provided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that takes tokens; the API is asked as ada."""
+    folder = tmp_path_factory.mktemp("provided")
+    server = Served(folder, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_secret=SECRET, jwt_leeway_s="0")
+    server.client.headers["Authorization"] = f"Bearer {token('ada')}"
+    yield server
+    server.stop()
+
+
+def test_the_holder_of_a_token_signs_in_and_acts_under_its_name(browser: Browser, provided: Served) -> None:
+    run_id = provided.run("order", {"name": "token"})
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    visit = Visit(context, provided.url)
+    sign_in(visit, token("ada"), f"/console/runs/{run_id}")
+    button(visit.page, "Cancel").click()
+    visit.page.keyboard.press("Enter")
+    provided.wait_for(run_id, "cancelled")
+    cancelled = next(event for event in provided.get(run_id)["events"] if event["type"] == "run.cancelled")
+    assert cancelled["actor"]["id"] == "ada"
+    visit.page.goto(f"{provided.url}/console/")
+    expect(visit.page.locator(f"tr[data-run='{run_id}']")).to_be_visible()
+    context.close()
+
+
+def test_a_token_that_is_over_or_forged_does_not_sign_in(browser: Browser, provided: Served) -> None:
+    context = browser.new_context()
+    page = Visit(context, provided.url).page
+    page.goto(f"{provided.url}/console/")
+    for wrong in (token("ada", ends_in_s=-60), token("ada")[:-6] + "AAAAAA"):
+        page.get_by_label("API key or token").fill(wrong)
+        button(page, "Sign in").click()
+        expect(page.get_by_role("alert")).not_to_be_empty()
+        assert "/console/sign-in" in page.url
+        page.reload()
+    assert not context.cookies()
+    context.close()
+
+
+def test_an_open_page_ends_with_its_token(browser: Browser, provided: Served) -> None:
+    context = browser.new_context()
+    visit = Visit(context, provided.url)
+    sign_in(visit, token("ada", ends_in_s=4))
+    expect(visit.page.get_by_role("status")).to_contain_text("You are signed out")
+    context.close()

@@ -61,6 +61,23 @@ def test_a_lost_connection_is_told_and_comes_back(own: Served, window: Visit) ->
     expect(page.locator("#popup")).not_to_be_visible()
 
 
+def test_the_page_of_a_run_goes_on_after_a_lost_connection(own: Served, window: Visit) -> None:
+    run_id = own.run("order", {"name": "crash"})
+    page = window.run(run_id)
+    rows = page.get_by_test_id("history").locator("tr")
+    expect(rows.last).to_have_attribute("data-type", "AttemptStarted")
+    own.kill()
+    expect(page.locator("#popup")).to_be_visible()
+    window.shot("lost-connection")
+    own.let_go("crash")
+    own.start()
+    expect(page.get_by_test_id("status")).to_contain_text("completed")
+    expect(page.locator("#popup")).not_to_be_visible()
+    expect(rows.last).to_have_attribute("data-type", "RunCompleted")
+    seqs = [row.get_attribute("data-seq") for row in rows.all()]
+    assert seqs == [str(seq) for seq in range(1, len(own.get(run_id)["events"]) + 1)], "none lost, none twice"
+
+
 def test_a_run_that_is_deleted_while_it_is_looked_at_is_told(own: Served, window: Visit) -> None:
     run_id = own.run("quick")
     own.wait_for(run_id, "completed")

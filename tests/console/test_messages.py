@@ -53,6 +53,7 @@ def test_each_message_is_shown_with_what_the_broker_said(
     expect(rows).not_to_have_count(0)
     expect(rows.first).to_contain_text('"total":7')
     expect(rows.first).to_contain_text(f"orders partition {sent[0].partition()} offset")
+    expect(page.locator(".sw-graph g.node[data-status='completed']")).to_have_count(1)
     visit.shot("run-messages")
     assert not visit.errors
     context.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import apsw
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from .serving import Served, Visit
 
@@ -76,6 +76,21 @@ def test_the_page_of_a_run_goes_on_after_a_lost_connection(own: Served, window: 
     expect(rows.last).to_have_attribute("data-type", "RunCompleted")
     seqs = [row.get_attribute("data-seq") for row in rows.all()]
     assert seqs == [str(seq) for seq in range(1, len(own.get(run_id)["events"]) + 1)], "none lost, none twice"
+
+
+def test_a_graph_whose_library_did_not_come_is_drawn_later(own: Served, window: Visit) -> None:
+    run_id = own.run("quick")
+    missed: list[str] = []
+
+    def miss(route: Route) -> None:
+        missed.append(route.request.url)
+        route.abort()
+
+    window.page.route("**/dagre-*.js", miss, times=1)
+    page = window.run(run_id)
+    expect(page.locator(".sw-graph g.node")).not_to_have_count(0)
+    assert missed
+    expect(page.get_by_text("Syntax error")).to_have_count(0)
 
 
 def test_a_run_that_is_deleted_while_it_is_looked_at_is_told(own: Served, window: Visit) -> None:

@@ -23,6 +23,8 @@ class DrawnGraph(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     nodes: Mapping[str, str]
     find: Any = None  # Callable[[str], str | None], where more than a look-up is needed
+    as_one: bool = False
+    """Whether one step is the whole graph: then every node shows its status."""
 
     def node_of(self, key: str) -> str | None:
         """The node of a step of a run."""
@@ -47,6 +49,9 @@ def draw(definition: Definition | None, compiled: Compiled | None) -> DrawnGraph
 
 def statuses(graph: DrawnGraph, steps: Iterable[StepView]) -> dict[str, str]:
     """Node to the status that it shows."""
+    if graph.as_one:
+        whole = next(iter(steps), None)
+        return {} if whole is None else dict.fromkeys(graph.nodes.values(), whole.status)
     found: dict[str, str] = {}
     for step in _all(steps):
         node = graph.node_of(step.key) or graph.nodes.get(step.name)
@@ -111,7 +116,8 @@ def _of_pipeline(text: str) -> DrawnGraph | None:
     names = [str(stage.get("stage", "")) for stage in stages or () if isinstance(stage, dict)]
     lines = ["flowchart LR", *(f"  n{index}[{_quoted(name)}]" for index, name in enumerate(names))]
     lines += [f"  n{index} --> n{index + 1}" for index in range(len(names) - 1)]
-    return DrawnGraph(text="\n".join(lines) + "\n", nodes={name: f"n{index}" for index, name in enumerate(names)})
+    nodes = {name: f"n{index}" for index, name in enumerate(names)}
+    return DrawnGraph(text="\n".join(lines) + "\n", nodes=nodes, as_one=True)
 
 
 def _of_events(graph: Mapping[str, Any]) -> DrawnGraph:

@@ -1,5 +1,6 @@
 import { mermaid } from "nicegui-mermaid";
 
+const AGAIN_MS = 1000;
 let turn = Promise.resolve(); // Mermaid draws one graph at a time
 
 export default {
@@ -11,13 +12,14 @@ export default {
       <header><h2>Graph</h2></header>
       <div class="sw-graph" ref="place" v-show="text && !fault" tabindex="0" role="img" aria-label="The workflow's graph; nodes show the status of their steps"></div>
       <div class="sw-empty" v-if="!text" style="padding: 1.5rem">A Python function: what it does is in the timeline.</div>
-      <div class="sw-empty" v-if="fault" style="padding: 1.5rem">This graph cannot be drawn: {{ fault }}</div>
+      <div class="sw-empty" v-if="fault" style="padding: 1.5rem; overflow-wrap: anywhere">This graph cannot be drawn: {{ fault }}</div>
     </section>`,
   mounted() {
-    mermaid.initialize({ startOnLoad: false, securityLevel: "strict", theme: "base", fontFamily: "inherit",
+    mermaid.initialize({ startOnLoad: false, securityLevel: "strict", suppressErrorRendering: true, theme: "base", fontFamily: "inherit",
       flowchart: { htmlLabels: true, curve: "basis", nodeSpacing: 34, rankSpacing: 38 } });
     this.draw();
   },
+  unmounted() { clearTimeout(this.again); },
   watch: { text() { this.draw(); }, statuses() { this.paint(); } },
   methods: {
     draw() {
@@ -31,6 +33,8 @@ export default {
           this.paint();
         } catch (error) {
           this.fault = error.message;
+          // Mermaid fetches its parts when it draws: without a server that fails as a TypeError, and is tried again.
+          if (error instanceof TypeError) this.again = setTimeout(() => this.draw(), AGAIN_MS);
         }
       });
     },

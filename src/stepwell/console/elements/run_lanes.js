@@ -7,7 +7,7 @@ export default {
   data: () => ({ now: now(), detail: null }),
   template: `
     <section class="sw-panel" aria-label="Timeline">
-      <header><h2>Timeline</h2><span class="muted num">{{ lanes.length }} steps<template v-if="run?.started"> · {{ took(end - begin) }}</template></span></header>
+      <header><h2>Timeline</h2><span class="muted num">{{ lanes.length }} {{ lanes.length === 1 ? 'step' : 'steps' }}<template v-if="run?.started"> · {{ took(end - begin) }}</template></span></header>
       <div class="sw-lanes" style="padding: 0.4rem 0 0.6rem" role="list">
         <div class="sw-axis" aria-hidden="true" v-if="lanes.length"><span></span><div><span v-for="tick in 6" :key="tick">{{ took((tick - 1) / 5 * (end - begin)) || '0' }}</span></div><span></span></div>
         <div class="sw-lane" role="listitem" v-for="lane in lanes" :key="lane.key" :data-step="lane.key" :data-status="lane.status">

@@ -56,4 +56,7 @@ def test_each_message_is_shown_with_what_the_broker_said(
     expect(page.locator(".sw-graph g.node[data-status='completed']")).to_have_count(1)
     visit.shot("run-messages")
     assert not visit.errors
+    metrics = sending.client.get("/metrics").text
+    acknowledged = 'stepwell_broker_messages_total{broker="local",outcome="acknowledged",type="kafka"} 3.0'
+    assert acknowledged in metrics
     context.close()

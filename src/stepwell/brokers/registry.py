@@ -1,7 +1,9 @@
 """The brokers that are in use, by type and name: connected when they are first sent to."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from stepwell.brokers.counting import CountingBroker
 from stepwell.brokers.options import BrokerOptions, KafkaOptions
 from stepwell.brokers.port import Broker, BrokerError
 
@@ -15,6 +17,8 @@ class BrokerRegistry:
     def __init__(self, find: FindOptions) -> None:
         self._find = find
         self._open: dict[tuple[str, str], tuple[BrokerOptions, Broker]] = {}
+        self.counts: dict[tuple[str, str], Counter[str]] = {}
+        """Messages of each broker, by what became of them, since the process began."""
 
     async def broker(self, type: str, name: str) -> Broker:
         options = await self._find(type, name)
@@ -25,7 +29,8 @@ class BrokerRegistry:
             if known[0] == options:
                 return known[1]
             await known[1].aclose()
-        broker = _made(options)
+        counts = self.counts.setdefault((type, name), Counter())
+        broker = CountingBroker(_made(options), counts)
         self._open[type, name] = options, broker
         return broker
 

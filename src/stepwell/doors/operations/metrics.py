@@ -17,9 +17,11 @@ from stepwell.store.port import CountQuery
 
 Totals = Mapping[tuple[str, str], int]
 """(workflow, status) to number of runs."""
+Sent = Mapping[tuple[str, str], Mapping[str, int]]
+"""(type, name) of a broker to number of messages by what became of them."""
 
 
-async def exposition(engine: Engine, accept: str, *, owner: str | None) -> tuple[bytes, str]:
+async def exposition(engine: Engine, accept: str, *, sent: Sent, owner: str | None) -> tuple[bytes, str]:
     """The body and its media type. When the store fails, what is in memory is still given.
 
     Runs are those of `owner` (None: all); what the process does is nobody's secret.
@@ -28,6 +30,7 @@ async def exposition(engine: Engine, accept: str, *, owner: str | None) -> tuple
     ProcessCollector(registry=registry)
     registry.register(_Engine(engine))
     registry.register(_Meters(engine.meters))
+    registry.register(_Brokers(sent))
     try:
         registry.register(_Runs(await engine.count_runs(CountQuery(owner=owner))))
         waiting = await engine.store.waiting_endpoints()
@@ -81,6 +84,21 @@ class _Engine(Collector):
         yield GaugeMetricFamily("stepwell_watched_runs", "Runs that somebody watches now", value=watched)
         faults = FILTER_FAULTS.count
         yield CounterMetricFamily("stepwell_filter_faults", "Event filters that failed on an event", value=faults)
+
+
+class _Brokers(Collector):
+    """What brokers said of messages."""
+
+    def __init__(self, sent: Sent) -> None:
+        self._sent = sent
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("type", "broker", "outcome")
+        family = CounterMetricFamily("stepwell_broker_messages", "Messages that brokers settled", labels=labels)
+        for (type, name), outcomes in self._sent.items():
+            for outcome, number in outcomes.items():
+                family.add_metric((type, name, outcome), number)
+        yield family
 
 
 class _Meters(Collector):

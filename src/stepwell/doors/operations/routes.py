@@ -66,7 +66,8 @@ async def _open_runs(request: Request) -> int:
 async def metrics(request: Request) -> Response:
     """The text format of Prometheus, or OpenMetrics when that is asked for."""
     accept, sees = request.headers.get("accept", ""), principal_of(request).sees
-    body, media_type = await exposition(request.app.state.engine, accept, owner=sees)
+    state = request.app.state
+    body, media_type = await exposition(state.engine, accept, sent=state.brokers.counts, owner=sees)
     return Response(body, media_type=media_type)
 
 

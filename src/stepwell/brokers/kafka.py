@@ -19,6 +19,7 @@ from stepwell.brokers.kafka_lanes import Lane, broker_error
 from stepwell.brokers.options import KafkaOptions
 from stepwell.brokers.port import BrokerError, Keep, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
+from stepwell.brokers.turns import Turns
 
 KNOWN_FOR_S: Final = 60.0
 """How long the partitions of a topic are taken to be the same."""
@@ -60,7 +61,7 @@ class KafkaBroker:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._producer: AIOKafkaProducer | None = None
-        self._starting = asyncio.Lock()
+        self._starting = Turns()
         self._topics: dict[str, _Topic] = {}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -126,7 +127,7 @@ class KafkaBroker:
         return lane
 
     async def _start(self) -> AIOKafkaProducer:
-        async with self._starting:
+        async with self._starting.turn():
             if self._producer is None:
                 producer = AIOKafkaProducer(
                     **_client(self._options),
@@ -140,7 +141,7 @@ class KafkaBroker:
                 except (KafkaError, TimeoutError) as fault:
                     self._leave(producer)
                     where = f"Kafka at {self._options.bootstrap_servers}"
-                    raise BrokerError(f"{where} cannot be reached: {fault or type(fault).__name__}") from None
+                    raise BrokerError(f"{where} cannot be reached: {str(fault) or type(fault).__name__}") from None
                 self._producer = producer
             return self._producer
 

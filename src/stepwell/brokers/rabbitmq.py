@@ -14,6 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from stepwell.brokers.options import RabbitOptions
 from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Settled
 from stepwell.brokers.tls import tls_context
+from stepwell.brokers.turns import Turns
 
 MAX_UNCONFIRMED: Final = 1_000
 UNREACHABLE: Final = (AMQPError, ConnectionError, TimeoutError, OSError, RuntimeError)
@@ -29,7 +30,7 @@ class RabbitBroker:
         self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, Any] = {}
         self._lost = False
-        self._opening = asyncio.Lock()
+        self._opening = Turns()
         self._freed = asyncio.Event()
         """Set whenever a message is settled."""
         self._publishing: set[asyncio.Task[Delivery | BrokerError]] = set()
@@ -97,7 +98,7 @@ class RabbitBroker:
         return self._exchanges.get(name) if name else self._channel.default_exchange
 
     async def _find_exchange(self, name: str) -> None:
-        async with self._opening:
+        async with self._opening.turn():
             channel = await self._open()
             if not name or name in self._exchanges:
                 return
@@ -155,7 +156,7 @@ class RabbitBroker:
         within_s: float,
         keep: Keep,
     ) -> Any:
-        async with self._opening:
+        async with self._opening.turn():
             await self._open()
             assert self._connection is not None
             channel = await self._connection.channel()

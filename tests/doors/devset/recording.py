@@ -7,7 +7,7 @@ from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing
 
 
 class RecordingBroker:
-    """Acknowledges every message as partition 0 would; while it is `down` it takes none."""
+    """Acknowledges every message as partition 0, or a queue, would; while it is `down` it takes none."""
 
     def __init__(self) -> None:
         self.taken: list[Outgoing] = []
@@ -24,8 +24,13 @@ class RecordingBroker:
             return True
         self.taken.append(message)
         self.news.set()
-        settled([message], Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1))
+        settled([message], self._acknowledgement(message))
         return True
+
+    def _acknowledgement(self, message: Outgoing) -> Delivery:
+        if not message.topic:
+            return Delivery(exchange=message.exchange, routing_key=message.routing_key)
+        return Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1)
 
     async def ready(self, message: Outgoing) -> None: ...
 

@@ -1,10 +1,11 @@
 """What is wrong with a request, in the words and the shape of this API."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .house import House, pipeline
+from .house import House, housed, pipeline
 
 PREFIXES = ("/engine", "/api/engine")
 
@@ -96,7 +97,16 @@ async def test_another_media_type_is_refused(house: House, prefix: str) -> None:
 )
 async def test_a_run_needs_somewhere_to_send_to(house: House, more: dict[str, Any], said: str) -> None:
     answer = await house.client.post("/engine/execute", json=pipeline({}, **more))
-    assert (answer.status_code, answer.json()) == (400, {"message": said})
+    mistake = {"path": "/topic", "line": 1, "message": said}
+    assert (answer.status_code, answer.json()) == (400, {"message": said, "errors": [mistake]})
+
+
+async def test_a_run_of_too_many_executions_is_told_where_it_says_so(tmp_path: Path) -> None:
+    async with housed(tmp_path, max_executions_per_run=10) as house:
+        answer = await house.client.post("/engine/execute", json=pipeline({}, executions=11))
+        assert answer.status_code == 400
+        (mistake,) = answer.json()["errors"]
+        assert mistake == {"path": "/executions", "line": 1, "message": "executions must be <= 10"}
 
 
 @pytest.mark.parametrize(

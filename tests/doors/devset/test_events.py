@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from .house import ONE, House, pipeline
+from .recording import RecordingBroker
 
 
 @pytest.fixture
@@ -76,6 +77,15 @@ async def test_details_say_what_the_broker_acknowledged(house: House) -> None:
     assert event["key"] == str(event["payload"]["n"])
     assert event["delivery"] == {"topic": "t", "partition": 0, "offset": 0}
     assert event["sentAt"].endswith("Z")
+
+
+async def test_a_queues_confirm_is_shown_with_where_it_went(house: House) -> None:
+    house.brokers.by_name["rabbit", "mq"] = RecordingBroker()
+    document = pipeline({}, topic=None, messageType="rabbit", producerName="mq", exchange="x", routingKey="a.b")
+    run_id = await house.execute(document)
+    await house.ended(run_id)
+    (group,) = (await house.events(run_id, details=True))["executions"]
+    assert group["events"][0]["delivery"] == {"exchange": "x", "routingKey": "a.b", "confirmed": True}
 
 
 async def test_large_integers_stay_what_they_are(house: House) -> None:

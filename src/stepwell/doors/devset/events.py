@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 import msgspec
 from starlette.responses import Response
 
+from stepwell.brokers.port import Delivery
 from stepwell.doors.devset.api import ENGINE, api
 from stepwell.doors.devset.counting import run_of
 from stepwell.doors.devset.runs import known_run
-from stepwell.doors.devset.wire import Event, Events, EventsQuery, Group
+from stepwell.doors.devset.wire import Acknowledged, Event, Events, EventsQuery, Group
 from stepwell.doors.kit import Answer, Call, EventStream, Message, Reply, last_position, position_of
 from stepwell.doors.kit.streams import MEDIA_TYPE
 from stepwell.engine import Engine
@@ -114,9 +115,15 @@ def event_of(run_id: str, sent: Sent, *, details: bool) -> Event:
         n=sent.n,
         key=sent.key,
         message_id=f"{run_id}/{sent.execution}/{sent.n}",
-        delivery=None if sent.delivery is None else msgspec.to_builtins(sent.delivery),
+        delivery=None if sent.delivery is None else _acknowledged(sent.delivery),
         sent_at=iso(sent.at),
     )
+
+
+def _acknowledged(delivery: Delivery) -> Acknowledged:
+    if delivery.offset is not None:
+        return Acknowledged(topic=delivery.topic, partition=delivery.partition, offset=delivery.offset)
+    return Acknowledged(exchange=delivery.exchange, routing_key=delivery.routing_key, confirmed=delivery.confirmed)
 
 
 async def _messages(call: Call, run_id: str) -> AsyncGenerator[Message, None]:

@@ -11,7 +11,7 @@ from stepwell.doors.devset.pipelines import save, take
 from stepwell.doors.devset.wire import Event, Events, Failure, Group, SimulateQuery, Submitted
 from stepwell.doors.kit import Answer, Call, Reply, json_response
 from stepwell.programs.pipeline.encoding import JSON
-from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.faults import Faults
 from stepwell.programs.pipeline.running import Message
 from stepwell.programs.pipeline.simulating import SIMULATION, SimulationError
 from stepwell.programs.pipeline.simulating import simulate as simulate_pipeline
@@ -80,9 +80,11 @@ async def _execute(call: Call) -> Reply:
     taken = await take(call)
     pipeline = taken.pipeline
     most = call.request.app.state.max_executions
+    faults = Faults(taken.source)
     if pipeline.executions > most:
-        raise RuleError(f"executions must be <= {most}")
-    pipeline.destination.check()
+        faults.add("/executions", f"executions must be <= {most}")
+    pipeline.destination.check(faults)
+    faults.check()
     name, version = await save(call, taken)
     started = await call.engine.start(
         name,

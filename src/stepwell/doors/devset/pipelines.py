@@ -13,6 +13,7 @@ from stepwell.doors.devset.schemas import packed_schemas
 from stepwell.doors.kit import Call, MediaTypeError, NotJsonError
 from stepwell.doors.kit.reading import JSON, media_type
 from stepwell.programs.flow.json_text import read_json
+from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.compiling import compile_pipeline
 from stepwell.programs.pipeline.encoding import JSON as JSON_TEXT
 from stepwell.programs.pipeline.model import Pipeline
@@ -25,10 +26,11 @@ NAMED: Final = "pipeline:"
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A document that has been checked: its compiled form, and the text that is kept."""
+    """A document that has been checked: its compiled form, the text that is kept, and where in it is what."""
 
     pipeline: Any  # a Pipeline
     text: str
+    source: Source
 
 
 async def take(call: Call) -> Taken:
@@ -56,7 +58,7 @@ async def check(call: Call, text: str) -> Taken:
     if ids:
         source = with_schemas(source, await packed_schemas(call, ids))
         text = JSON_TEXT.encode(source.value).decode()
-    return Taken(compile_pipeline(source), text)
+    return Taken(compile_pipeline(source), text, source)
 
 
 async def save(call: Call, taken: Taken) -> tuple[str, str]:

@@ -49,6 +49,19 @@ class Runs(Camel, frozen=True, kw_only=True):
     completed: list[Run]
 
 
+class Acknowledged(Camel, frozen=True, kw_only=True, omit_defaults=True):
+    """What the broker acknowledged: Kafka's `topic`, `partition` and `offset`, or `confirmed` by RabbitMQ, which
+    means that a queue has it.
+    """
+
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    confirmed: bool | None = None
+
+
 class Event(Camel, frozen=True, kw_only=True, omit_defaults=True):
     """A message. With `details` also its number in the execution, key, id, and what the broker acknowledged."""
 
@@ -58,7 +71,7 @@ class Event(Camel, frozen=True, kw_only=True, omit_defaults=True):
     n: int | None = None
     key: str | None = None
     message_id: str | None = None
-    delivery: dict[str, Any] | None = None
+    delivery: Acknowledged | None = None
     sent_at: str | None = None
 
 

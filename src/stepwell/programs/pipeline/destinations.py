@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from stepwell.programs.pipeline.faults import RuleError
+from stepwell.programs.pipeline.faults import Faults
 
 MessageType = Literal["kafka", "rabbit"]
 MAX_NAME_BYTES: Final = 255
@@ -22,16 +22,24 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     exchange: str | None = None
     routing_key: str | None = None
 
-    def check(self) -> None:
-        """That a run may be started: what is sent has somewhere to go, of a name that can be. Raises `RuleError`."""
-        if self.type == "kafka" and not self.topic:
-            raise RuleError("topic must not be blank")
-        if self.type == "rabbit" and not (self.topic or self.routing_key or self.exchange):
-            raise RuleError("For rabbit workflow, provide topic (queue), routingKey or exchange")
-        if self.type == "kafka" and not _KAFKA_TOPIC.fullmatch(self.topic or ""):
-            raise RuleError("topic must be of letters, digits, '.', '_' and '-', at most 249 of them")
-        if self.type == "rabbit" and any(len(name.encode()) > MAX_NAME_BYTES for name in self.address):
-            raise RuleError(f"exchange and routing key must be of at most {MAX_NAME_BYTES} bytes")
+    def check(self, faults: Faults) -> None:
+        """That a run may be started: what is sent has somewhere to go, of a name that can be."""
+        if self.type == "kafka":
+            self._check_topic(faults)
+        elif not (self.topic or self.routing_key or self.exchange):
+            faults.add("/topic", "For rabbit workflow, provide topic (queue), routingKey or exchange")
+        else:
+            for pointer, name in zip(
+                ("/exchange", "/routingKey" if self.routing_key else "/topic"), self.address, strict=True
+            ):
+                if len(name.encode()) > MAX_NAME_BYTES:
+                    faults.add(pointer, f"exchange and routing key must be of at most {MAX_NAME_BYTES} bytes")
+
+    def _check_topic(self, faults: Faults) -> None:
+        if not self.topic:
+            faults.add("/topic", "topic must not be blank")
+        elif not _KAFKA_TOPIC.fullmatch(self.topic):
+            faults.add("/topic", "topic must be of letters, digits, '.', '_' and '-', at most 249 of them")
 
     def missing(self, step: str) -> str:
         """What the step that sends lacks, for what was never checked before; empty when it is nothing."""

@@ -90,15 +90,20 @@ async def test_an_expected_message_is_taken_and_the_others_stay(
     assert left == {b'{"n":1}', b'{"n":3}'}
 
 
+async def declare(node: Rabbit, queue: str) -> None:
+    async with await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{node.port}/") as connection:
+        await (await connection.channel()).declare_queue(queue, durable=True)
+
+
 async def test_a_broker_that_was_away_is_reached_again(node: Rabbit) -> None:
     broker = RabbitBroker(RabbitOptions(host="127.0.0.1", port=node.port))
-    async with await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{node.port}/") as connection:
-        await (await connection.channel()).declare_queue("kept", durable=True)
+    await declare(node, "kept")
     await deliver(broker, outgoing(1, routing_key="kept"))
     node.stop()
     with pytest.raises(BrokerError) as caught:
         await deliver(broker, outgoing(2, routing_key="kept"))
     assert caught.value.retryable
     await asyncio.to_thread(node.start)
+    await declare(node, "kept")  # the node writes a new queue down after a while only: the kill may have cost it
     assert (await deliver(broker, outgoing(2, routing_key="kept"))).confirmed
     await broker.aclose()

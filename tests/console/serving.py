@@ -71,6 +71,11 @@ class Served:
         self.url = line.split()[-1]
         self._port = int(self.url.rpartition(":")[2])
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """As a crash does it."""
         assert self._process is not None

@@ -18,3 +18,11 @@ def test_totals_and_causes_follow_the_runs(served: Served, visit: Visit) -> None
     expect(page.locator("tr[data-cause='runtime']")).to_be_visible()
     expect(page.locator("svg.sw-chart rect.failed")).not_to_have_count(0)
     visit.shot("overview")
+
+
+def test_the_process_that_drives_is_among_the_nodes(served: Served, visit: Visit) -> None:
+    page = visit.open("/console/overview")
+    row = page.locator("section[aria-label='Nodes'] tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_have_attribute("data-node", str(served.pid))
+    expect(row).to_contain_text("now")

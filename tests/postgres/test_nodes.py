@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -40,6 +41,26 @@ async def _race(driving: Engine, beside: Engine, rng: random.Random, idle_s: flo
 async def _waits(engine: Engine, run_id: str) -> bool:
     events = await engine.store.events(run_id, 0, -1)
     return any(isinstance(event, h.SignalAwaited) for event in events)
+
+
+async def _in_hand(engine: Engine) -> list[int]:
+    return sorted(one.runs for one in await engine.nodes())
+
+
+async def test_nodes_are_known_and_what_each_drives() -> None:
+    url = new_database()
+    async with nodes(node(url, idle_s=PATIENCE_S), node(url), node(url, drive=False)) as (driving, _, beside):
+        await driving.start("waits", 1)
+
+        async def is_told() -> bool:
+            return await _in_hand(beside) == [0, 1]
+
+        await eventually(is_told)
+        for one in await beside.nodes():
+            assert (one.pid, one.host, bool(one.version)) == (os.getpid(), socket.gethostname(), True)
+            assert 0 <= one.silent_s < PATIENCE_S
+    async with nodes(node(url, drive=False)) as (beside,):
+        assert await beside.nodes() == [], "they have said good-bye"
 
 
 async def test_no_signal_is_lost_in_a_race_with_parking(url: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+import msgspec
 from nicegui import ui
 from starlette.requests import Request
 
@@ -38,16 +39,20 @@ class OverviewPage(LivePage):
         totals = await self.visitor.desk.pulse.shared(
             ("totals", sees), lambda: self.engine.count_runs(CountQuery(owner=sees))
         )
-        server = self._server() if sees is None else None
+        server = await self._server() if sees is None else None
         self._overview.fill(totals=totals_of(counts_of(totals, "")), server=server, shown=True)
 
-    def _server(self) -> dict[str, Any]:
+    async def _server(self) -> dict[str, Any]:
         engine, desk = self.engine, self.visitor.desk
+        nodes = await desk.pulse.shared("nodes", engine.nodes)
         return {
             "active": len(engine.drivers.active),
             "driving": engine.driving,
             "database": desk.database,
             "bytes": desk.storage_bytes(),
+            "nodes": [
+                {**msgspec.structs.asdict(node), "silent_s": round(node.silent_s)} for node in nodes
+            ],  # whole seconds: what has not changed is not sent
             **meters_of(engine.meters, now=time.time()),
         }
 

@@ -5,7 +5,7 @@ For `stepwell run`: it drives what it was asked to run, not what somebody else l
 
 from collections.abc import Awaitable, Callable
 
-from stepwell.dispatch.port import Dispatch, Drive
+from stepwell.dispatch.port import Dispatch, Drive, NodeInfo
 
 ParentOf = Callable[[str], Awaitable[str | None]]
 """The id of the run that started this one; None when no run did."""
@@ -36,6 +36,9 @@ class FamilyDispatch:
 
     async def stop(self, grace_s: float) -> None:
         await self._inner.stop(grace_s)
+
+    async def nodes(self) -> list[NodeInfo]:
+        return await self._inner.nodes()
 
     async def _belongs(self, run_id: str) -> bool:
         """Whether the root is the run itself or above it; what is found is kept."""

@@ -11,7 +11,8 @@ from typing import Final, Self
 import structlog
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.dispatch.port import Drive
+from stepwell.dispatch.here import here
+from stepwell.dispatch.port import Drive, NodeInfo
 
 log = structlog.get_logger()
 MAX_ACTIVE: Final = 10_000
@@ -59,6 +60,9 @@ class LocalDispatch:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def nodes(self) -> list[NodeInfo]:
+        return [here(len(self._active))] if self._drive is not None else []
 
     def _fill(self) -> None:
         while self._drive is not None and self._waiting and len(self._active) < self._max_active:

@@ -25,11 +25,11 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
 from pgqueuer.domain.settings import DBSettings, Durability
 
-from stepwell.core.errors import StorageError
+from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.dispatch.limits import Limit
 from stepwell.dispatch.pgdriver import AWAY, PatientDriver
-from stepwell.dispatch.port import Drive
-from stepwell.dispatch.presence import NODE, Presence, node_of
+from stepwell.dispatch.port import Drive, NodeInfo
+from stepwell.dispatch.presence import NODE, Presence, living, node_of
 
 log = structlog.get_logger()
 
@@ -39,6 +39,7 @@ LOOKS: Final = 5
 LOOK_EVERY_S: Final = 0.5
 LAST_WORDS_S: Final = 2.0
 """What PgQueuer gets to give back the jobs in hand."""
+ANSWER_S: Final = 2.0
 BATCH: Final = 100
 LOG_KEPT: Final = "10 minutes"
 PRUNE_EVERY_S: Final = 60.0
@@ -120,6 +121,8 @@ class PgQueuerDispatch:
         self._manager: QueueManager | None = None
         self._driver: PatientDriver | None = None
         self._presence: Presence | None = None
+        self._asking: PatientDriver | None = None
+        """Tells which nodes there are; made when that is first asked for, also where nothing is driven."""
         self._stopped = asyncio.Event()
 
     @property
@@ -152,6 +155,15 @@ class PgQueuerDispatch:
     def interrupt(self, run_id: str) -> None:
         """Nothing to do: the store tells the node that drives the run of what others appended."""
 
+    async def nodes(self) -> list[NodeInfo]:
+        if self._asking is None:
+            self._asking = PatientDriver(self._url)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await living(self._asking)
+        except TimeoutError:
+            raise StorageUnavailableError("the database does not say which nodes there are") from None
+
     async def serve(self, drive: Drive) -> None:
         self._drive = drive
         self._driver = PatientDriver(self._url)
@@ -160,7 +172,7 @@ class PgQueuerDispatch:
             manager.entrypoint(self._jobs.entrypoint(workflow), concurrency_limit=limit)(self._do)
         manager.entrypoint(ENTRYPOINT)(self._do)
         manager.entrypoint(NODE)(self._bury)
-        self._presence = Presence(self._driver, dead_after_s=self._dead_after_s)
+        self._presence = Presence(self._driver, dead_after_s=self._dead_after_s, driven=lambda: len(self._active))
         try:
             await self._presence.say()
         except asyncpg.InsufficientPrivilegeError as fault:
@@ -176,6 +188,8 @@ class PgQueuerDispatch:
 
     async def stop(self, grace_s: float) -> None:
         self._stopped.set()
+        if self._asking is not None:
+            await self._asking.close()
         if self._manager is None or self._driver is None or self._presence is None:
             return
         if not self._tasks:  # it could not begin

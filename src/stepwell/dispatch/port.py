@@ -7,8 +7,22 @@ again if that node dies. Driving twice at the same time is harmless (`(run, seq)
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+import msgspec
+
 Drive = Callable[[str], Coroutine[Any, Any, bool]]
 """Drives the run with this id until it ends or is parked; False when this node cannot."""
+
+
+class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that drives runs of the database. `runs`: how many it drives; `silent_s`: seconds since it last said
+    that it lives.
+    """
+
+    host: str
+    pid: int
+    version: str
+    runs: int
+    silent_s: float = 0.0
 
 
 class Dispatch(Protocol):
@@ -31,3 +45,6 @@ class Dispatch(Protocol):
 
     async def stop(self, grace_s: float) -> None:
         """Take no more runs; give those in hand `grace_s` seconds, then let go of them."""
+
+    async def nodes(self) -> list[NodeInfo]:
+        """The processes that share the driving, by host and process id; this one among them while it serves."""

@@ -8,11 +8,12 @@ and gets a new one.
 import asyncio
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
@@ -20,7 +21,9 @@ from pgqueuer.domain.models import Job
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
+from stepwell.dispatch.here import here
 from stepwell.dispatch.pgdriver import AWAY, PatientDriver
+from stepwell.dispatch.port import NodeInfo
 
 log = structlog.get_logger()
 NODE: Final = "node"
@@ -34,17 +37,43 @@ BEFORE: Final = timedelta(seconds=-1)
 """A job is not picked up at its instant but after it, and a transaction is over in an instant."""
 
 
+_BEAT: Final = "UPDATE pgqueuer SET heartbeat = now(), payload = $2 WHERE id = $1"
+_LIVING: Final = f"""
+    SELECT payload, greatest(0, extract(epoch FROM now() - heartbeat))::float8 AS silent_s
+      FROM pgqueuer WHERE entrypoint = '{NODE}' AND status = 'picked' ORDER BY id LIMIT {MANY}
+"""
+
+
+class Said(NodeInfo, frozen=True, kw_only=True):
+    """What a node's job tells, as JSON. `node` is the node's number."""
+
+    node: int
+
+
 def node_of(job: Job) -> int:
     """The number of the node that a job stands for."""
-    return int(job.payload or b"0")
+    return msgspec.json.decode(job.payload or b"", type=Said).node
+
+
+async def living(driver: PatientDriver) -> list[NodeInfo]:
+    """The nodes that have jobs, a dead one too until it is noticed."""
+    rows: list[dict[str, Any]] = await driver.fetch(_LIVING)
+    found = [
+        msgspec.structs.replace(msgspec.json.decode(row["payload"], type=Said), silent_s=row["silent_s"])
+        for row in rows
+    ]
+    return sorted(found, key=lambda node: (node.host, node.pid))
 
 
 class Presence:
-    """One node's. `node` is its number, made by chance: another start of the process is another node."""
+    """One node's. `node` is its number, made by chance: another start of the process is another node. `driven` tells
+    how many runs it drives.
+    """
 
-    def __init__(self, driver: PatientDriver, *, dead_after_s: float) -> None:
+    def __init__(self, driver: PatientDriver, *, dead_after_s: float, driven: Callable[[], int]) -> None:
         self.node = secrets.randbits(62) + 1
         self._driver = driver
+        self._driven = driven
         self._dead_after_s = dead_after_s
         self._holder = QueueManagerId(uuid.uuid4())
         self._job: Job | None = None
@@ -76,11 +105,11 @@ class Presence:
         If it is there, a heartbeat will do.
         """
         queries = Queries(AsyncpgDriver(connection))
-        payload, key = str(self.node).encode(), f"{NODE}:{self.node}"
+        payload, key = self._said(), f"{NODE}:{self.node}"
         (new,) = await queries.enqueue([NODE], [payload], [0], [BEFORE], dedupe_key=[key], on_conflict="skip")
         if new is None:
             if self._job is not None:
-                await queries.update_heartbeat([self._job.id])
+                await connection.execute(_BEAT, self._job.id, payload)
             return ()
         return await queries.dequeue(
             batch_size=MANY,
@@ -89,3 +118,7 @@ class Presence:
             global_concurrency_limit=None,
             heartbeat_timeout=NEVER,  # jobs of the dead are for those who see to them
         )
+
+    def _said(self) -> bytes:
+        info = here(self._driven())
+        return msgspec.json.encode(Said(node=self.node, **msgspec.structs.asdict(info)))

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from stepwell.dispatch.port import Dispatch, Drive
+from msgspec.structs import replace
+
+from stepwell.dispatch.port import Dispatch, Drive, NodeInfo
 
 
 class SpreadDispatch:
@@ -28,3 +30,14 @@ class SpreadDispatch:
 
     async def stop(self, grace_s: float) -> None:
         await asyncio.gather(*(dispatch.stop(grace_s) for dispatch in self._dispatches))
+
+    async def nodes(self) -> list[NodeInfo]:
+        """Each process once, with its runs of all the databases."""
+        found: dict[tuple[str, int], NodeInfo] = {}
+        for some in await asyncio.gather(*(dispatch.nodes() for dispatch in self._dispatches)):
+            for node in some:
+                known = found.setdefault((node.host, node.pid), node)
+                if known is not node:
+                    silent_s, runs = max(known.silent_s, node.silent_s), known.runs + node.runs
+                    found[node.host, node.pid] = replace(known, silent_s=silent_s, runs=runs)
+        return [node for _, node in sorted(found.items())]

@@ -18,7 +18,7 @@ from stepwell.core.program import Compiled, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.dispatch.limits import Limit
-from stepwell.dispatch.port import Dispatch
+from stepwell.dispatch.port import Dispatch, NodeInfo
 from stepwell.engine import forking
 from stepwell.engine.clock import Clock, SystemClock
 from stepwell.engine.commits import Committer
@@ -482,6 +482,10 @@ class Engine:
         if self.files is not None:
             await self.files.drop(pruned)
         return len(pruned)
+
+    async def nodes(self) -> list[NodeInfo]:
+        """The processes that drive runs of this database, by host and process id."""
+        return await self._dispatch.nodes()
 
     # --- schedules --------------------------------------------------------------------------------------------------
 

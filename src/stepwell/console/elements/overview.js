@@ -36,6 +36,11 @@ export default {
             <div class="body"><table class="sw-table" v-if="server.causes.length"><tbody><tr v-for="[cause, number] in server.causes" :key="cause" :data-cause="cause"><td>{{ cause }}</td><td class="num">{{ count(number) }}</td></tr></tbody></table>
               <div class="sw-empty" v-else style="padding: 1rem">No run has failed.</div></div></section>
         </div>
+        <section class="sw-panel" aria-label="Nodes"><header><h2>Nodes that drive runs</h2></header>
+          <div class="body"><table class="sw-table" v-if="server.nodes.length"><thead><tr><th>machine</th><th>process</th><th>version</th><th>runs in hand</th><th>last heard</th></tr></thead>
+            <tbody><tr v-for="node in server.nodes" :key="node.host + node.pid" :data-node="node.pid"><td>{{ node.host }}</td><td class="num">{{ node.pid }}</td><td>{{ node.version }}</td><td class="num">{{ count(node.runs) }}</td>
+              <td>{{ node.silent_s < 2 ? 'now' : took(node.silent_s) + ' ago' }}</td></tr></tbody></table>
+            <div class="sw-empty" v-else style="padding: 1rem">No process drives runs of this database.</div></div></section>
         <p class="muted">Commits: {{ quantiles(server.commit) }}. Prometheus reads the same numbers at <a href="/metrics">/metrics</a>.</p>
       </template>
     </div>`,
@@ -63,6 +68,7 @@ export default {
     },
   },
   methods: {
+    took,
     count: (number) => (number ?? 0).toLocaleString(),
     size: (bytes) => (bytes < 1e6 ? (bytes / 1e3).toFixed(0) + " kB" : bytes < 1e9 ? (bytes / 1e6).toFixed(1) + " MB" : (bytes / 1e9).toFixed(2) + " GB"),
     quantiles: (found) => Object.entries(found).filter(([, value]) => value != null).map(([name, value]) => name + " ≤ " + took(value)).join(" · ") || "none yet",

@@ -17,6 +17,8 @@ Hung on `core.program.Compiled.typed` by those kinds whose programs are written 
   still known.
 - **Context.** `context_after(history)` is the state that a run had at its end, in the JSON form of the original's
   `Context.to_dict()`: what a run that continues another one starts from. Raises `EventFault` (`invalid_context`).
+  It was read from a record of our own, so it may name any class that is there; one that a client hands in names those
+  of the workflow only. A run tells them apart by its labels (`continuing`), which no client writes.
 
 A program is registered with `app.add_workflow(name, workflow_object, additional_events=[...])`, the object being an
 unmodified `workflows.Workflow`; a door finds its face in `(await engine.workflows.compiled(digest)).typed`.
@@ -24,6 +26,7 @@ unmodified `workflows.Workflow`; a door finds its face in `(await engine.workflo
 Everything here is plain data or a pure function: no method imports or unpickles what a client names.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
@@ -35,6 +38,9 @@ from stepwell.core.status import Status
 
 EVENT_SIGNAL: Final = "event"
 """The name of the signal that carries a posted event."""
+CONTINUES: Final = "continues_state"
+"""The label of a run that starts from the context which another run has left: the digest of that context."""
+NO_LABELS: Final[Mapping[str, str]] = {}
 
 FaultCode = Literal[
     "not_an_object",
@@ -105,8 +111,12 @@ class TypedWorkflow(Protocol):
         Raises `EventFault`.
         """
 
-    def with_context(self, input: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
-        """The input of a run that starts from a context. Raises `EventFault` (`invalid_context`)."""
+    def with_context(
+        self, input: Mapping[str, Any], context: Mapping[str, Any], labels: Mapping[str, str] = NO_LABELS
+    ) -> dict[str, Any]:
+        """The input of a run that starts from a context, and will have these labels. Raises `EventFault`
+        (`invalid_context`).
+        """
 
     def read_event(self, body: Any, step: str | None = None) -> dict[str, Any]:
         """The data of the signal for a posted event: an envelope (`type` or `qualified_name`, with `value` or `data`)
@@ -121,3 +131,17 @@ class TypedWorkflow(Protocol):
 
     async def context_after(self, history: Sequence[AnyEvent]) -> dict[str, Any]:
         """The context at the end of a history. Raises `EventFault` (`invalid_context`)."""
+
+
+def continuing(context: Mapping[str, Any]) -> dict[str, str]:
+    """The label of a run that starts from this context, if it comes from `context_after`."""
+    return {CONTINUES: _digest(context)}
+
+
+def is_continuing(context: Any, labels: Mapping[str, str]) -> bool:
+    """Whether a run with these labels starts from what another run has left, and not from what a client sent."""
+    return CONTINUES in labels and labels[CONTINUES] == _digest(context)
+
+
+def _digest(context: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(context, order="deterministic")).hexdigest()

@@ -3,6 +3,7 @@
 
 import asyncio
 
+from pydantic import BaseModel
 from workflows import Context, Workflow, step
 from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 
@@ -72,6 +73,22 @@ class Ask(Workflow):
         return StopEvent(result=f"got {ev.text}")
 
 
+class Cart(BaseModel):
+    """No event of the workflow that keeps it in its state."""
+
+    items: list[str] = []
+
+
+class Shop(Workflow):
+    """Keeps an object of a class that it declares nowhere."""
+
+    @step
+    async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        cart = await ctx.store.get("cart", default=None) or Cart()
+        await ctx.store.set("cart", Cart(items=[*cart.items, "rope"]))
+        return StopEvent(result=len(cart.items) + 1)
+
+
 class Count(Workflow):
     """Counts in its state."""
 
@@ -82,4 +99,4 @@ class Count(Workflow):
         return StopEvent(result=n)
 
 
-ALL = {"greet": Greet, "echo": Echo, "boom": Boom, "ticks": Ticks, "ask": Ask, "count": Count}
+ALL = {"greet": Greet, "echo": Echo, "boom": Boom, "ticks": Ticks, "ask": Ask, "count": Count, "shop": Shop}

@@ -284,6 +284,26 @@ def value_of(answer: httpx.Response) -> Any:
     return result["value"]["result"] if isinstance(result, dict) else result
 
 
+async def test_state_goes_on_with_objects_of_any_class_that_the_run_itself_put_there(doors: Doors) -> None:
+    handler_id = (await doors.root.run("shop")).json()["handler_id"]
+    answers = [await door.run("shop", {"handler_id": handler_id}) for door in (doors.root, doors.new)]
+
+    assert [value_of(answer) for answer in answers] == [2, 3]
+
+
+async def test_state_of_a_client_names_classes_of_the_workflow_only(doors: Doors) -> None:
+    handler_id = (await doors.root.run("shop")).json()["handler_id"]
+    run_id = (await doors.root.run("shop", {"handler_id": handler_id})).json()["run_id"]
+    state = await doors.root.app.engine.state(run_id)
+    context = json.loads(bytes(state.input))["__context__"]
+    handed_in = await doors.root.run("shop", {"context": context})
+    as_field = await doors.root.run("shop", {"start_event": {"__context__": context}})
+
+    assert "classes.Cart is not in the serializer's allowed types" in handed_in.text
+    assert handed_in.status_code == 400
+    assert "classes.Cart is not in the serializer's allowed types" in as_field.text
+
+
 async def test_context_in_the_body_is_the_state_that_a_run_starts_with(doors: Doors) -> None:
     state = {"state_data": {"_data": {"n": "41"}}, "state_type": "DictState", "state_module": "workflows.context"}
     answer = await doors.root.run("count", {"start_event": {}, "context": {"state": state, "is_running": False}})

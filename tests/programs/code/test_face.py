@@ -94,6 +94,7 @@ def test_a_start_event_has_many_forms(face: TypedWorkflow, body: Any) -> None:
         (None, "invalid_fields"),
         ({"type": "Begin", "value": {}}, "invalid_fields"),
         ({"type": "Begin", "value": 5}, "invalid_fields"),
+        ({"name": "ada", "_data": "x", "more": 1}, "invalid_fields"),
     ],
 )
 def test_what_is_no_start_event(face: TypedWorkflow, body: Any, code: str) -> None:

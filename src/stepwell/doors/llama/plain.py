@@ -13,7 +13,7 @@ import msgspec
 from stepwell.core.history import AnyEvent
 from stepwell.core.program import Compiled
 from stepwell.core.status import Status
-from stepwell.core.typed import Envelope, EventFault
+from stepwell.core.typed import NO_LABELS, Envelope, EventFault
 from stepwell.doors.llama.graphs import graph_of
 from stepwell.store.port import Definition
 
@@ -97,7 +97,12 @@ class PlainWorkflow:
 
     # This and `context_after` have the signatures of `TypedWorkflow`: a plain program has no state to look at.
 
-    def with_context(self, input: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def with_context(
+        self,
+        input: Mapping[str, Any],
+        context: Mapping[str, Any],  # noqa: ARG002
+        labels: Mapping[str, str] = NO_LABELS,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """There is no state that a run could take over."""
         return dict(input)
 

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from stepwell.core.errors import ProgramError
 from stepwell.core.status import TERMINAL, Status
-from stepwell.core.typed import EventFault
+from stepwell.core.typed import EventFault, continuing
 from stepwell.doors.kit import Answer, Api, Call, Reply, json_response, wait_for_end
 from stepwell.doors.llama.bodies import encoded, read_object, unpacked
 from stepwell.doors.llama.describing import hosted
@@ -104,9 +104,11 @@ async def _start(call: Call, dialect: Dialect) -> Handle:
     chosen = _member(body, "handler_id", str) or ""
     handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
     handle = await _chosen(call, dialect, workflow, chosen) if chosen else None
+    labels = workflow.labels
     if not context and handle is not None and handle.before:
         context = await _context_after(call, handle.before)
-        input = _taken_over(workflow, input, context)
+        labels |= continuing(context) if context else {}
+        input = _taken_over(workflow, input, context, labels)
     elif context:
         input = _with_context(workflow, input, context)
     while True:
@@ -119,7 +121,7 @@ async def _start(call: Call, dialect: Dialect) -> Handle:
             run_id=asked.run_id,
             owner=call.principal.owner,
             door=DOOR,
-            labels={**workflow.labels, **asked.labels},
+            labels=labels | asked.labels,
             actor=call.actor,
         )
         if found.created or call.start_key is not None:
@@ -207,12 +209,12 @@ async def _context_after(call: Call, run_id: str) -> dict[str, Any]:
     return context
 
 
-def _taken_over(workflow: Hosted, input: Any, context: dict[str, Any]) -> Any:
+def _taken_over(workflow: Hosted, input: Any, context: dict[str, Any], labels: dict[str, str]) -> Any:
     """With the state of another run, if it fits."""
     if not context:
         return input
     try:
-        return workflow.face.with_context(input, context)
+        return workflow.face.with_context(input, context, labels)
     except EventFault:
         return input
 

@@ -11,7 +11,7 @@ from stepwell.core.history import AnyEvent
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.core.status import Status
-from stepwell.core.typed import Envelope, EventFault
+from stepwell.core.typed import NO_LABELS, Envelope, EventFault
 from stepwell.programs.code.envelopes import envelope, qualified_name
 from stepwell.programs.code.hosting import CONTEXT, Hosted
 from stepwell.programs.code.record import Reading
@@ -62,7 +62,7 @@ class Face:
     def _start(self, fields: Mapping[str, Any]) -> None:
         try:
             self._hosted.start_event(fields)
-        except (ValidationError, TypeError) as fault:
+        except Exception as fault:  # noqa: BLE001  the package's classes, and the user's validators, can raise anything
             raise EventFault("invalid_fields", str(fault)) from None
 
     async def check_input(self, input: Any) -> Mapping[str, Sequence[str]]:
@@ -77,14 +77,18 @@ class Face:
             for error in fault.errors(include_url=False):
                 found.setdefault(str(error["loc"][0]) if error["loc"] else "", []).append(error["msg"])
             return found
+        except Exception as fault:  # noqa: BLE001  as for a start event
+            return {"": [str(fault)]}
         return {}
 
-    def with_context(self, input: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    def with_context(
+        self, input: Mapping[str, Any], context: Mapping[str, Any], labels: Mapping[str, str] = NO_LABELS
+    ) -> dict[str, Any]:
         if not context:
             return dict(input)
         found = {**input, CONTEXT: dict(context)}
         try:
-            self._hosted.begin(found)
+            self._hosted.begin(found, labels)
         except Exception as fault:  # noqa: BLE001  the package has no error of its own for a context that it cannot read
             raise EventFault("invalid_context", str(fault)) from None
         return found
@@ -97,7 +101,7 @@ class Face:
         event = self._event(self._kind(fields), value)
         if step:
             self._check_step(step, event)
-        return {"event": self._hosted.codec.strict.serialize_value(event), "step": step or None}
+        return {"event": self._hosted.codec.serializer.serialize_value(event), "step": step or None}
 
     def _check_step(self, step: str, event: Event) -> None:
         try:
@@ -127,7 +131,7 @@ class Face:
             raise EventFault("invalid_fields", f"expected an object with the fields of {kind.__name__}")
         try:
             return kind.model_validate(value)
-        except (ValidationError, TypeError) as fault:
+        except Exception as fault:  # noqa: BLE001  the package's classes, and the user's validators, can raise anything
             raise EventFault("invalid_fields", str(fault)) from None
 
     # --- looking back -----------------------------------------------------------------------------------------------
@@ -160,12 +164,12 @@ class Face:
     async def _context(self, state: State) -> dict[str, Any]:
         hosted = self._hosted
         codec = hosted.codec
-        begins = hosted.begin(msgspec.json.decode(state.input))
+        begins = hosted.begin(msgspec.json.decode(state.input), state.labels)
         past = await Reading(_recall(state), codec, begins.broker, state.run_id).read()
-        serialized = past.broker.to_serialized(codec.strict)
+        serialized = past.broker.to_serialized(codec.serializer)
         serialized.is_running = False
         values = rebuilt(begins.state or hosted.state_type(), past.patches, codec)
-        serialized.state = InMemoryStateStore(values).to_dict(codec.strict)
+        serialized.state = InMemoryStateStore(values).to_dict(codec.serializer)
         found: dict[str, Any] = serialized.model_dump(mode="json")
         return found
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
+from stepwell.core.typed import NO_LABELS, is_continuing
 from stepwell.programs.code.codec import Codec
 from stepwell.programs.code.runtime import RUNTIME
 from stepwell.programs.code.seam import (
@@ -55,14 +56,14 @@ class Hosted:
         """The start event of these fields. Raises pydantic's `ValidationError`."""
         return self.workflow.start_event_class(**fields)
 
-    def begin(self, input: Any) -> Beginning:
-        """Where a run with this input begins. Raises `ValueError` for a context that cannot be read."""
+    def begin(self, input: Any, labels: Mapping[str, str] = NO_LABELS) -> Beginning:
+        """Where a run of this input and labels begins. Raises `ValueError` for a context that cannot be read."""
         fields = dict(input or {})
         context = fields.pop(CONTEXT, None)
         if not context:
             return Beginning(fields=fields, broker=BrokerState.from_workflow(self.workflow))
-        strict = self.codec.strict
-        parsed = SerializedContext.from_dict_auto(dict(context), strict)
-        broker = BrokerState.from_serialized(parsed, self.workflow, strict)
-        state = InMemoryStateStore.from_dict(parsed.state, strict).checkpoint().state if parsed.state else None
+        known = self.codec.serializer if is_continuing(context, labels) else self.codec.strict
+        parsed = SerializedContext.from_dict_auto(dict(context), known)
+        broker = BrokerState.from_serialized(parsed, self.workflow, known)
+        state = InMemoryStateStore.from_dict(parsed.state, known).checkpoint().state if parsed.state else None
         return Beginning(fields=fields, broker=broker, state=state)

@@ -47,7 +47,7 @@ class CodeProgram:
         self._room: AbstractAsyncContextManager[Any] = nullcontext() if limit is None else asyncio.Semaphore(limit)
 
     async def __call__(self, ctx: RunContext, input: Any) -> Any:
-        begins = self._hosted.begin(input)
+        begins = self._hosted.begin(input, ctx.run.labels)
         past = await Reading(ctx.recall, self._hosted.codec, begins.broker, ctx.run.id).read()
         if past.exit is not None:  # the process died between the last tick and the end of the run
             if isinstance(past.exit, CommandCompleteRun):

@@ -25,6 +25,7 @@ RUN_ID = "01900000-0000-7000-8000-000000000002"
 PATIENCE_S = 10_000.0
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 ANSWER = {"type": "Answer", "value": {"text": "yes", "about": "tea"}}
+AWKWARD = {"type": "Answer", "value": {"text": "yes", "class_name": "x", "to_dict": "y"}}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ SAMPLES = {
     "retries": Sample(samples.Flaky(timeout=None), 2),
     "human": Sample(samples.Human(timeout=None), "got yes", posts=((100.0, ANSWER),)),
     "human, at once": Sample(samples.Human(timeout=None), "got yes", posts=((0.0, ANSWER),)),
+    "fields called as something else": Sample(
+        samples.Human(timeout=None), "got yes", {"class_name": "x"}, ((100.0, AWKWARD),)
+    ),
     "waits in a step": Sample(
         samples.Waits(timeout=None),
         "got yes",

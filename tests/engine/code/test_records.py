@@ -1,8 +1,10 @@
 """What a hosted run leaves behind, and what it takes from there: its stream, its state, its failures."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
@@ -108,7 +110,7 @@ class Opaque(Workflow):
     @step
     async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
         if ev.get("where") == "state":
-            await ctx.store.set("thing", ev.get("thing", object()))
+            await ctx.store.set("thing", object())
         return StopEvent(result=object())
 
 
@@ -120,10 +122,25 @@ def test_what_cannot_be_kept_fails_the_step_and_says_why() -> None:
     assert "what the step gave back cannot be kept" in given_back.error.detail
 
 
-def test_a_plain_value_that_names_a_class_is_not_kept() -> None:
-    evil = {"__is_pydantic": True, "value": {}, "qualified_name": "os.system"}
+EVIL = {"__is_pydantic": True, "value": {}, "qualified_name": "os.system"}
 
-    result, _, _ = told(Opaque(), {"where": "state", "thing": {"deep": [evil]}})
+
+@dataclass
+class Holder:
+    thing: Any
+
+
+@pytest.mark.parametrize(
+    "thing", [{"deep": [EVIL]}, (EVIL,), [(EVIL,)], Holder(EVIL)], ids=["deep", "tuple", "inner tuple", "dataclass"]
+)
+def test_a_plain_value_that_names_a_class_is_not_kept(thing: Any) -> None:
+    class Keeps(Workflow):
+        @step
+        async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:  # noqa: ARG002
+            await ctx.store.set("thing", thing)
+            return StopEvent()
+
+    result, _, _ = told(Keeps(), {})
 
     assert "'__is_pydantic'" in result.error.detail
 

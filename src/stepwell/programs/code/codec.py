@@ -14,8 +14,10 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, TypeAdapter
 
+from stepwell.programs.code.envelopes import qualified_name
 from stepwell.programs.code.seam import (
     AddWaiter,
+    Event,
     JsonSerializer,
     SentEvent,
     StepFunctionResult,
@@ -56,6 +58,9 @@ class RecordSerializer(JsonSerializer):
         return next((kind for kind in self._registered_types.values() if kind.__name__ == name), None)
 
     def serialize_value(self, value: Any) -> Any:
+        if isinstance(value, Event):
+            return _event(value)
+        value = _with_its_parts(value)
         if isinstance(value, dict):
             if any(mark in value for mark in MARKS):
                 raise NotKeptError(f"expected a plain value, found the key {next(m for m in MARKS if m in value)!r}")
@@ -156,9 +161,35 @@ def _path_of(file: str | None) -> str:
     return os.path.realpath(file) if file else ""
 
 
+def _with_its_parts(value: Any) -> Any:
+    """A value that JSON writes as an object or a list, as that; any other as it is. What is in it is looked at too:
+    tuples and dataclasses hold what clients sent as lists do.
+    """
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, dict | list | str | int | float | BaseModel) or value is None:
+        return value
+    try:
+        found = msgspec.to_builtins(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+    return found if isinstance(found, dict | list) else value
+
+
+def _event(event: Event) -> dict[str, Any]:
+    """As the package writes one. An event with a field `class_name`, which any client can send, is something else to
+    the package, which then loses its other fields.
+    """
+    fields = event.model_dump(mode="json")
+    return {"__is_pydantic": True, "value": fields, "qualified_name": qualified_name(type(event))}
+
+
 def _dumped(value: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:
     try:
-        return value.model_dump(mode="json", exclude=leave_out)
+        found = value.model_dump(mode="json", exclude=leave_out)
+        return {
+            name: _event(kept) if isinstance(kept := getattr(value, name), Event) else found[name] for name in found
+        }
     except Exception as fault:  # pydantic and the user's own serializers can raise anything
         raise NotKeptError(f"expected values that can be written as JSON: {fault}") from fault
 

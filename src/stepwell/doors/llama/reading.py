@@ -12,7 +12,7 @@ from stepwell.core.status import Status
 from stepwell.core.typed import Envelope, EventFault
 from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.handlers import Handlers
-from stepwell.doors.llama.mapping import Shown, error_text
+from stepwell.doors.llama.mapping import Shown, error_text, is_stop
 from stepwell.engine import Engine
 from stepwell.engine.projections import ended_badly, run_row
 from stepwell.store.port import RunRow, StreamItem
@@ -82,8 +82,10 @@ class Reader:
         completed = row.status is Status.COMPLETED
         output: Any = msgspec.json.decode(outcome.output) if completed else None
         error = outcome.error if hiding is None or outcome.error is None else hiding.problem(outcome.error)
-        typed = compiled is not None and compiled.typed is not None
+        typed = compiled is None or compiled.typed is not None
         last = await self._last(row.run_id) if completed and typed and self._tells_last else None
+        if compiled is None and last is not None and not is_stop(last):  # it never had typed events
+            last = None
         return Shown(
             handler_id=handler_id or self._handlers.id_of(row),
             run_id=row.run_id,
@@ -95,7 +97,7 @@ class Reader:
             error=error_text(error),
             output=output if hiding is None else hiding.value(output),
             last=last,
-            unreadable=last is not None and compiled is not None and not _readable(compiled, last),
+            unreadable=last is not None and not _readable(compiled, last),
         )
 
     async def _last(self, run_id: str) -> Envelope | None:
@@ -139,7 +141,9 @@ def _outcome(events: list[h.AnyEvent], row: RunRow) -> Outcome | None:
     return None if ends_here or not events else Outcome(at=events[-1].at)
 
 
-def _readable(compiled: Compiled, envelope: Envelope) -> bool:
+def _readable(compiled: Compiled | None, envelope: Envelope) -> bool:
+    if compiled is None:  # the workflow is gone, and its classes with it
+        return False
     try:
         compiled.typed.check_envelope(envelope)
     except EventFault:

@@ -148,23 +148,32 @@ async def _lines(
 class _Log:
     """The events of one run."""
 
-    def __init__(self, engine: Engine, state: State, compiled: Compiled | None, *, internal: bool) -> None:
+    def __init__(
+        self, engine: Engine, state: State, compiled: Compiled | None, *, has_events: bool, internal: bool
+    ) -> None:
         self._engine = engine
         self._state = state
         self._run_id = state.run_id
         self._internal = internal
         self._typed: TypedWorkflow | None = compiled.typed if compiled is not None else None
+        self._has_events = has_events
         self._hiding = hiding_of(compiled, state)
 
     @classmethod
     async def of(cls, engine: Engine, state: State, *, internal: bool) -> "_Log":
-        return cls(engine, state, await compiled_of(engine, state), internal=internal)
+        compiled = await compiled_of(engine, state)
+        if compiled is not None:
+            has_events = compiled.typed is not None
+        else:  # the workflow is gone: what it put on its stream tells
+            newest = await engine.last_items(state.run_id, 1)
+            has_events = any(envelope_of(item) is not None for item in newest)
+        return cls(engine, state, compiled, has_events=has_events, internal=internal)
 
     async def place(self, cursor: int | None) -> Place:
         """Where a client stands that has had the event of that number; None: at what there is now."""
         if cursor is None:
             return Place(seq=self._state.seq, item=await self._items())
-        if self._typed is None:
+        if not self._has_events:
             return envelopes.plain_place(cursor)
         return msgspec.structs.replace(envelopes.typed_place(cursor), seq=self._state.seq)
 
@@ -183,7 +192,7 @@ class _Log:
                 yield ending
 
     def _of(self, seen: Seen) -> Iterator[Numbered]:
-        return envelopes.plain_events(seen, self._hiding) if self._typed is None else envelopes.typed_events(seen)
+        return envelopes.typed_events(seen) if self._has_events else envelopes.plain_events(seen, self._hiding)
 
     async def _ending(self, state: State, place: Place) -> Numbered | None:
         """The end of a run that was ended from outside, or has no events of its own: what a client still lacks."""
@@ -194,14 +203,15 @@ class _Log:
             problem = self._hiding.problem(problem)
         detail = error_text(problem) or ""
         items = await self._items()
-        if self._typed is None:
+        if not self._has_events:
             beyond = Place(seq=state.seq + 1, item=items)
             reached = (place.seq, place.item) >= (beyond.seq, beyond.item)
             number = envelopes.plain_number(beyond)
             return None if reached else Numbered(envelope=ending_of(state.phase, detail), number=number)
         if place.item > items or await self._tells_its_end():
             return None
-        return Numbered(envelope=self._typed.ending(state.phase, detail), number=items)
+        make = ending_of if self._typed is None else self._typed.ending
+        return Numbered(envelope=make(state.phase, detail), number=items)
 
     async def _items(self) -> int:
         """How many items the stream has."""

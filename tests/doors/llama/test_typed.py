@@ -11,6 +11,9 @@ import pytest
 import pytest_asyncio
 
 import stepwell
+from stepwell.core.principal import LOCAL
+from stepwell.doors.llama.errors import HandlerBusyError
+from stepwell.doors.llama.handlers import Handlers
 from stepwell.settings import Settings
 
 from .classes import ALL
@@ -340,6 +343,18 @@ async def test_one_of_many_continuations_at_once_wins(doors: Doors) -> None:
 
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert ended.json()["result"] == 1 + len(won)
+
+
+@pytest.mark.parametrize("continued", [True, False])
+async def test_handler_that_got_another_run_since_it_was_looked_at_is_busy(doors: Doors, *, continued: bool) -> None:
+    name = f"mine-{continued}"
+    first = (await doors.new.run("count", {"handler_id": name, "start_event": {}})).json()["run_id"]
+    second = (await doors.new.run("count", {"handler_id": name, "start_event": {}})).json()["run_id"]
+    handlers = Handlers(doors.new.app.engine, LOCAL)
+
+    with pytest.raises(HandlerBusyError):
+        await (handlers.go_on(name, first) if continued else handlers.adopt(name))
+    assert (await handlers.go_on(name, second)).before == second
 
 
 async def test_cancelled_handler_is_listed_at_the_root_and_stays_in_the_new_dialect(doors: Doors) -> None:

@@ -116,7 +116,7 @@ class Handlers:
 
     async def _take(self, handler_id: str, *, before: str) -> Handle:
         record = await self._record(handler_id)
-        if record is not None and await self._starting(record):
+        if record is not None and (await self._starting(record) or await self._overtaken(record, before)):
             raise HandlerBusyError(handler_id)
         now = self._engine.clock.now()
         run_id = self._engine.new_run_id(owner=self._principal.owner, start_key=self._start_key)
@@ -137,6 +137,11 @@ class Handlers:
         """Whether its newest run is about to be."""
         recent = record.data["at"] + STARTING_S > self._engine.clock.now()
         return recent and await self._state(record.data["run_id"]) is None
+
+    async def _overtaken(self, record: Record, before: str) -> bool:
+        """Whether the handler has come to stand for another run since somebody looked, whose state would be lost."""
+        newest = record.data["run_id"]
+        return newest != before and await self._state(newest) is not None and not await self.is_gone(newest)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 

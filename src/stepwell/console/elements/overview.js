@@ -37,7 +37,7 @@ export default {
               <div class="sw-empty" v-else style="padding: 1rem">No run has failed.</div></div></section>
         </div>
         <section class="sw-panel" aria-label="Nodes"><header><h2>Nodes that drive runs</h2></header>
-          <div class="body"><table class="sw-table" v-if="server.nodes.length"><thead><tr><th>machine</th><th>process</th><th>version</th><th>runs in hand</th><th>last heard</th></tr></thead>
+          <div class="body"><table class="sw-table" v-if="server.nodes.length"><thead><tr><th>machine</th><th class="num">process</th><th>version</th><th class="num">runs in hand</th><th>last heard</th></tr></thead>
             <tbody><tr v-for="node in server.nodes" :key="node.host + node.pid" :data-node="node.pid"><td>{{ node.host }}</td><td class="num">{{ node.pid }}</td><td>{{ node.version }}</td><td class="num">{{ count(node.runs) }}</td>
               <td>{{ node.silent_s < 2 ? 'now' : took(node.silent_s) + ' ago' }}</td></tr></tbody></table>
             <div class="sw-empty" v-else style="padding: 1rem">No process drives runs of this database.</div></div></section>

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell.brokers.port import Outgoing, Settled
+
 from .house import ONE, House, pipeline
 from .recording import RecordingBroker
 
@@ -77,6 +79,28 @@ async def test_details_say_what_the_broker_acknowledged(house: House) -> None:
     assert event["key"] == str(event["payload"]["n"])
     assert event["delivery"] == {"topic": "t", "partition": 0, "offset": 0}
     assert event["sentAt"].endswith("Z")
+
+
+class Backwards(RecordingBroker):
+    """Acknowledges the first message after the second, as two partitions may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: tuple[Outgoing, Settled] | None = None
+
+    def post(self, message: Outgoing, settled: Settled) -> bool:
+        if self.first is None:
+            self.first = message, settled
+            return True
+        return super().post(message, settled) and super().post(*self.first)
+
+
+async def test_messages_of_an_execution_are_in_its_order_however_they_were_acknowledged(house: House) -> None:
+    house.brokers.by_name["kafka", "p"] = Backwards()
+    run_id = await house.execute(pipeline(ONE, ONE))
+    await house.ended(run_id)
+    (group,) = (await house.events(run_id))["executions"]
+    assert [event["stageName"] for event in group["events"]] == ["s1", "s2"]
 
 
 async def test_a_queues_confirm_is_shown_with_where_it_went(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sys
 from typing import Any
 
 import pytest
@@ -54,6 +55,14 @@ async def test_schemas_are_listed_replaced_and_deleted(known: House) -> None:
 async def test_a_schema_that_cannot_be(house: House, schema: Any, said: str) -> None:
     answer = await house.client.post(SCHEMAS, json=schema)
     assert (answer.status_code, said in answer.json()["message"]) == (400, True), answer.text
+
+
+async def test_without_the_extra_protobuf_is_an_error_that_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "grpc_tools", None)
+    answer = await house.client.post(SCHEMAS, json=ORDER)
+    assert (answer.status_code, answer.json()) == (400, {"message": "protobuf needs the extra `stepwell[protobuf]`"})
 
 
 async def test_a_schema_may_come_as_descriptors(house: House) -> None:

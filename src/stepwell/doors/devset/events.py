@@ -40,7 +40,7 @@ for prefix in ENGINE:
 async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
     run = await run_of(call.engine, run_id)
     limit = query.limit or DEFAULT_LIMIT
-    groups: dict[int, list[Event]] = {}
+    groups: dict[int, list[Sent]] = {}
     after, seen = await _before(call.engine, run_id, query.since)
     more = False
     async for sent in _sent(call.engine, run_id, after):
@@ -50,7 +50,7 @@ async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
         if seen > query.since + limit:
             more = True
             break
-        groups.setdefault(sent.execution, []).append(event_of(run_id, sent, details=query.details))
+        groups.setdefault(sent.execution, []).append(sent)
     if not query.since and not more:  # every execution has its group, those without messages too
         for index in range(1, min(run.submitted_executions, DEFAULT_LIMIT) + 1):
             groups.setdefault(index, [])
@@ -58,12 +58,16 @@ async def _page(call: Call, run_id: str, query: EventsQuery) -> Events:
         run_id=run_id,
         status=run.status,
         execution_count=run.submitted_executions,
-        executions=[
-            Group(execution_index=index, event_count=len(events), events=events)
-            for index, events in sorted(groups.items())
-        ],
+        executions=[_group(run_id, index, found, details=query.details) for index, found in sorted(groups.items())],
         next=query.since + limit if more else None,
     )
+
+
+def _group(run_id: str, index: int, found: list[Sent], *, details: bool) -> Group:
+    """In the order in which the execution sent them: partitions acknowledge in any."""
+    found.sort(key=lambda sent: sent.n)
+    events = [event_of(run_id, sent, details=details) for sent in found]
+    return Group(execution_index=index, event_count=len(events), events=events)
 
 
 async def _before(engine: Engine, run_id: str, since: int) -> tuple[int, int]:

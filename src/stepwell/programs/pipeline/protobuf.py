@@ -1,6 +1,7 @@
 """Protobuf schemas: `.proto` text compiled without a `protoc` on the path, and payloads by proto3's JSON mapping."""
 
 import base64
+import importlib
 import re
 import subprocess
 import sys
@@ -45,6 +46,7 @@ class ProtobufSchema:
 
 def compile_text(text: str) -> bytes:
     """The encoded FileDescriptorSet of `.proto` text. Raises `RuleError` with what the compiler says."""
+    _check_installed("grpc_tools")
     if len(text) > MAX_CHARACTERS:
         raise RuleError(f"a protobuf schema has at most {MAX_CHARACTERS} characters (got {len(text)})")
     with tempfile.TemporaryDirectory() as folder:
@@ -83,6 +85,7 @@ def _run_compiler(folder: str, path: Path, result: Path) -> str:
 
 def from_descriptors(data: bytes, root: str = "") -> ProtobufSchema:
     """The message type `root` of an encoded FileDescriptorSet, or the first of its last file. Raises `RuleError`."""
+    _check_installed("google.protobuf")
     from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
     pool = descriptor_pool.DescriptorPool()
@@ -105,6 +108,13 @@ def from_descriptors(data: bytes, root: str = "") -> ProtobufSchema:
 def packed(data: bytes, root: str = "") -> Packed:
     """A schema as it travels. Raises `RuleError`."""
     return Packed(descriptors=base64.b64encode(data).decode(), root=from_descriptors(data, root).name)
+
+
+def _check_installed(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise RuleError("protobuf needs the extra `stepwell[protobuf]`") from None
 
 
 def _well_known() -> str:

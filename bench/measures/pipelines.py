@@ -82,7 +82,7 @@ def _connections(folder: Path, cluster: KafkaProcess, node: Rabbit | None) -> st
 
 async def _payloads(app: App, count: int) -> list[bytes]:
     """What the pipeline sends."""
-    pipeline = app.pipelines.read(JSON.encode(PIPELINE).decode())
+    pipeline = app.parts.pipelines.read(JSON.encode(PIPELINE).decode())
     found: list[bytes] = []
     while len(found) < count:
         executions = await simulate(pipeline, seed=str(len(found)), started_at=0.0, executions=AT_ONCE)

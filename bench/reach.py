@@ -25,10 +25,10 @@ HERE: Final = Path(__file__).parent
 HOUR_S: Final = 3600.0
 
 
-async def naps(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+async def naps(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001  # a program takes one
     """A step that takes an hour."""
 
-    async def nap(step: StepContext) -> None:  # noqa: ARG001
+    async def nap(step: StepContext) -> None:  # noqa: ARG001  # an activity is given one
         await asyncio.sleep(HOUR_S)
 
     await ctx.step("/nap", nap)

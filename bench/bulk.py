@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -108,7 +109,7 @@ def events_of(order: Order) -> Rows:
 
 def _waits(order: Order) -> h.AnyEvent:
     at = order.at + 0.002
-    match derived_id(order.run_id, KEY).int % 3:
+    match UUID(derived_id(order.run_id, KEY)).int % 3:
         case 0:
             return h.SignalAwaited(at=at, key=KEY, signal="go", name="work")
         case 1:

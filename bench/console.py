@@ -26,7 +26,7 @@ from bench import bulk
 from bench.gauge import machine, median, percentile
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
-from stepwell.store.port import Definition
+from stepwell.store.port import Definition, RunQuery
 from stepwell.store.sqlite import SqliteStore
 
 DAY_S: Final = 86_400.0
@@ -69,7 +69,7 @@ async def fill(database: Path, runs: int) -> str:
     store = SqliteStore(str(database))
     await store.open()
     await bulk.write(store, plan)
-    row = await store.list_runs(bulk.RunQuery(created_to=now - 29 * DAY_S, limit=1))
+    row = await store.list_runs(RunQuery(created_to=now - 29 * DAY_S, limit=1))
     await store.close()
     return row[0].run_id
 

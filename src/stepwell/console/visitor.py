@@ -7,9 +7,10 @@ import msgspec
 from starlette.requests import Request
 
 from stepwell.console.desk import DESK, Desk
-from stepwell.core.errors import RunNotFoundError, StepwellError, StorageError
+from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import Actor, RunCreated
 from stepwell.core.principal import Principal
+from stepwell.doors.kit.seeing import created_of
 from stepwell.engine import Engine
 from stepwell.security.middleware import actor_of, call_of, principal_of
 from stepwell.security.refusals import Refusal
@@ -73,11 +74,7 @@ class Visitor:
 
     async def created(self, run_id: str) -> RunCreated:
         """How a run began that it may see. Raises `RunNotFoundError`."""
-        first = await self.engine.store.events(run_id, 0, 1)
-        created = first[0] if first else None
-        if not isinstance(created, RunCreated) or not self.principal.may_see(created.owner):
-            raise RunNotFoundError(run_id)
-        return created
+        return await created_of(self.engine, self.principal, run_id)
 
 
 def text_of(fault: Exception) -> str:

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from stepwell.core.errors import StepwellError
+from stepwell.core.errors import RunNotFoundError, StepwellError
 from stepwell.core.history import RunCreated
 from stepwell.doors.agents import mapping, wire
 from stepwell.doors.agents.audit import EventLog
 from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
 from stepwell.doors.kit.deciding import may_see_approval
+from stepwell.doors.kit.seeing import created_of
 from stepwell.engine import Engine
 from stepwell.store.port import ApprovalQuery, ApprovalRow
 
@@ -19,11 +20,10 @@ EVENTS_SHOWN: Final = 500
 async def visible_run(call: Call) -> RunCreated:
     """How the run of the path began. Raises `MissingError` when there is none that the caller may see."""
     id = call.id("id", "run")
-    first = await call.engine.store.events(id, 0, 1)
-    created = first[0] if first else None
-    if not isinstance(created, RunCreated) or not call.principal.may_see(created.owner):
-        raise MissingError("run", id)
-    return created
+    try:
+        return await created_of(call.engine, call.principal, id)
+    except RunNotFoundError:
+        raise MissingError("run", id) from None
 
 
 async def event_log(engine: Engine, run_id: str) -> EventLog:

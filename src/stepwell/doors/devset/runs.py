@@ -9,6 +9,7 @@ from stepwell.doors.devset.counting import ACTIVE, ENDED, run_of
 from stepwell.doors.devset.errors import RunMissingError
 from stepwell.doors.devset.wire import Run, Runs, RunsQuery
 from stepwell.doors.kit import Answer, Call, Reply
+from stepwell.doors.kit.seeing import created_of
 from stepwell.store.port import RunQuery
 
 for prefix in ENGINE:
@@ -49,12 +50,9 @@ async def known_run(call: Call) -> str:
     """The run that the path names, if the caller may see it. Raises `RunMissingError`."""
     run_id = call.path("run_id")
     try:
-        state = await call.engine.state(run_id)
+        return (await created_of(call.engine, call.principal, run_id)).run_id
     except RunNotFoundError:
         raise RunMissingError(run_id) from None
-    if not call.principal.may_see(state.owner):
-        raise RunMissingError(run_id)
-    return run_id
 
 
 async def _page(call: Call, query: RunsQuery, statuses: tuple[Status, ...]) -> list[Run]:

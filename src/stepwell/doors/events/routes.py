@@ -14,6 +14,7 @@ from stepwell.core.history import RunCreated
 from stepwell.doors.events.lifecycle import NAMESPACE, CloudEvent, Lifecycle
 from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
 from stepwell.doors.kit import Answer, Api, EventStream, Message, Operation, Position
+from stepwell.doors.kit.seeing import created_of
 from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody, problem_response
 from stepwell.engine import Engine
 from stepwell.security.middleware import principal_of
@@ -70,7 +71,7 @@ async def read_lifecycle(request: Request) -> Response:
     try:
         after = _number(request.query_params.get("after", last_seen), "after", least=0)
         limit = _number(request.query_params.get("limit", str(PAGE)), "limit", least=1)
-        life = Lifecycle(namespace=await _namespace(engine, await _visible(request, run_id)))
+        life = Lifecycle(namespace=await _namespace(engine, await created_of(engine, principal_of(request), run_id)))
         if streamed:
             return EventStream(_streamed(engine, run_id, after, life))
         page, more = await _page(engine, run_id, after, min(limit, PAGE), life)
@@ -80,15 +81,6 @@ async def read_lifecycle(request: Request) -> Response:
         return problem_response(404, str(fault))
     link = {"Link": f'<{PATH}/{run_id}?after={page[-1]["sequence"]}&limit={limit}>; rel="next"'} if more else {}
     return Response(_encode(page), headers=link, media_type=BATCH)
-
-
-async def _visible(request: Request, run_id: str) -> RunCreated:
-    """How a run began. Raises `RunNotFoundError`, for a run of somebody else as for none."""
-    engine: Engine = request.app.state.engine
-    created = (await engine.history(run_id, limit=1))[0]
-    if not isinstance(created, RunCreated) or not principal_of(request).may_see(created.owner):
-        raise RunNotFoundError(run_id)
-    return created
 
 
 async def _namespace(engine: Engine, created: RunCreated) -> str:

@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from stepwell.core import commands as c
 from stepwell.core.chain import Verified
-from stepwell.core.history import Actor, RunCreated
+from stepwell.core.errors import RunNotFoundError
+from stepwell.core.history import Actor
 from stepwell.doors.kit import Answer, Call, EventStream, Message, MissingError, Reply, last_position, position_of
 from stepwell.doors.kit.masked import hiding_of, masked_event, masked_item
+from stepwell.doors.kit.seeing import created_of
 from stepwell.doors.remote import wire
 from stepwell.doors.remote.api import PATH, api
 from stepwell.engine import Seen
@@ -25,11 +27,10 @@ UNKNOWN: Final = {404: "there is no such run, or it is somebody else's"}
 async def visible_run(call: Call) -> str:
     """The id in the path. Raises `MissingError` when there is no such run that the caller may see."""
     id = call.path("id")
-    first = await call.engine.store.events(id, 0, 1)
-    created = first[0] if first else None
-    if not isinstance(created, RunCreated) or not call.principal.may_see(created.owner):
-        raise MissingError("run", id[:80])
-    return id
+    try:
+        return (await created_of(call.engine, call.principal, id)).run_id
+    except RunNotFoundError:
+        raise MissingError("run", id[:80]) from None
 
 
 @api.get(RUNS, summary="List runs", answers={200: Answer(type=list[RunRow])})

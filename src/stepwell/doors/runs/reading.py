@@ -6,7 +6,7 @@ import msgspec
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import RunCreated
-from stepwell.doors.kit import Call, MissingError
+from stepwell.doors.kit import Call, MissingError, seeing
 from stepwell.doors.runs.mapping import run_of
 from stepwell.doors.runs.wire import Run
 from stepwell.doors.runs.workflows import plan_of
@@ -17,13 +17,9 @@ from stepwell.programs.plan.model import Plan
 async def created_of(call: Call, run_id: str) -> RunCreated:
     """How a run began. Raises `MissingError` when there is none that the caller may see."""
     try:
-        created = (await call.engine.history(run_id, limit=1))[0]
+        return await seeing.created_of(call.engine, call.principal, run_id)
     except RunNotFoundError:
         raise MissingError("workflow run", run_id) from None
-    assert isinstance(created, RunCreated)
-    if not call.principal.may_see(created.owner):
-        raise MissingError("workflow run", run_id)
-    return created
 
 
 async def shown_run(engine: Engine, run_id: str) -> Run:

@@ -12,7 +12,7 @@ import msgspec
 from stepwell.core import commands as c
 from stepwell.core.chain import Verified
 from stepwell.core.errors import StepwellError
-from stepwell.core.history import SYSTEM, Actor, AnyEvent
+from stepwell.core.history import SYSTEM, Actor, AnyEvent, LateResultDiscarded
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.engine import Schedule, Seen
@@ -97,18 +97,22 @@ class Remote:
     async def watch(self, run_id: str) -> AsyncIterator[Seen]:
         """Until the run has ended. A stream that breaks off is asked for again, from where it was."""
         place, ended, tried = "", False, 0
-        while not ended:
+        while True:
+            fault: httpx.TransportError | None = None
             try:
                 async for seen in self._stream(run_id, place):
                     place, tried = f"{seen.seq}.{seen.item_number}", 0
-                    ended = isinstance(seen.event, LAST) if seen.event is not None else ended
+                    if seen.event is not None and not isinstance(seen.event, LateResultDiscarded):  # as `Watchers` do
+                        ended = isinstance(seen.event, LAST)
                     yield seen
-            except httpx.TransportError as fault:
-                if tried >= PATIENCE or not place:
-                    raise self._unreachable(fault) from None
-            if not ended:
-                tried += 1
-                await asyncio.sleep(PAUSE_S)
+            except httpx.TransportError as lost:
+                fault = lost
+            if ended:
+                return
+            if tried >= PATIENCE or (fault is not None and not place):
+                raise self._unreachable(fault)
+            tried += 1
+            await asyncio.sleep(PAUSE_S)
 
     async def _stream(self, run_id: str, place: str) -> AsyncIterator[Seen]:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": place} if place else {})}
@@ -195,8 +199,9 @@ class Remote:
         except msgspec.DecodeError as fault:
             raise RemoteError(f"{self._url} is no Stepwell server of this version ({fault})") from None
 
-    def _unreachable(self, fault: httpx.TransportError) -> RemoteError:
-        return RemoteError(f"{self._url} cannot be reached ({fault or type(fault).__name__}): does the server run?")
+    def _unreachable(self, fault: httpx.TransportError | None) -> RemoteError:
+        why = "it ends the stream again and again" if fault is None else fault or type(fault).__name__
+        return RemoteError(f"{self._url} cannot be reached ({why}): does the server run?")
 
     def _refuse(self, answer: httpx.Response) -> None:
         """Raises `RemoteError` with the server's own sentence."""

@@ -9,8 +9,8 @@ from stepwell.console.frame import LivePage, inbox
 from stepwell.console.part import Part
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import StepwellError
-from stepwell.doors.kit.deciding import check_data, may_see_approval
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.doors.kit.deciding import approval_of, check_data
+from stepwell.store.port import ApprovalRow
 
 VIA: Final = "console"
 PAGE_SIZE: Final = 50
@@ -60,10 +60,10 @@ class ApprovalsPage(LivePage):
 
     async def _visible(self, id: str) -> ApprovalRow:
         """The approval, for who may see its run and who is asked. Raises `StepwellError`."""
-        found = await self.engine.approvals(ApprovalQuery(approval_id=id, status=None, limit=1))
-        if not found or not may_see_approval(self.visitor.principal, found[0]):
+        found = await approval_of(self.engine, self.visitor.principal, id)
+        if found is None:
             raise StepwellError("there is no such approval")
-        return found[0]
+        return found
 
 
 def card_of(row: ApprovalRow) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from stepwell.console.visitor import Visitor, as_dict
 from stepwell.core import history as h
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
 from stepwell.core.program import Compiled, Hiding
+from stepwell.core.run import fold
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.retrying import RetryOptions
 from stepwell.engine.viewing import run_view
 from stepwell.engine.views import RunView
@@ -94,7 +96,7 @@ class RunPage(LivePage):
         if digest == self._definition:
             return
         self._definition = digest
-        self._compiled = await self.engine.compiled_of(self._events)
+        self._compiled = await self.engine.compiled(digest)
         self._graph = draw(await self.engine.store.find_definition(digest=digest), self._compiled)
 
     def _show_view(self, view: RunView, created: h.RunCreated) -> None:
@@ -138,11 +140,9 @@ class RunPage(LivePage):
         return self._view is None or self._view.row.ended_at is None
 
     async def _hiding(self) -> Hiding | None:
-        compiled = self._compiled
-        if compiled is None or compiled.hiding is None:
+        if self._compiled is None or self._compiled.hiding is None:
             return None
-        found: Hiding = compiled.hiding((await self.engine.state(self._run_id)).input)
-        return found
+        return hiding_of(self._compiled, (await self.engine.state(self._run_id)).input)
 
     # --- what the page asks -----------------------------------------------------------------------------------------
 
@@ -233,11 +233,12 @@ async def download(request: Request, run_id: str) -> Response:
     try:
         await visitor.created(run_id)
         events = await visitor.engine.history(run_id)
-        compiled = await visitor.engine.compiled_of(events)
     except RunNotFoundError as fault:
         return Response(msgspec.json.encode({"detail": fault.message}), 404, media_type="application/json")
+    state = fold(events)
+    compiled = await visitor.engine.compiled(state.definition)
     view = run_view(events, compiled)
-    hiding = compiled.hiding((await visitor.engine.state(run_id)).input) if compiled and compiled.hiding else None
+    hiding = hiding_of(compiled, state.input)
     history = [run_items.event_fields(seq, event, hiding) for seq, event in enumerate(events, 1)]
     body = msgspec.json.encode({"run": view, "history": history})
     headers = {"Content-Disposition": f'attachment; filename="run-{run_id}.json"', "Cache-Control": "no-store"}

@@ -12,7 +12,6 @@ from stepwell.console.graphs import draw
 from stepwell.console.part import Part
 from stepwell.console.visitor import Visitor, as_dict
 from stepwell.core.errors import InvalidInputError, StepwellError, WorkflowNotFoundError
-from stepwell.core.program import Compiled
 from stepwell.engine.compensating import SUFFIX
 from stepwell.engine.ownership import OWNED, owner_of
 from stepwell.engine.schedules import Schedule
@@ -67,18 +66,11 @@ class WorkflowsPage(LivePage):
         return {"name": definition.name, "title": title, "kind": definition.kind, "version": definition.version}
 
     async def _title(self, definition: Definition) -> str:
-        compiled = await self._compiled(definition)
+        compiled = await self.engine.compiled(definition.digest)
         return (compiled.title if compiled is not None else "") or definition.name
 
-    async def _compiled(self, definition: Definition) -> Compiled | None:
-        """None where this server cannot run it: a Python workflow of another one, a document of an older version."""
-        try:
-            return await self.engine.workflows.compiled(definition.digest)
-        except StepwellError:
-            return None
-
     async def _described(self, definition: Definition) -> dict[str, Any]:
-        compiled = await self._compiled(definition)
+        compiled = await self.engine.compiled(definition.digest)
         graph = draw(definition, compiled)
         versions = [one for one in self._listed or () if one.name == definition.name]
         return {

@@ -13,8 +13,8 @@ import msgspec
 from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.chain import Chain, Link, Verified, links, verify
-from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError, StepwellError
-from stepwell.core.program import Compiled, Programs
+from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundError, StepwellError, StorageError
+from stepwell.core.program import Compiled, Hiding, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.dispatch.limits import Limit
@@ -28,6 +28,7 @@ from stepwell.engine.depth import too_deep
 from stepwell.engine.drivers import Drivers
 from stepwell.engine.duties.files import RunFiles
 from stepwell.engine.events import TRIGGER, Events, check_event
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.ids import new_id
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY
@@ -409,18 +410,24 @@ class Engine:
         approvals, no secrets. Raises `RunNotFoundError`."""
         events = self.watchers.events(run_id) or await self.history(run_id)
         log = Log(events[:at_seq])
-        return view_of(log, await self._compiled(log.state.definition))
+        return view_of(log, await self.compiled(log.state.definition))
 
-    async def compiled_of(self, events: list[h.AnyEvent]) -> Compiled | None:
-        """What a run of this history runs; None where this process does not know it."""
-        return await self._compiled(fold(events).definition)
+    async def compiled(self, digest: str) -> Compiled | None:
+        """What runs of a definition run; None where this process does not know it (a Python workflow of another one).
 
-    async def _compiled(self, digest: str) -> Compiled | None:
-        """What a run runs; None where this process does not know it (a Python workflow of another one)."""
+        Raises `StorageError`: without the definition nobody knows what of a run is secret.
+        """
         try:
             return await self.workflows.compiled(digest)
+        except StorageError:
+            raise
         except StepwellError:
             return None
+
+    async def hiding(self, run_id: str) -> Hiding | None:
+        """What hides the secrets of a run; None where it has none. Raises `RunNotFoundError`, `StorageError`."""
+        state = await self.state(run_id)
+        return hiding_of(await self.compiled(state.definition), state.input)
 
     async def history(self, run_id: str, *, after_seq: int = 0, limit: int = -1) -> list[h.AnyEvent]:
         """The events after `after_seq`, oldest first; the first has seq `after_seq + 1`."""

@@ -10,6 +10,7 @@ from stepwell.core.program import Compiled, Hiding, StepOutline
 from stepwell.core.run import DEADLINE_TIMER
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.projections import ended_badly, run_row
 from stepwell.engine.view_log import Log
 from stepwell.engine.view_steps import step_views
@@ -49,7 +50,7 @@ def view_of(log: Log, compiled: Compiled | None) -> RunView:
         steps=steps,
         approvals=tuple(log.all_approvals()),
     )
-    hiding: Hiding | None = compiled.hiding(input) if compiled is not None and compiled.hiding is not None else None
+    hiding = hiding_of(compiled, state.input)
     return view if hiding is None else _hidden(view, hiding)
 
 

@@ -137,6 +137,16 @@ async def test_secret_input_is_shown_nowhere(door: Door) -> None:
     assert (await door.run(run_id))["input"]["password"] != "open sesame"
 
 
+async def test_secret_input_is_masked_in_the_history_when_somebody_repeats_it(door: Door) -> None:
+    template_id = await door.template(ask(), variables=VARIABLES)
+    body = {"template_id": template_id, "input": {"source": "a", "password": "open sesame"}}
+    run_id = (await door.send("POST", RUNS, body)).json()["id"]
+    await door.decide(run_id, "approve", comment="I said open sesame")
+    history = await door.send("GET", f"/api/v1/remote/runs/{run_id}/history")
+    assert "I said" in history.text
+    assert "sesame" not in history.text
+
+
 async def test_only_published_templates_start_runs(door: Door) -> None:
     draft = (await door.post(TEMPLATES, {"name": "x", "steps": [NOW]}, status=201))["id"]
     assert await refused(door, {"template_id": draft}) == {"template_id": ["is not published, but draft"]}

@@ -3,15 +3,15 @@
 from datetime import datetime
 from typing import Final
 
-from stepwell.core.errors import RunNotFoundError, StepwellError
+from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import RunCreated
 from stepwell.doors.agents import mapping, wire
 from stepwell.doors.agents.audit import EventLog
 from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
-from stepwell.doors.kit.deciding import may_see_approval
+from stepwell.doors.kit.deciding import approval_of
 from stepwell.doors.kit.seeing import created_of
 from stepwell.engine import Engine
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.store.port import ApprovalRow
 
 EVENTS_SHOWN: Final = 500
 """Events of a run that is read as a whole."""
@@ -29,11 +29,8 @@ async def visible_run(call: Call) -> RunCreated:
 async def event_log(engine: Engine, run_id: str) -> EventLog:
     """What makes entries of a run's events."""
     state = await engine.state(run_id)
-    try:
-        outlined = bool((await engine.workflows.compiled(state.definition)).outline)
-    except StepwellError:  # a Python workflow of another process
-        outlined = False
-    return EventLog(run_id, state, outlined=outlined)
+    compiled = await engine.compiled(state.definition)
+    return EventLog(run_id, state, outlined=compiled is not None and bool(compiled.outline))
 
 
 async def shown_run(engine: Engine, run_id: str) -> wire.Run:
@@ -62,10 +59,10 @@ async def full_run(engine: Engine, run_id: str) -> wire.FullRun:
 async def visible_approval(call: Call, name: str) -> ApprovalRow:
     """The approval of the path, for who may see its run and who is asked. Raises `MissingError`."""
     id = call.id(name, "approval")
-    found = await call.engine.approvals(ApprovalQuery(approval_id=id, status=None, limit=1))
-    if not found or not may_see_approval(call.principal, found[0]):
+    found = await approval_of(call.engine, call.principal, id)
+    if found is None:
         raise MissingError("approval", id)
-    return found[0]
+    return found
 
 
 # --- what requests say ----------------------------------------------------------------------------------------------

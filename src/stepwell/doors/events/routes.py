@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
+from stepwell.core.errors import InvalidInputError, RunNotFoundError
 from stepwell.core.history import RunCreated
 from stepwell.doors.events.lifecycle import NAMESPACE, CloudEvent, Lifecycle
 from stepwell.doors.events.wire import BATCH, STRUCTURED, UnsupportedMediaError, read_events
@@ -85,11 +85,8 @@ async def read_lifecycle(request: Request) -> Response:
 
 async def _namespace(engine: Engine, created: RunCreated) -> str:
     """That of the run's document; templates and Python workflows have none."""
-    try:
-        compiled = await engine.workflows.compiled(created.definition)
-    except StepwellError:  # a Python workflow of another process
-        return NAMESPACE
-    return compiled.namespace or NAMESPACE
+    compiled = await engine.compiled(created.definition)
+    return (compiled.namespace if compiled is not None else "") or NAMESPACE
 
 
 def _number(text: str, name: str, *, least: int) -> int:

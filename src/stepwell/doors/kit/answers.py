@@ -15,18 +15,15 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-def json_response(reply: Reply) -> Response:
-    """A reply as it is, without anything around it."""
-    if reply.status == 204:
-        return Response(None, 204, reply.headers)
-    return Response(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
-
-
 class Unfinished(Response):
     """How something stands that goes on. It is not kept under an idempotency key: a repeat is to see more."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
+
+def json_response(reply: Reply, kind: type[Response] = Response) -> Response:
+    """A reply as it is, without anything around it."""
+    if reply.status == 204:
+        return kind(None, 204, reply.headers)
+    return kind(msgspec.json.encode(reply.body), reply.status, reply.headers, "application/json")
 
 
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):

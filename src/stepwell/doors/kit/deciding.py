@@ -10,8 +10,9 @@ from stepwell.core.errors import ProgramError
 from stepwell.core.principal import Principal
 from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.faults import Fault, InvalidRequestError
+from stepwell.engine import Engine
 from stepwell.programs.flow.nodes.validation import DataCheck
-from stepwell.store.port import ApprovalRow
+from stepwell.store.port import ApprovalQuery, ApprovalRow
 
 
 def deciders_of(principal: Principal) -> tuple[str, ...]:
@@ -23,6 +24,14 @@ def deciders_of(principal: Principal) -> tuple[str, ...]:
 def may_see_approval(principal: Principal, row: ApprovalRow) -> bool:
     """Whether an approval is there for somebody: its run is, or they are asked."""
     return principal.may_see(row.owner) or bool(set(row.deciders) & set(deciders_of(principal)))
+
+
+async def approval_of(
+    engine: Engine, principal: Principal, approval_id: str, *, status: str | None = None
+) -> ApprovalRow | None:
+    """The approval with this id (and status), for who may see its run and who is asked; None: there is none."""
+    found = await engine.approvals(ApprovalQuery(approval_id=approval_id, status=status, limit=1))
+    return found[0] if found and may_see_approval(principal, found[0]) else None
 
 
 async def check_answer(call: Call, row: ApprovalRow, data: Any) -> None:

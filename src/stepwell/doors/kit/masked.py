@@ -7,20 +7,10 @@ import msgspec
 from stepwell.core import history as h
 from stepwell.core.errors import Problem
 from stepwell.core.program import Hiding
-from stepwell.engine import Engine
 from stepwell.security.masking import MASKS
 from stepwell.store.port import StreamItem
 
 _OURS = ("type", "at", "key", "actor")
-
-
-async def hiding_of(engine: Engine, run_id: str) -> Hiding | None:
-    """What hides the secrets of a run; None when its definition has none. Raises `RunNotFoundError`."""
-    compiled = await engine.compiled_of(await engine.history(run_id, limit=1))
-    if compiled is None or compiled.hiding is None:
-        return None
-    found: Hiding = compiled.hiding((await engine.state(run_id)).input)
-    return found
 
 
 def masked_event(event: h.AnyEvent, hiding: Hiding | None) -> dict[str, Any]:
@@ -28,12 +18,30 @@ def masked_event(event: h.AnyEvent, hiding: Hiding | None) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
     if hiding is not None:
         for name, value in found.items():
-            if name not in _OURS and not isinstance(value, int | float):  # numbers here are ours: attempts, instants
-                found[name] = hiding.input(value) if name == "input" else hiding.value(value)
+            if name == "input":
+                found[name] = hiding.input(value)
+            elif name not in _OURS:
+                found[name] = _hidden(getattr(event, name), value, hiding)
     masked: dict[str, Any] = MASKS.data(found)
     if isinstance(error := getattr(event, "error", None), Problem):
         masked["error"]["status"] = error.status
     return masked
+
+
+def _hidden(value: Any, shown: Any, hiding: Hiding) -> Any:
+    """What an event says without secrets; `shown` is the same as JSON. Numbers that are ours (attempts, instants,
+    limits) stay, or nobody could read the event.
+    """
+    match value:
+        case Problem():
+            return msgspec.to_builtins(hiding.problem(value))
+        case msgspec.Struct():
+            return {name: _hidden(getattr(value, name, None), part, hiding) for name, part in shown.items()}
+        case tuple():
+            return [_hidden(part, seen, hiding) for part, seen in zip(value, shown, strict=True)]
+        case int() | float():
+            return shown
+    return hiding.value(shown)
 
 
 def masked_item(item: StreamItem, hiding: Hiding | None) -> StreamItem:

@@ -8,12 +8,10 @@ from typing import Final
 
 import msgspec
 
-from stepwell.core.errors import RunNotFoundError
-from stepwell.core.state import State
-from stepwell.core.status import TERMINAL
 from stepwell.doors.llama.handlers import GONE, HANDLER, STARTING_S
 from stepwell.engine import Engine
-from stepwell.store.port import Record
+from stepwell.engine.watching import LAST
+from stepwell.store.port import Ends, Record
 
 EVERY_S: Final = 60.0
 _PRUNED_BY_S: Final = 120.0
@@ -37,24 +35,24 @@ class ForgetHandlers:
         most = 0
         for kind in (HANDLER, GONE):
             found = await self._store.get_records(kind, due_by=now - keep_s - STARTING_S, limit=_PAGE)
+            names = [name for record in found for name in _runs_of(record)]
+            ends = await self._engine.ends(names) if names else {}
             for record in found:
-                await self._look(record, now, keep_s)
+                await self._look(record, [ends[name] for name in _runs_of(record) if name in ends], now, keep_s)
             most = max(most, len(found))
         return 0.1 if most == _PAGE else EVERY_S
 
-    async def _look(self, record: Record, now: float, keep_s: float) -> None:
-        names = [record.id] if record.kind == GONE else [record.data["run_id"], record.data["before"]]
-        runs = [run for name in names if name and (run := await self._run(name)) is not None]
+    async def _look(self, record: Record, runs: list[Ends], now: float, keep_s: float) -> None:
         if not runs:
             await self._store.drop_record(record.kind, record.id)
             return
-        over = all(run.status in TERMINAL for run in runs)
+        over = all(isinstance(run.last, LAST) for run in runs)
         due_at = now - keep_s + _PRUNED_BY_S if over else now
         again = msgspec.structs.replace(record, version=record.version + 1, due_at=due_at)
         await self._store.put_record(again, expect_version=record.version)
 
-    async def _run(self, run_id: str) -> State | None:
-        try:
-            return await self._engine.state(run_id)
-        except RunNotFoundError:
-            return None
+
+def _runs_of(record: Record) -> list[str]:
+    """The ids of the runs that a record stands for."""
+    names = [record.id] if record.kind == GONE else [record.data["run_id"], record.data["before"]]
+    return [name for name in names if name]

@@ -116,7 +116,7 @@ class Handlers:
 
     async def _take(self, handler_id: str, *, before: str) -> Handle:
         record = await self._record(handler_id)
-        if record is not None and (await self._starting(record) or await self._overtaken(record, before)):
+        if record is not None and await self._stands_for_another(record, before):
             raise HandlerBusyError(handler_id)
         now = self._engine.clock.now()
         run_id = self._engine.new_run_id(owner=self._principal.owner, start_key=self._start_key)
@@ -133,15 +133,12 @@ class Handlers:
             raise HandlerBusyError(handler_id)
         return Handle(handler_id=handler_id, run_id=run_id, labels={LABEL: handler_id}, before=before)
 
-    async def _starting(self, record: Record) -> bool:
-        """Whether its newest run is about to be."""
-        recent = record.data["at"] + STARTING_S > self._engine.clock.now()
-        return recent and await self._state(record.data["run_id"]) is None
-
-    async def _overtaken(self, record: Record, before: str) -> bool:
-        """Whether the handler has come to stand for another run since somebody looked, whose state would be lost."""
+    async def _stands_for_another(self, record: Record, before: str) -> bool:
+        """Whether its newest run is about to be, or came since somebody looked: the state of that would be lost."""
         newest = record.data["run_id"]
-        return newest != before and await self._state(newest) is not None and not await self.is_gone(newest)
+        if await self._state(newest) is None:
+            return bool(record.data["at"] + STARTING_S > self._engine.clock.now())
+        return newest != before and not await self.is_gone(newest)
 
     # --- finding ----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from stepwell.core import history as h
-from stepwell.core.errors import Problem, RunNotFoundError, StepwellError
+from stepwell.core.errors import Problem, RunNotFoundError, WorkflowNotFoundError
 from stepwell.core.program import Compiled, Hiding
 from stepwell.core.state import State
 from stepwell.core.status import Status
@@ -14,6 +14,7 @@ from stepwell.doors.llama.dialect import Dialect
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import Shown, error_text, is_stop
 from stepwell.engine import Engine
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.projections import ended_badly, run_row
 from stepwell.store.port import RunRow, StreamItem
 
@@ -37,9 +38,9 @@ class Reader:
 
     async def shown(self, state: State, *, handler_id: str = "") -> Shown:
         """A run as it stands; `handler_id` where it was asked for under one."""
-        compiled = await compiled_of(self._engine, state)
+        compiled = await self._engine.compiled(state.definition)
         outcome = Outcome(at=state.last_at, output=state.output, error=ended_badly(state))
-        hiding = hiding_of(compiled, state)
+        hiding = hiding_of(compiled, state.input)
         return await self._shown(run_row(state), outcome, compiled, hiding, handler_id)
 
     async def shown_rows(self, rows: list[RunRow]) -> list[Shown]:
@@ -61,9 +62,10 @@ class Reader:
         if key not in self._compiled:
             try:
                 definition = await self._engine.workflows.find(workflow, version)
-                self._compiled[key] = await self._engine.workflows.compiled(definition.digest)
-            except StepwellError:
+            except WorkflowNotFoundError:
                 self._compiled[key] = None
+            else:
+                self._compiled[key] = await self._engine.compiled(definition.digest)
         return self._compiled[key]
 
     async def _shown_row(self, row: RunRow) -> Shown:
@@ -103,22 +105,6 @@ class Reader:
     async def _last(self, run_id: str) -> Envelope | None:
         items = await self._engine.last_items(run_id, 1)
         return envelope_of(items[-1]) if items else None
-
-
-async def compiled_of(engine: Engine, state: State) -> Compiled | None:
-    """What a run runs; None where this process does not know it."""
-    try:
-        return await engine.workflows.compiled(state.definition)
-    except StepwellError:
-        return None
-
-
-def hiding_of(compiled: Compiled | None, state: State) -> Hiding | None:
-    """What hides the secrets of a run, where it has some."""
-    if compiled is None or compiled.hiding is None:
-        return None
-    hiding: Hiding = compiled.hiding(msgspec.json.decode(state.input))
-    return hiding
 
 
 def envelope_of(item: StreamItem) -> Envelope | None:

@@ -15,7 +15,7 @@ from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError, I
 from stepwell.doors.llama.handlers import MAX_ID, Handle, Handlers
 from stepwell.doors.llama.hosted import PIPELINE, Hosted
 from stepwell.doors.llama.mapping import Shown, handler_of
-from stepwell.doors.llama.reading import Reader, compiled_of
+from stepwell.doors.llama.reading import Reader
 from stepwell.doors.llama.wire import Handler, ReadableHandler, RunRequest
 from stepwell.programs.flow.nodes.validation import DataCheck
 
@@ -199,7 +199,7 @@ async def _chosen(call: Call, dialect: Dialect, workflow: Hosted, handler_id: st
 async def _context_after(call: Call, run_id: str) -> dict[str, Any]:
     """The state that a run has left; none where it has none that can be read."""
     history = await call.engine.history(run_id)
-    compiled = await compiled_of(call.engine, await call.engine.state(run_id))
+    compiled = await call.engine.compiled((await call.engine.state(run_id)).definition)
     if compiled is None or compiled.typed is None:
         return {}
     try:

@@ -25,9 +25,10 @@ from stepwell.doors.llama.errors import QueryError
 from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.mapping import error_text, event_line, is_last
 from stepwell.doors.llama.plain import ending_of
-from stepwell.doors.llama.reading import compiled_of, envelope_of, hiding_of
+from stepwell.doors.llama.reading import envelope_of
 from stepwell.doors.llama.wire import StreamQuery, is_true
 from stepwell.engine import Engine
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.projections import ended_badly
 from stepwell.engine.watching import Seen
 
@@ -157,11 +158,11 @@ class _Log:
         self._internal = internal
         self._typed: TypedWorkflow | None = compiled.typed if compiled is not None else None
         self._has_events = has_events
-        self._hiding = hiding_of(compiled, state)
+        self._hiding = hiding_of(compiled, state.input)
 
     @classmethod
     async def of(cls, engine: Engine, state: State, *, internal: bool) -> "_Log":
-        compiled = await compiled_of(engine, state)
+        compiled = await engine.compiled(state.definition)
         if compiled is not None:
             has_events = compiled.typed is not None
         else:  # the workflow is gone: what it put on its stream tells

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from stepwell.doors.kit import Answer, Call, MissingError, Reply
-from stepwell.doors.kit.deciding import check_answer, deciders_of, may_see_approval
+from stepwell.doors.kit.deciding import approval_of, check_answer, deciders_of, may_see_approval
 from stepwell.doors.remote import wire
 from stepwell.doors.remote.api import PATH, api
 from stepwell.store.port import ApprovalQuery
@@ -33,13 +33,13 @@ async def list_pending_approvals(call: Call, query: wire.ApprovalsQuery) -> Repl
 async def decide_pending_approval(call: Call, body: wire.Decide) -> Reply:
     """The same decision of the same person changes nothing."""
     id = call.id("id", "approval")
-    found = await call.engine.approvals(ApprovalQuery(approval_id=id, status=None, limit=1))
-    if not found or not may_see_approval(call.principal, found[0]):
+    found = await approval_of(call.engine, call.principal, id)
+    if found is None:
         raise MissingError("approval", id)
     if body.approved:
-        await check_answer(call, found[0], body.data)
+        await check_answer(call, found, body.data)
     changed = await call.engine.decide_approval(
-        found[0].run_id,
+        found.run_id,
         id,
         approved=body.approved,
         comment=body.comment,
@@ -47,4 +47,4 @@ async def decide_pending_approval(call: Call, body: wire.Decide) -> Reply:
         via=api.name,
         actor=call.actor,
     )
-    return Reply(body=wire.Decided(changed=changed, actor=call.actor.id))
+    return Reply(body=wire.Decided(changed=changed))

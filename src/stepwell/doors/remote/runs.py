@@ -11,7 +11,7 @@ from stepwell.core.chain import Verified
 from stepwell.core.errors import RunNotFoundError
 from stepwell.core.history import Actor
 from stepwell.doors.kit import Answer, Call, EventStream, Message, MissingError, Reply, last_position, position_of
-from stepwell.doors.kit.masked import hiding_of, masked_event, masked_item
+from stepwell.doors.kit.masked import masked_event, masked_item
 from stepwell.doors.kit.seeing import created_of
 from stepwell.doors.remote import wire
 from stepwell.doors.remote.api import PATH, api
@@ -62,14 +62,14 @@ async def read_history(call: Call, query: wire.HistoryQuery) -> Reply | Response
     if STREAM in call.request.headers.get("accept", ""):
         position = last_position(call.request)
         return EventStream(_live(call, run_id, max(position.seq, query.after), position.item))
-    hiding = await hiding_of(call.engine, run_id)
+    hiding = await call.engine.hiding(run_id)
     events = await call.engine.store.events(run_id, query.after, query.limit + 1)
     page = [masked_event(event, hiding) for event in events[: query.limit]]
     return Reply(body=wire.History(events=page, more=len(events) > query.limit))
 
 
 async def _live(call: Call, run_id: str, after_seq: int, after_item: int) -> AsyncGenerator[Message, None]:
-    hiding = await hiding_of(call.engine, run_id)
+    hiding = await call.engine.hiding(run_id)
 
     def shown(seen: Seen) -> wire.SeenNow:
         event = None if seen.event is None else masked_event(seen.event, hiding)

@@ -86,10 +86,9 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether it counted (False: the same person has decided so before), and by whom."""
+    """Whether it counted (False: the same person has decided so before)."""
 
     changed: bool
-    actor: str
 
 
 class AddSchedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,7 +113,7 @@ def _answer(body: Executed, run_id: str) -> Response:
     if body.workflow_run.status in ENDED:
         return json_response(Reply(body=body, headers={RUN_ID: run_id}))
     headers = {RUN_ID: run_id, "Location": f"{RUNS}/{run_id}", "Retry-After": str(RETRY_AFTER_S)}
-    return Unfinished(Reply(body=body, status=202, headers=headers))
+    return json_response(Reply(body=body, status=202, headers=headers), Unfinished)
 
 
 def _failed(call: Call, run_id: str, fault: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import Final
 
 from stepwell.core.state import StepKind
 from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply, instant
-from stepwell.doors.kit.deciding import check_answer, deciders_of, may_see_approval
+from stepwell.doors.kit.deciding import approval_of, check_answer, deciders_of
 from stepwell.doors.runs.api import FORMS, api
 from stepwell.doors.runs.mapping import activity_id, pagination
 from stepwell.doors.runs.reading import shown_run
@@ -85,10 +85,10 @@ async def _check_data(call: Call, row: ApprovalRow, body: SubmitRequest) -> None
 async def _pending(call: Call) -> ApprovalRow:
     """The approval behind the form of the path. Raises `MissingError`."""
     id = call.id("form_id", "form")
-    found = await call.engine.approvals(ApprovalQuery(approval_id=id, limit=1))
-    if not found or not may_see_approval(call.principal, found[0]):
+    found = await approval_of(call.engine, call.principal, id, status="pending")
+    if found is None:
         raise MissingError("form", id)
-    return found[0]
+    return found
 
 
 async def _form(call: Call, row: ApprovalRow) -> UserForm:

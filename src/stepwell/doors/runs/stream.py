@@ -15,8 +15,7 @@ import msgspec
 from starlette.responses import Response
 
 from stepwell.core import history as h
-from stepwell.core.errors import StepwellError, code_of
-from stepwell.core.program import Compiled
+from stepwell.core.errors import code_of
 from stepwell.core.status import Status
 from stepwell.doors.kit import Answer, Call, EventStream, Fault, InvalidRequestError, Message
 from stepwell.doors.runs.api import RUNS, api
@@ -29,6 +28,7 @@ from stepwell.doors.runs.reading import created_of, shown_run
 from stepwell.doors.runs.statuses import run_status
 from stepwell.doors.runs.wire import ExecuteRequest, RunAnswer
 from stepwell.engine import Engine
+from stepwell.engine.hiding import hiding_of
 from stepwell.engine.ids import workflow_uuid
 from stepwell.engine.watching import Seen
 
@@ -153,7 +153,7 @@ class _Stream:
                     yield Message(event=event, data=body, id=str(id))
             skipped, behind = 0, reached
             if isinstance(seen.event, h.RunRetried) and seen.event.base is not None:
-                compiled = await self._compiled(seen.event.base.definition)
+                compiled = await self._engine.compiled(seen.event.base.definition)
                 follower.change_outline(() if compiled is None else compiled.outline)
         if follower.state.terminal:
             event, body = await self._last(follower.state.phase)
@@ -164,22 +164,15 @@ class _Stream:
         events = await self._engine.history(self._run_id, limit=max(1, place.seq))
         created = events[0]
         assert isinstance(created, h.RunCreated)
-        compiled = await self._compiled(created.definition)
-        hiding = compiled.hiding if compiled is not None else None
+        compiled = await self._engine.compiled(created.definition)
         follower = Follower(
             () if compiled is None else compiled.outline,
-            hiding(msgspec.json.decode(created.input)) if hiding is not None else None,
+            hiding_of(compiled, created.input),
         )
         for event in events[: place.seq]:
             follower.take(event)
         self._status = run_status(follower.state.status) if place.seq else ""
         return follower
-
-    async def _compiled(self, digest: str) -> Compiled | None:
-        try:
-            return await self._engine.workflows.compiled(digest)
-        except StepwellError:
-            return None  # a Python workflow of another process
 
     # --- data -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """`stepwell.App` inside a program of its own: registering, opening, running, closing."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from stepwell.app import NotOpenError
 from stepwell.core.errors import StepwellError, StorageError, WorkflowNotFoundError
 from stepwell.core.status import Status
 from stepwell.documents import DocumentError, InvalidDocumentsError
-from stepwell.settings import Settings
+from stepwell.settings import Settings, SettingsError
 
 GREET = """
 document: {dsl: '1.0.0', namespace: test, name: greet, version: '1.0.0'}
@@ -161,6 +162,35 @@ async def test_app_can_be_opened_again_after_a_fault(app: stepwell.App, tmp_path
 
     async with app:
         assert (await app.engine.run("greet", {"name": "ann"})).output == "ann"
+
+
+async def test_settings_that_are_wrong_leave_no_lock_behind(app: stepwell.App, db: str) -> None:
+    app.configure(Settings(db=db, otel_endpoint="http://127.0.0.1:9/v1/traces"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(sys.modules, "stepwell.tracing", None)  # as where the extra is not installed
+        with pytest.raises(SettingsError, match="extra otel"):
+            await app.open()
+    app.configure(Settings(db=db))
+    async with app:
+        pass
+
+
+async def test_open_that_fails_leaves_nothing_running(
+    app: stepwell.App, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: object) -> bytes:
+        raise StorageError("not writable")
+
+    async with app:
+        beside = stepwell.App(db=db, drive=False)
+        before = asyncio.all_tasks()
+        monkeypatch.setattr("stepwell.app._token_key", fails)
+        with pytest.raises(StorageError, match="not writable"):
+            await beside.open()
+        assert asyncio.all_tasks() == before
+        monkeypatch.undo()
+        async with beside:
+            pass
 
 
 def test_engine_needs_an_open_app(app: stepwell.App) -> None:

@@ -204,30 +204,25 @@ class App:
         """
         if self._engine is not None:
             raise StepwellError("the app is open already")
-        parts = self.parts
-        store = parts.store
-        _ = parts.connections  # what is wrong with it is said now
-        self._prepare_file(store)
-        engine = self._new_engine(store, only)
+        engine: Engine | None = None
         try:
+            parts = self.parts
+            _ = parts.connections  # what is wrong with it is said now
+            self._prepare_file(parts.store)
+            engine = self._new_engine(parts.store, only)
             await parts.open_files()
             await engine.open(drive=self.drive)
             parts.token_key = await _token_key(engine)
             await self._save_definitions(engine)
         except BaseException:
-            await self._give_up(engine, store)
+            await self._let_go(engine, grace_s=0)
             raise
         self._engine = engine
 
     async def close(self, *, grace_s: float | None = None) -> None:
         """Give the steps in flight `grace_s` seconds (default: the setting), then let go of everything."""
         engine, self._engine = self._engine, None
-        try:
-            if engine is not None:
-                await engine.close(grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
-            await self._let_go_of_parts()
-        finally:
-            self._release_lock()
+        await self._let_go(engine, grace_s=self.settings.shutdown_grace_s if grace_s is None else grace_s)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -303,25 +298,20 @@ class App:
         for document in documents.check_documents(self._documents, self.parts.kinds):
             await engine.save(kind=document.kind, name=document.name, version=document.version, text=document.text)
 
-    async def _give_up(self, engine: Engine, store: Store) -> None:
-        """Undo a failed `open`, as far as it came."""
-        if engine.driving:
-            await engine.close(grace_s=0)
-        else:
-            await store.close()
-        await self._let_go_of_parts()
-        self._release_lock()
-
-    async def _let_go_of_parts(self) -> None:
-        """The next opening makes its own."""
-        parts = self.__dict__.pop("parts", None)
-        if parts is not None:
-            await parts.aclose()
-
-    def _release_lock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+    async def _let_go(self, engine: Engine | None, *, grace_s: float) -> None:
+        """Undo an `open`, as far as it came. The next one makes its own parts."""
+        try:
+            if engine is not None:
+                await engine.close(grace_s=grace_s)
+        finally:
+            parts, lock = self.__dict__.pop("parts", None), self._lock
+            self._lock = None
+            try:
+                if parts is not None:
+                    await parts.aclose()
+            finally:
+                if lock is not None:
+                    lock.release()
 
 
 async def _token_key(engine: Engine) -> bytes:

@@ -82,17 +82,16 @@ def file_of(store: Store) -> Path | None:
     return None if path == ":memory:" or path.startswith("file:") else Path(path)
 
 
-def files_of(settings: Settings) -> Files | None:
-    """Where the files of runs are kept: a folder, by default beside the database's file, or PostgreSQL itself."""
+def files_of(settings: Settings, store: Store) -> Files | None:
+    """Where files of runs are kept: in a folder, by default beside the database's file, or in PostgreSQL itself."""
     if settings.files_dir:
         return FolderFiles(Path(settings.files_dir))
     if is_postgres(settings.db):
-        store = store_of(settings)  # what is not installed is said
         from stepwell.files.database import DatabaseFiles
 
         files = [DatabaseFiles(url) for url in _urls(settings)]
-        return files[0] if len(files) == 1 else SpreadFiles(files, store.place_of)
-    path = file_of(store_for(settings.db))
+        return SpreadFiles(files, store.place_of) if isinstance(store, SpreadStore) else files[0]
+    path = file_of(store)
     return FolderFiles(Path(f"{path}.files")) if path is not None else None
 
 

@@ -1,6 +1,6 @@
 """What an app is made of besides what its user registers: the concrete classes, each made when it is first asked for.
 
-With `app.py` and `serving.py` the only place that names them.
+With `app.py`, `serving.py`, `databases.py` and `moving.py` the only place that names them.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection
@@ -85,7 +85,7 @@ class Parts:
     @cached_property
     def files(self) -> Files | None:
         """The files that runs were given; None when there is no place to keep them (a database in memory)."""
-        return files_of(self._settings)
+        return files_of(self._settings, self.store)
 
     async def open_files(self) -> None:
         """Get ready to keep files. Raises `StorageError`."""

@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Annotated[str, Meta(pattern="^.+=[1-9][0-9]*(/[smhd])?$")], ...],
         Meta(
             description="workflow=2: how many of its runs are driven at once; workflow=100/m: how many begin in a "
-            "second (s), minute, hour or day; by all nodes together"
+            "second (s), minute, hour or day; by all nodes together, a number in each database"
         ),
     ] = ()
     max_depth: Annotated[

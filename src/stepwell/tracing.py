@@ -74,9 +74,10 @@ class OtelTracing:
         return f"00-{parent.trace_id:032x}-{parent.span_id:016x}-{'01' if sampled else '00'}"
 
     async def perform(self, work: Work, attempt: StepContext) -> Any:
-        if not attempt.traceparent:
+        traceparent = attempt.traceparent
+        if not traceparent:
             return await work(attempt)
-        span = NonRecordingSpan(_context_of(attempt.traceparent))
+        span = NonRecordingSpan(_context_of(traceparent))
         token = context.attach(trace.set_span_in_context(span))
         try:
             return await work(attempt)

@@ -2,19 +2,20 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from stepwell import App
 from stepwell.core import history as h
+from stepwell.core.errors import StorageUnavailableError
 from stepwell.core.program import RunContext, StepContext
 from stepwell.core.status import Status
 from stepwell.dispatch.limits import Limit, read_limits
 from stepwell.engine import Engine
-from stepwell.engine.turns import LATE_S, PACE, TURN
+from stepwell.engine.turns import LATE_S, PACE, TURN, Pace
 from stepwell.settings import Settings, SettingsError, load_settings
-from stepwell.store.port import RunQuery
+from stepwell.store.port import Record, RunQuery
 
 START = 1_750_000_000.0
 HOUR = 3_600.0
@@ -131,3 +132,18 @@ async def _until_begun(engine: Engine, number: int) -> None:
     async with asyncio.timeout(60):
         while len(await engine.list_runs(RunQuery(statuses=(Status.COMPLETED,)))) < number:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_a_fault_is_told_to_all_who_wait_for_their_turn_though_one_has_gone() -> None:
+    class Away:
+        async def get_records(self, *_: object, **__: object) -> list[Record]:
+            await asyncio.sleep(0)
+            raise StorageUnavailableError("away")
+
+    pace = Pace(cast("Any", Away()), SetClock(START), "report", 1.0)
+    turns = [asyncio.create_task(pace.next()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # they are asked for
+    turns[0].cancel()
+    found = await asyncio.gather(*turns, return_exceptions=True)
+    assert [type(one) for one in found] == [asyncio.CancelledError, *[StorageUnavailableError] * 2]

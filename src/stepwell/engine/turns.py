@@ -79,7 +79,8 @@ class Pace:
                 await self._sweep(len(asked))
             except StorageError as fault:
                 for turn in asked:
-                    turn.set_exception(fault)
+                    if not turn.done():
+                        turn.set_exception(fault)
                 continue
             for number, turn in enumerate(asked):
                 if not turn.done():
@@ -122,8 +123,9 @@ class Places:
         return True
 
     def leave(self, workflow: str) -> None:
-        """A run that took a place was let go."""
-        self._taken[workflow] -= 1
+        """A run that was driven was let go."""
+        if workflow in self._most:
+            self._taken[workflow] -= 1
 
     def free(self, workflow: str) -> Iterator[str]:
         """The runs that may be driven now, those that have waited longest; asked after each that was looked at."""

@@ -111,11 +111,10 @@ class SpreadStore:
         answers = await asyncio.gather(
             *(self._commit_at(place, [batches[n] for n in numbers]) for place, numbers in parts)
         )
-        results: list[CommitResult] = [Unwritten(StorageError("not asked"))] * len(batches)
+        results: dict[int, CommitResult] = {}
         for (_, numbers), part in zip(parts, answers, strict=True):
-            for n, result in zip(numbers, part, strict=True):
-                results[n] = result
-        return results
+            results.update(zip(numbers, part, strict=True))
+        return [results[n] for n in range(len(batches))]
 
     async def _commit_at(self, place: int, batches: list[Batch]) -> list[CommitResult]:
         """What belongs to one database. Its faults are its own: the others have committed."""

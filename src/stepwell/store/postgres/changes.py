@@ -76,15 +76,18 @@ class Changes:
         self._telling = Line(url, {"synchronous_commit": "off"}, self.own)
         self._untold: dict[str, None] = {}
         self._teller: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def open(self) -> None:
         connection = await self._listen()
         self._task = asyncio.create_task(self._keep(connection), name="stepwell-changes")
 
     async def close(self) -> None:
+        self._closed = True
         if self._teller is not None:
             await asyncio.wait([self._teller], timeout=LAST_WORDS_S)
             self._teller.cancel()
+            await asyncio.gather(self._teller, return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -93,7 +96,7 @@ class Changes:
     def tell(self, run_ids: Iterable[str]) -> None:
         """Let the other nodes know that these runs were appended to."""
         self._untold.update(dict.fromkeys(run_ids))
-        if self._untold and (self._teller is None or self._teller.done()):
+        if self._untold and not self._closed and (self._teller is None or self._teller.done()):
             self._teller = asyncio.create_task(self._tell(), name="stepwell-tell")
 
     async def _tell(self) -> None:
@@ -118,8 +121,12 @@ class Changes:
 
     async def _listen(self) -> Connection:
         connection = await connect(self._url, {})
-        await connection.add_listener(CHANNEL, self._hear)
-        await connection.add_listener(TOLD, self._hear)
+        try:
+            await connection.add_listener(CHANNEL, self._hear)
+            await connection.add_listener(TOLD, self._hear)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _hear(self, _: Any, pid: int, channel: str, payload: object) -> None:

@@ -195,21 +195,22 @@ class PostgresStore:
     async def hand_out(self, run_ids: Sequence[str], node: int = 0) -> None:
         async with self._transaction() as connection:
             woken = await connection.fetch(self._sql["wake_runs"], sorted(run_ids), node)
-            if self._jobs is not None and woken:
-                jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in woken]
-                await self._jobs.enqueue(connection, jobs)
+            await self._enqueue(connection, woken)
 
     async def hand_over(self, node: int) -> int:
         async with self._transaction() as connection:
             left = await connection.fetch(self._sql["leave_runs"], node)
-            if self._jobs is not None and left:
-                jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in left]
-                await self._jobs.enqueue(connection, jobs)
-            await connection.execute(
-                self._sql["notify"], CHANNEL, payloads([ANY_RUN])
-            )  # it may have died before it told
+            await self._enqueue(connection, left)
+            # It may have died before it told what it committed.
+            await connection.execute(self._sql["notify"], CHANNEL, payloads([ANY_RUN]))
         self._changes.note([ANY_RUN])
         return len(left)
+
+    async def _enqueue(self, connection: Connection, runs: Sequence[Any]) -> None:
+        """Put runs on the queue, given as id, epoch and workflow."""
+        if self._jobs is not None and runs:
+            jobs = [(run_id, key_of(run_id, epoch), workflow) for run_id, epoch, workflow in runs]
+            await self._jobs.enqueue(connection, jobs)
 
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
         live = await self._rows("jobless_runs" if self._jobs is not None else "live_runs", after, limit)

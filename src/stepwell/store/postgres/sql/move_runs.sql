@@ -1,5 +1,5 @@
 -- Lock, fence and optimistic check in one: only who saw the last event, and drives or was told of no other driver,
--- moves the run. Rows are locked in the order of the ids given, so that two groups cannot wait for each other.
+-- moves the run. Rows are locked in the order of the ids given, so that two such statements cannot wait for each other.
 UPDATE run
 SET seq = b.seq,
     step = b.step,

@@ -2,7 +2,7 @@
 under each key and when, and every vote. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,16 +16,17 @@ from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.engine.attempts import decode
 from stepwell.engine.views import ApprovalStatus, ApprovalView, AttemptStatus, VoteView
 
-_ENDS: Final = (h.RunCompleted, h.RunFailed, h.RunCancelled, h.RunRolledBack)
+_CANCELLED: Final = StepStatus.CANCELLED  # as in `core.run`
+_COMPLETED: Final = StepStatus.COMPLETED
+_CALL: Final = StepKind.CALL
+_ENDS: Final = (h.RunFailed, h.RunCancelled, h.RunRolledBack)
 _CLOSES_ITS_OWN: Final = (
-    h.StepCompleted,
     h.StepFailed,
     h.TimerFired,
     h.WaitExpired,
     h.ChildEnded,
     h.ApprovalDecided,
 )
-_MAY_CLOSE_OTHERS: Final = (*_ENDS, h.RaceDecided, h.SignalReceived, h.SignalAwaited)
 
 
 class Try(msgspec.Struct, kw_only=True):
@@ -83,6 +84,8 @@ class Log:
     def output_of(self, step: Step) -> Any:
         """What a closed step came to, as programs see it."""
         value = decode(step.output)
+        if step.kind is _CALL:
+            return value
         if step.kind is StepKind.SIGNAL and value is not None:
             return msgspec.convert(value, SignalValue).data
         if step.kind is StepKind.APPROVAL and value is not None:
@@ -92,11 +95,11 @@ class Log:
     # --- attempts ---------------------------------------------------------------------------------------------------
 
     def _follow(self, event: h.AnyEvent) -> None:
+        hot = _HOT.get(type(event))
+        if hot is not None:
+            hot(self, event)
+            return
         match event:
-            case h.StepScheduled():
-                self._opened(event.key, event.at, event.input)
-            case h.AttemptStarted():
-                self._begin(event.key, event.at)
             case h.AttemptFailed():
                 self._end(event.key, "failed", event.at, error=event.error)
             case h.TimerSet() | h.SignalAwaited():
@@ -121,8 +124,21 @@ class Log:
                 self.failed = event.forget
         if isinstance(event, _CLOSES_ITS_OWN):
             self._look(event.key, event.at)
-        elif isinstance(event, _MAY_CLOSE_OTHERS):
-            self._look_at_all(event)
+        elif isinstance(event, h.RaceDecided):
+            self._decided(event)
+        elif isinstance(event, h.SignalReceived | h.SignalAwaited):
+            self._look_at_all(event.at)
+        elif isinstance(event, _ENDS):
+            self._ended(event)
+
+    def _scheduled(self, event: h.StepScheduled) -> None:
+        self._opened(event.key, event.at, event.input)
+
+    def _started(self, event: h.AttemptStarted) -> None:
+        self._begin(event.key, event.at)
+
+    def _completed(self, event: h.StepCompleted) -> None:
+        self._look(event.key, event.at)
 
     def _opened(self, key: str, at: float, input: Raw) -> None:
         self._mark("opened", key, at)
@@ -145,22 +161,25 @@ class Log:
         if found is not None:
             found.end(status, at, self.state.seq, **outcome)
 
-    def _look_at_all(self, event: h.AnyEvent) -> None:
-        by = event.key if isinstance(event, h.RaceDecided) else ""
+    def _ended(self, event: h.AnyEvent) -> None:
+        self._look_at_all(event.at)
+        self.ends.append((self.state.seq, event.at))
+
+    def _decided(self, event: h.RaceDecided) -> None:
+        self._look_at_all(event.at, event.key)
+        for key in event.cancelled:  # also those between two attempts
+            self._mark("cancelled", key, event.at, by=event.key)
+
+    def _look_at_all(self, at: float, by: str = "") -> None:
         for key in list(self._open):
-            self._look(key, event.at, by)
-        if isinstance(event, h.RaceDecided):
-            for key in event.cancelled:  # also those between two attempts
-                self._mark("cancelled", key, event.at, by=by)
-        if isinstance(event, _ENDS):
-            self.ends.append((self.state.seq, event.at))
+            self._look(key, at, by)
 
     def _look(self, key: str, at: float, by: str = "") -> None:
         """Whether a step is closed now."""
         step = self.state.steps[key]
         if step.closed_seq != self.state.seq:
             return
-        if step.status is StepStatus.CANCELLED:
+        if step.status is _CANCELLED:
             self._end(key, "cancelled", at)
             if not by:
                 self._mark("cancelled", key, at)
@@ -255,9 +274,26 @@ class Log:
         return next(ended, None)
 
 
+def _nothing(_log: Log, _event: h.AnyEvent) -> None:
+    """What only the state has a use for."""
+
+
+_HOT: Final[dict[type[h.AnyEvent], Callable[[Log, Any], None]]] = {
+    h.RunCreated: _nothing,
+    h.RunStarted: _nothing,
+    h.StepScheduled: Log._scheduled,
+    h.AttemptStarted: Log._started,
+    h.StepCompleted: Log._completed,
+    h.RunCompleted: Log._ended,
+}
+"""Looked up first, as in `core.run`: a `case` that does not match is slow."""
+
+
 def error_of(step: Step) -> Problem | None:
     """Why a closed step gave nothing: its error; of an approval also that it was rejected, or that nobody decided."""
-    if step.status is StepStatus.COMPLETED and step.kind is StepKind.APPROVAL:
+    if step.kind is _CALL:
+        return step.error
+    if step.status is _COMPLETED and step.kind is StepKind.APPROVAL:
         found = decode(step.output)
         if found["decision"] != "approved":
             return _rejection(found)

@@ -138,8 +138,7 @@ def _sort_in(mark: Mark, key: str, groups: dict[str, _Group]) -> None:
     if head is None or group is None:
         return
     group.marks.append(mark)
-    inner = _ITEM.fullmatch(key, head.end())
-    if inner is not None and group.outline.steps:
+    if group.outline.steps and (inner := _ITEM.fullmatch(key, head.end())) is not None:
         _sort_in(mark, inner[2], group.item(int(inner[1])))
 
 
@@ -154,6 +153,7 @@ class _GroupView:
         self._is_one = group.outline.type in _ONE_STEP
         self._choice: Choice | None = log.state.choices.get(f"{group.key}/ended")
         self._ended: dict[str, Any] = decode(self._choice.value) if self._choice is not None else {}
+        self._opened = [mark.key for mark in group.marks if mark.kind == "opened"]
         self._tries = self._one_step_tries() if self._is_one else self._composite_tries()
         self._main = self._find_main()
 
@@ -187,6 +187,8 @@ class _GroupView:
 
     def _parts(self) -> tuple[StepView, ...]:
         items = self._group.items
+        if not items:
+            return ()
         inner = (group for index in sorted(items) for group in items[index].values())
         return tuple(_GroupView(self._log, group).view(place) for place, group in enumerate(inner))
 
@@ -239,15 +241,14 @@ class _GroupView:
         return _ITEM.match(key, len(self._key)) is None
 
     def _is_main(self, key: str) -> bool:
-        rest = key[len(self._key) :]
-        return not rest or _FRAME.fullmatch(rest) is not None
+        return key == self._key or _FRAME.fullmatch(key, len(self._key)) is not None
 
     # --- how it stands ----------------------------------------------------------------------------------------------
 
     def _find_main(self) -> Step | None:
         """The step of the history under its own key, of the latest attempt that has one."""
-        for mark in reversed(self._group.marks):
-            if mark.kind == "opened" and self._is_main(mark.key) and (step := self._state.find(mark.key)) is not None:
+        for key in reversed(self._opened):
+            if self._is_main(key) and (step := self._state.find(key)) is not None:
                 return step
         return None
 
@@ -282,7 +283,7 @@ class _GroupView:
         return self._group.outline.type == "callback" and any(self._is_main(key) for key in keys)
 
     def _keys(self) -> Iterator[str]:
-        return iter(dict.fromkeys(mark.key for mark in self._group.marks if mark.kind == "opened"))
+        return iter(dict.fromkeys(self._opened))
 
     def _end(self, status: ViewStatus) -> tuple[float | None, int]:
         if status not in _OVER:
@@ -312,8 +313,8 @@ class _GroupView:
 
     def _input(self) -> Any:
         for key in self._keys():
-            if self._is_own(key) and self._log.inputs[key] != NULL:
-                return decode(self._log.inputs[key])
+            if (raw := self._log.inputs[key]) is not NULL and self._is_own(key) and raw != NULL:
+                return decode(raw)
         return None
 
 

@@ -160,6 +160,8 @@ def with_organisation(principal: Principal, call: Call) -> Principal:
     named = _organisation(call)
     if not named:
         only = principal.organisations[0] if len(principal.organisations) == 1 else ""
+        if only == principal.organisation:
+            return principal
         return msgspec.structs.replace(principal, organisation=only)
     if principal.type != "local" and named not in principal.organisations:
         raise AccessError(Reason.ORGANISATION_NOT_ALLOWED, f"{ORGANISATION} names an organisation of others")

@@ -76,6 +76,21 @@ async def test_file_field_that_nobody_filled_is_no_file(house: House, shower: st
     assert json_of(answer)["workflowRun"]["outputs"]["paper"] is None
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data; boundary=x-y",
+        "multipart/form-data;boundary=x-y",
+        'Multipart/Form-Data; charset=utf-8; boundary="x-y"',
+        "multipart/form-data; boundary=x-y; charset=utf-8",
+    ],
+)
+async def test_boundary_is_read_however_it_is_written(house: House, shower: str, content_type: str) -> None:
+    body = f'--x-y\r\nContent-Disposition: form-data; name="workflowId"\r\n\r\n{shower}\r\n--x-y--\r\n'
+    answer = await house.client.post(f"{RUNS}/execute", content=body, headers={"content-type": content_type})
+    assert json_of(answer)["workflowRun"]["status"] == "completed"
+
+
 async def test_text_field_with_a_file_name_is_a_text_field(house: House, shower: str) -> None:
     inputs = ("inputs", ("blob", b'{"note": "from a Blob"}', "application/json"))
     assert json_of(await post(house, shower, inputs))["workflowRun"]["outputs"]["note"] == "from a Blob"

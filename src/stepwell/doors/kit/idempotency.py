@@ -25,7 +25,7 @@ from stepwell.store.port import Documents, Record
 
 log = structlog.get_logger()
 KIND: Final = "idempotency"
-NAMES: Final = ("idempotency-key", "x-idempotency-key")
+NAMES: Final = (b"idempotency-key", b"x-idempotency-key")
 REPLAYED: Final = "Idempotency-Replayed"
 MAX_KEY: Final = 255
 KEPT_S: Final = 24 * 3600.0
@@ -66,7 +66,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 def key_of(headers: Headers) -> str | None:
     """The idempotency key of a request. Raises `InvalidRequestError`."""
-    found = {value.strip() for name in NAMES for value in headers.getlist(name)}
+    found = {value.decode("latin-1").strip() for name, value in headers.raw if name in NAMES}
     if not found:
         return None
     key = min(found)

@@ -25,8 +25,9 @@ from stepwell.doors.runs.wire import Executed, ExecuteRequest
 
 RUN_ID: Final = "X-Workflow-Run-Id"
 RETRY_AFTER_S: Final = 5
-SHORT_S: Final = 0.25
-"""While a run may still be a short one, nobody looks whether its client is there: that costs two tasks."""
+SHORT_S: Final = 1.0
+"""While a run may still be a short one, nobody looks whether its client is there: that costs three tasks. On a busy
+server short runs, too, take their time."""
 DISCONNECTED: Final = "the client that started it has gone"
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _NO_WAIT: Final = "respond-async"
@@ -56,17 +57,18 @@ async def execute(call: Call) -> Response:
     order = await read_order(call)
     most_s = wait_s(call.request, call.request.app.state.execute_wait_s)
     keep_alive_s: float = call.request.app.state.execute_keep_alive_s
+    short_s = min(most_s, SHORT_S, keep_alive_s or SHORT_S)
 
     async def start_and_wait() -> Response:
         with call.engine.watchers.keeping(order.run_id):  # so that nothing has to be read to show a short run
             run_id = await order.start(call)
             call.started()
             try:
-                if await _ends_soon(call, run_id, min(most_s, SHORT_S)):
+                if await _ends_soon(call, run_id, short_s):
                     return _answer(await _shown(call, order, run_id), run_id)
             except Exception as fault:  # noqa: BLE001  as at every operation; here there is a run to be named
                 return _failed(call, run_id, fault)
-        left_s = most_s - SHORT_S
+        left_s = most_s - short_s
         if keep_alive_s and left_s > 0:
             return _kept_alive(call, order, run_id, left_s=left_s, every_s=keep_alive_s)
         try:

@@ -47,9 +47,11 @@ def shown_inputs(plan: Plan | None, input: Any) -> list[InputValue]:
     """The inputs that a run uses as a list, secrets masked: those declared first, in their order."""
     if input is None:
         return []
-    if not isinstance(input, Mapping):
+    if not isinstance(input, dict):
         return [InputValue(name="input", type=_type_of(input), value=input)]
     declared = {variable.name: variable for variable in plan.variables} if plan is not None else {}
+    if not (declared or input):
+        return []
     used = {name: variable.default for name, variable in declared.items() if variable.default is not UNSET}
     given = {name: value for name, value in input.items() if name != ENV_INPUT}
     used |= {name: value for name, value in given.items() if value is not None or name not in used}

@@ -57,7 +57,10 @@ def count_found(connection: apsw.Connection, query: RunQuery, at_most: int) -> i
 
 
 def count_runs(connection: apsw.Connection, query: CountQuery) -> dict[tuple[str, str], int]:
-    """(workflow, status) to number of runs."""
+    """(workflow, status) to number of runs.
+
+    Grouped by series first, in the order of the index: by workflow they would be sorted, which takes twice as long.
+    """
     days = query.from_day is not None or query.to_day is not None
     series = named_series(connection, query.owner, query.workflow, query.named) if query.named else None
     wanted = [
@@ -72,10 +75,15 @@ def count_runs(connection: apsw.Connection, query: CountQuery) -> dict[tuple[str
     counts = connection.execute(
         "SELECT json_group_array(json_array(workflow, status, number)) FROM ("
         "SELECT workflow, status, sum(runs) AS number "
-        f"FROM series CROSS JOIN run_count ON run_count.series = series.id {where} GROUP BY workflow, status)",
+        f"FROM series CROSS JOIN run_count ON run_count.series = series.id {where} GROUP BY series.id, status)",
         values,
     ).get
-    return {(workflow, status): number for workflow, status, number in _decode_counts(counts) if number}
+    found: dict[tuple[str, str], int] = {}
+    for workflow, status, number in _decode_counts(counts):
+        if number:
+            key = (workflow, status)
+            found[key] = found.get(key, 0) + number
+    return found
 
 
 def count_waiting(connection: apsw.Connection, owner: str | None) -> dict[WaitReason, int]:

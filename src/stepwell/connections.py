@@ -49,7 +49,8 @@ def read_connections(file: str, environ: Mapping[str, str] = os.environ) -> Conn
     brokers: dict[tuple[str, str], BrokerOptions] = {}
     for type, options in (("kafka", KafkaOptions), ("rabbit", RabbitOptions)):
         for name, entry in _entries(file, lists, type, environ):
-            brokers[type, name] = _converted(file, f"{type}/{name}", entry, options)
+            place = f"{type}/{name}"
+            brokers[type, name] = _checked(file, place, _converted(file, place, entry, options))
     sources = {
         name: _converted(file, f"databases/{name}", entry, SourceOptions)
         for name, entry in _entries(file, lists, "databases", environ)
@@ -138,3 +139,11 @@ def _converted(file: str, place: str, entry: dict[str, Any], kind: Any) -> Any:
         return msgspec.convert(entry, kind, strict=False)
     except msgspec.ValidationError as fault:
         raise SettingsError(f"connections: {file}: {place}: {fault}") from None
+
+
+def _checked(file: str, place: str, options: BrokerOptions) -> BrokerOptions:
+    try:
+        options.check()
+    except ValueError as fault:
+        raise SettingsError(f"connections: {file}: {place}: {fault}") from None
+    return options

@@ -10,10 +10,7 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A cluster. `tls` is implied by credentials unless it is switched off.
-
-    Raises `ValueError` for options that do not go together.
-    """
+    """A cluster. `tls` is implied by credentials unless it is switched off."""
 
     bootstrap_servers: str
     username: str | None = None
@@ -26,7 +23,8 @@ class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     request_timeout_s: float = 30.0
     max_batch_bytes: int = 65_536
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises `ValueError` for options that do not go together. On record they may stand: they are read."""
         _check(self, secure=self.secure)
         if self.mechanism != "PLAIN" and not self.username:
             raise ValueError(f"mechanism {self.mechanism} needs username and password")
@@ -38,7 +36,7 @@ class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A virtual host of a broker. Raises `ValueError` for options that do not go together."""
+    """A virtual host of a broker."""
 
     host: str
     port: int = 5672
@@ -51,7 +49,8 @@ class RabbitOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     key_file: str | None = None
     timeout_s: float = 30.0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises `ValueError` for options that do not go together, as for Kafka."""
         _check(self, secure=self.tls)
 
 

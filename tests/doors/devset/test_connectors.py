@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 
+from stepwell.brokers.options import BROKER, read_options
+from stepwell.connections import read_connections
+from stepwell.settings import SettingsError
+from stepwell.store.port import Record
+
 from .house import House, housed, pipeline
 
 PATHS = ("/connectors/configurations", "/api/connectors/configurations")
@@ -91,6 +96,24 @@ async def test_a_connector_that_cannot_be(house: House, connector: Any, said: st
     assert answer.status_code == 400
     assert said in answer.json()["message"]
     assert (await house.client.get(PATHS[0])).json() == []
+
+
+async def test_a_connector_on_record_that_contradicts_is_read_all_the_same(house: House) -> None:
+    options = {"bootstrap_servers": "old:1", "username": "u"}
+    old = Record(kind=BROKER, id="kafka/old", data={"options": options})
+    await house.app.engine.store.put_record(old)
+    await house.client.post(PATHS[0], json=KAFKA)
+    found = (await house.client.get(PATHS[0])).json()
+    assert [one["name"] for one in found] == ["local", "old"]
+    assert read_options(old.id, old.data).username == "u"
+    assert (await house.client.delete(f"{PATHS[0]}/kafka/old")).status_code == 200
+
+
+def test_a_connector_of_a_file_that_contradicts_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "connections.yaml"
+    file.write_text("kafka: [{name: fixed, bootstrap-servers: 'a:1', username: u}]\n")
+    with pytest.raises(SettingsError, match="kafka/fixed: username and password go together"):
+        read_connections(str(file))
 
 
 async def test_connections_of_a_file_are_shown_and_cannot_be_changed(tmp_path: Path) -> None:

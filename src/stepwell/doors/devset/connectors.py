@@ -132,14 +132,16 @@ def _named(type: str, name: str, types: tuple[str, ...]) -> tuple[str, str]:
 
 def _options(type: str, body: NewConnector) -> BrokerOptions:
     """Raises `RuleError`."""
+    options = _broker_options(type, body)
     try:
-        return _broker_options(type, body)
+        options.check()
     except ValueError as fault:
         raise RuleError(str(fault)) from None
+    return options
 
 
 def _broker_options(type: str, body: NewConnector) -> BrokerOptions:
-    """Raises `RuleError`, and `ValueError` for options that do not go together."""
+    """Raises `RuleError`."""
     shared: dict[str, Any] = {
         "username": body.username,
         "password": body.password,

@@ -159,7 +159,11 @@ class RabbitBroker:
         async with self._opening.turn():
             await self._open()
             assert self._connection is not None
-            channel = await self._connection.channel()
+            try:
+                channel = await self._connection.channel()
+            except UNREACHABLE as fault:
+                self._forget(lost=True)
+                raise BrokerError(f"RabbitMQ opens no channel for {source!r}: {_said(fault)}") from None
         try:
             async with asyncio.timeout(within_s):
                 queue = await channel.get_queue(source, ensure=True)

@@ -18,7 +18,7 @@ class CountingBroker:
     def post(self, message: Outgoing, settled: Settled) -> bool:
         # A broker settles messages in a row together if they are settled by one callable: so it must stay one.
         told = self._told
-        if told is None or told[0] != settled:
+        if told is None or told[0] is not settled:
             told = self._told = settled, self._counted(settled)
         return self._broker.post(message, told[1])
 

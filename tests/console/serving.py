@@ -60,7 +60,6 @@ class Served:
                 **environ,
                 **self._settings,
                 "STEPWELL_TEST_FOLDER": str(self.folder),
-                "STEPWELL_SHUTDOWN_GRACE_S": "0.2",
             },
             stdout=subprocess.PIPE,
             text=True,

@@ -32,6 +32,8 @@ MARKS: Final = ("__is_pydantic", "__is_component")
 """The keys by which a record tells an object from a plain value."""
 _RESULTS: Final[TypeAdapter[Any]] = TypeAdapter(list[StepFunctionResult])
 _SENDS: Final = TypeAdapter(list[SentEvent])
+_ON_RECORD: Final = frozenset({"result", "sends"})
+"""Members of a tick that are on record with its step."""
 
 
 class NotKeptError(ValueError):
@@ -120,7 +122,7 @@ class Codec:
         step had sent, when its outcome was taken from the record (`again`): part of that had arrived before.
         """
         failed = isinstance(tick, TickStepResult) and any(isinstance(r, StepWorkerFailed) for r in tick.result)
-        dumped = _dumped(tick, leave_out={"result", "sends"})
+        dumped = _dumped(tick, leave_out=_ON_RECORD)
         found = {name: value for name, value in dumped.items() if value not in (None, [], {})}
         if isinstance(tick, TickStepResult) and (failed or not of_step):
             found["result"] = self.dump_results(tick.result)
@@ -184,12 +186,11 @@ def _event(event: Event) -> dict[str, Any]:
     return {"__is_pydantic": True, "value": fields, "qualified_name": qualified_name(type(event))}
 
 
-def _dumped(value: BaseModel, leave_out: set[str] | None = None) -> dict[str, Any]:
+def _dumped(value: BaseModel, leave_out: frozenset[str] = frozenset()) -> dict[str, Any]:
+    events = {name: kept for name, kept in value if isinstance(kept, Event) and name not in leave_out}
     try:
-        found = value.model_dump(mode="json", exclude=leave_out)
-        return {
-            name: _event(kept) if isinstance(kept := getattr(value, name), Event) else found[name] for name in found
-        }
+        found = value.model_dump(mode="json", exclude={*leave_out, *events})
+        return found | {name: _event(kept) for name, kept in events.items()}
     except Exception as fault:  # pydantic and the user's own serializers can raise anything
         raise NotKeptError(f"expected values that can be written as JSON: {fault}") from fault
 

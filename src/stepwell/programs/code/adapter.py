@@ -215,13 +215,13 @@ class HostedAdapter(InternalRunAdapter):
 
     def _listen_now(self) -> None:
         """Take posted events from now on, those that came before too."""
-        self.leave()
+        self.drop_timer()
         if not self._listening:
             self._listening = True
             self._branches.begin(self._listen)
 
-    def leave(self) -> None:
-        """The control loop has ended."""
+    def drop_timer(self) -> None:
+        """Cancel the timer that would begin to listen, where one is set."""
         if self._about_to_listen is not None:
             self._about_to_listen.cancel()
             self._about_to_listen = None

@@ -62,7 +62,7 @@ class Face:
     def _start(self, fields: Mapping[str, Any]) -> None:
         try:
             self._hosted.start_event(fields)
-        except Exception as fault:  # noqa: BLE001  the package's classes, and the user's validators, can raise anything
+        except Exception as fault:  # noqa: BLE001  as `Hosted.start_event` says
             raise EventFault("invalid_fields", str(fault)) from None
 
     async def check_input(self, input: Any) -> Mapping[str, Sequence[str]]:
@@ -77,7 +77,7 @@ class Face:
             for error in fault.errors(include_url=False):
                 found.setdefault(str(error["loc"][0]) if error["loc"] else "", []).append(error["msg"])
             return found
-        except Exception as fault:  # noqa: BLE001  as for a start event
+        except Exception as fault:  # noqa: BLE001  as `Hosted.start_event` says
             return {"": [str(fault)]}
         return {}
 
@@ -131,7 +131,7 @@ class Face:
             raise EventFault("invalid_fields", f"expected an object with the fields of {kind.__name__}")
         try:
             return kind.model_validate(value)
-        except Exception as fault:  # noqa: BLE001  the package's classes, and the user's validators, can raise anything
+        except Exception as fault:  # noqa: BLE001  as for a start event
             raise EventFault("invalid_fields", str(fault)) from None
 
     # --- looking back -----------------------------------------------------------------------------------------------

@@ -53,7 +53,9 @@ class Hosted:
         return RUNTIME.get_or_register(self.workflow)
 
     def start_event(self, fields: Mapping[str, Any]) -> StartEvent:
-        """The start event of these fields. Raises pydantic's `ValidationError`."""
+        """The start event of these fields. Raises anything: pydantic's `ValidationError` for most fields that are wrong,
+        but the user's validators may raise what they like.
+        """
         return self.workflow.start_event_class(**fields)
 
     def begin(self, input: Any, labels: Mapping[str, str] = NO_LABELS) -> Beginning:

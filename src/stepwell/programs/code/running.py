@@ -64,7 +64,7 @@ class CodeProgram:
             except Exception as fault:
                 raise failure(fault, run.adapter.blame) from fault
             finally:
-                run.adapter.leave()
+                run.adapter.drop_timer()
                 place.run = None
 
 

@@ -80,7 +80,7 @@ class Check:
 
     def expression(self, text: str, at: str) -> Any:
         """Compile one expression; `BROKEN` after a fault."""
-        if text.startswith("${") and "}" not in text:
+        if jq.never_ends(text):
             return self.fault(at, f"expected an expression in ${{ }}, found none that ends: {describe(text)}")
         try:
             expression = jq.parse(text)

@@ -12,7 +12,7 @@ from stepwell.programs.flow.expressions.expression import (
     remote,
 )
 from stepwell.programs.flow.expressions.parser import BeyondPythonError, parse
-from stepwell.programs.flow.expressions.templates import build, expression_text, in_order, together
+from stepwell.programs.flow.expressions.templates import build, expression_text, in_order, never_ends, together
 from stepwell.programs.flow.expressions.tokens import MalformedError, names_in
 from stepwell.programs.flow.expressions.values import ExpressionError, is_true, kind_of
 
@@ -34,6 +34,7 @@ __all__ = [
     "is_true",
     "kind_of",
     "names_in",
+    "never_ends",
     "parse",
     "remote",
     "together",

@@ -24,7 +24,12 @@ def expression_text(text: str) -> str | None:
     if found:
         return found.group(1).strip()
     begun = text.strip()
-    return begun if begun.startswith("${") and "}" not in begun else None
+    return begun if never_ends(begun) else None
+
+
+def never_ends(text: str) -> bool:
+    """Whether it opens an expression and has no brace that could close it."""
+    return text.startswith("${") and "}" not in text
 
 
 def build(value: Any, at: str, compile_text: Compile) -> Expression:

@@ -53,8 +53,8 @@ class Hosted:
         return RUNTIME.get_or_register(self.workflow)
 
     def start_event(self, fields: Mapping[str, Any]) -> StartEvent:
-        """The start event of these fields. Raises anything: pydantic's `ValidationError` for most fields that are wrong,
-        but the user's validators may raise what they like.
+        """The start event of these fields. Raises pydantic's `ValidationError` for most fields that are wrong, and
+        anything else too: the package's classes and the user's validators can.
         """
         return self.workflow.start_event_class(**fields)
 

@@ -8,7 +8,7 @@ from stepwell.programs.flow.source import Source
 from stepwell.programs.pipeline.chance import Chance, seed_of
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.faults import Faults
-from stepwell.programs.pipeline.running import Breath, run_execution
+from stepwell.programs.pipeline.running import Breath, Message, run_execution
 
 from .documents import compiled, document, fault, faults, sent
 
@@ -200,12 +200,32 @@ def test_names_that_no_broker_takes(more: dict[str, Any], pointer: str, said: st
     assert message.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        ({"messageType": "kafka"}, ("t", "", "t")),
+        ({"messageType": "rabbit"}, ("t", "", "t")),
+        ({"messageType": "rabbit", "exchange": "x"}, ("t", "x", "t")),
+        ({"messageType": "rabbit", "exchange": "x", "routingKey": "r"}, ("t", "x", "r")),
+        ({"messageType": "rabbit", "topic": None, "exchange": "x"}, ("", "x", "")),
+    ],
+)
+def test_messages_carry_where_they_go(place: dict[str, Any], address: tuple[str, str, str]) -> None:
+    (message,) = run_execution(compiled(document({}, **place)), execution_of_a_run())
+    assert isinstance(message, Message)
+    assert (message.topic, message.exchange, message.routing_key) == address
+    assert message.content_type == "application/json"
+
+
+def execution_of_a_run() -> Execution:
+    return Execution(workflow_id="wf", run_id="r", index=1, chance=Chance(seed_of("s"), 1), started_at=0.0)
+
+
 def breaths(*stages: dict[str, Any]) -> int:
     """How often an execution that sends nothing lets others go on."""
-    execution = Execution(workflow_id="wf", run_id="r", index=1, chance=Chance(seed_of("s"), 1), started_at=0.0)
     silent = [{"emit": False, **stage} for stage in stages]
     pipeline = compiled(document(*silent, state={"l": [0] * 5_000}))
-    return sum(type(effect) is Breath for effect in run_execution(pipeline, execution))
+    return sum(type(effect) is Breath for effect in run_execution(pipeline, execution_of_a_run()))
 
 
 def test_an_execution_lets_others_go_on_by_what_it_does() -> None:

@@ -38,6 +38,11 @@ class Stage:
     key: Value | None
     encoding: Encoding | None
     destination: Destination
+    topic: str
+    exchange: str
+    routing_key: str
+    content_type: str
+    """What each of its messages carries."""
     unsendable: str
     """Why it cannot send what it emits; empty when it can."""
     wait_s: float

@@ -11,7 +11,7 @@ import msgspec
 
 from stepwell.brokers.port import Outgoing
 from stepwell.core.place import TRACEPARENT
-from stepwell.programs.pipeline.encoding import JSON, JSON_TYPE, PROTOBUF_TYPE
+from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.execution import MAX_COPIED, Execution
 from stepwell.programs.pipeline.expecting import Expectation
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
@@ -186,17 +186,17 @@ def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
     if stage.unsendable:
         raise RuleError(stage.unsendable)
     execution.sent = n = execution.sent + 1
-    header, to = execution.headers, stage.destination
+    header = execution.headers
     text = JSON.encode(execution.payload)
     message = Message(
         message_id=f"{execution.run_id}/{execution.index}/{n}",
         body=text if stage.encoding is None else _encoded(stage, execution),
         headers=_wired(header, execution.trace) if header else execution.trace,
-        content_type=JSON_TYPE if stage.encoding is None else PROTOBUF_TYPE,
-        topic=to.topic or "",
+        content_type=stage.content_type,
+        topic=stage.topic,
         key=execution.key,
-        exchange=to.exchange or "",
-        routing_key=to.routing_key or to.topic or "",
+        exchange=stage.exchange,
+        routing_key=stage.routing_key,
         execution=execution.index,
         n=n,
         stage=stage.name,
@@ -249,7 +249,7 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
         execution.meta["lastSend"] = {
             "count": 1,
             "messageType": to.type,
-            "contentType": JSON_TYPE if stage.encoding is None else PROTOBUF_TYPE,
+            "contentType": stage.content_type,
             "producerName": to.producer,
             "topic": to.topic,
             "exchange": to.exchange,

@@ -8,7 +8,7 @@ from stepwell.programs.flow.expressions.templates import escape
 from stepwell.programs.pipeline import waits, wire
 from stepwell.programs.pipeline.conditions import Condition, compile_condition
 from stepwell.programs.pipeline.destinations import Destination
-from stepwell.programs.pipeline.encoding import Encoding
+from stepwell.programs.pipeline.encoding import JSON_TYPE, PROTOBUF_TYPE, Encoding
 from stepwell.programs.pipeline.execution import Execution
 from stepwell.programs.pipeline.expecting import Expectation, compile_expectation
 from stepwell.programs.pipeline.faults import Faults, RuleError
@@ -53,6 +53,8 @@ class StageCompiler:
         query = self._part(given, "query", at, lambda value: compile_query(value, name, f"{step}-query"), None)
         wait_s = self._part(given, "wait", at, _wait, 0.0)
         expect = self._expect(given, name, step, at)
+        encoding = self._encoding(given, name, at) if emits is not None else None
+        exchange, routing_key = self._destination.address
         return Stage(
             name=name,
             id=step,
@@ -63,8 +65,12 @@ class StageCompiler:
             emits=emits,
             headers=self._headers(given, name, step, at) if emits is not None else {},
             key=self._key(given, step, at) if emits is not None else None,
-            encoding=self._encoding(given, name, at) if emits is not None else None,
+            encoding=encoding,
             destination=self._destination,
+            topic=self._destination.topic or "",
+            exchange=exchange,
+            routing_key=routing_key,
+            content_type=JSON_TYPE if encoding is None else PROTOBUF_TYPE,
             unsendable=self._destination.missing(f"{step}-send"),
             wait_s=wait_s,
             expect=expect,

@@ -16,6 +16,8 @@ from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
 
 MAX_COPIED: Final = 300_000
 """Values that one pass of a stage may copy and make: a document could double what it has with every pass."""
+VALUES_AT_A_STRETCH: Final = 50_000
+"""That are copied and made before others get their turn."""
 MAX_DEPTH: Final = 100
 """Of what is copied."""
 SHORT: Final = 1_000
@@ -46,8 +48,21 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     stages: dict[str, Any] = {}
     left: int = MAX_COPIED
     """What may still be copied and made in this pass."""
+    copied_since: int = 0
+    """Values of earlier passes, since others had their turn."""
     sent: int = 0
     """Messages so far: the number of the next one is one more."""
+
+    def begin_pass(self) -> bool:
+        """After a pass that copied something: let the next copy as much as one may. Says whether others should get
+        their turn first.
+        """
+        self.copied_since += MAX_COPIED - self.left
+        self.left = MAX_COPIED
+        if self.copied_since <= VALUES_AT_A_STRETCH:
+            return False
+        self.copied_since = 0
+        return True
 
     def spend(self, values: int) -> None:
         """Count values that are copied or made. Raises `RuleError` for more than a pass may have."""

@@ -62,8 +62,6 @@ MAX_OUTPUT_EVENTS: Final = 1_000
 """Of one execution that reads them."""
 BREATH_EVERY: Final = 100
 """Passes of a loop."""
-VALUES_AT_A_STRETCH: Final = 50_000
-"""That are copied before others get their turn."""
 
 
 class Passed:
@@ -78,13 +76,9 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
     """Every effect of an execution, in order. Raises `RuleError`."""
     for assign in pipeline.state:
         assign(execution)
-    copied = 0
     for stage in pipeline.stages:
-        copied += MAX_COPIED - execution.left
-        if copied > VALUES_AT_A_STRETCH:
-            copied = 0
+        if execution.left < MAX_COPIED and execution.begin_pass():
             yield BREATH
-        execution.left = MAX_COPIED
         execution.payload, execution.headers, execution.key = {}, {}, None
         if stage.source == "previous-stage":
             _take_last(execution)
@@ -105,13 +99,9 @@ def _take_last(execution: Execution) -> None:
 
 
 def _run_loop(pipeline: Pipeline, stage: Stage, loop: Loop, execution: Execution) -> Running:
-    copied = 0
     for iteration in range(1, loop.most + 1):
-        copied += MAX_COPIED - execution.left
-        if copied > VALUES_AT_A_STRETCH or not iteration % BREATH_EVERY:
-            copied = 0
+        if (execution.left < MAX_COPIED and execution.begin_pass()) or not iteration % BREATH_EVERY:
             yield BREATH
-        execution.left = MAX_COPIED
         execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
         if loop.goes_on is not None and not loop.goes_on(execution):
             return

@@ -5,8 +5,8 @@ Spans are read from the SDK's own exporter in memory; that they reach a collecto
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import stepwell
 from brokers.kafka import KafkaCluster
 from doors.agents.door import RUNS, open_door
 from doors.agents.door import call as calling
+from doors.kit.things import client_of
 from stepwell.core import history as h
 from stepwell.core.trace import NO_SPAN, attempt_span, is_traceparent, parts_of, run_span
 from stepwell.engine.ids import workflow_uuid
@@ -233,15 +234,8 @@ async def test_nothing_is_kept_or_sent_when_it_is_off(tmp_path: Path) -> None:
 # --- at the doors ---------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def served(app: stepwell.App) -> AsyncIterator[httpx.AsyncClient]:
-    server = app.asgi()
-    transport = httpx.ASGITransport(server, client=("127.0.0.1", 1))
-    async with (
-        server.router.lifespan_context(server),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
-    ):
-        yield client
+def served(app: stepwell.App) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    return client_of(app.asgi(), raising=True, base_url="http://127.0.0.1")
 
 
 async def started(app: stepwell.App, client: httpx.AsyncClient, traceparent: str) -> str:

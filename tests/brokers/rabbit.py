@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ports import free_ports
+
 from .certificates import Certificates
 
 BINARY = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -18,14 +20,6 @@ START_S = 60.0
 
 def installed() -> bool:
     return BINARY.exists() and shutil.which("erl") is not None
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
 
 
 class Rabbit:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,8 @@ from typing import Any, Protocol
 import aio_pika
 import httpx
 import pytest
+
+from ports import free_ports
 
 from .kafka import KafkaCluster
 from .rabbit import Rabbit
@@ -95,11 +96,6 @@ def peer(request: pytest.FixtureRequest) -> Peer:
     return KafkaPeer() if request.param == "kafka" else RabbitPeer(request.getfixturevalue("node"))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "STEPWELL_DB": f"sqlite:///{folder}/runs.db", "STEPWELL_PORT": str(port)}
@@ -134,7 +130,8 @@ async def until(client: httpx.AsyncClient, run_id: str, completed: int) -> dict[
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}", timeout=60) as client:
+    (port,) = free_ports(1)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
 
 

@@ -234,23 +234,29 @@ class Break(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def test_watch_goes_on_after_a_lost_connection(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepwell.cli.remote.PAUSE_S", 0.01)
+@pytest.fixture
+def breaking() -> Iterator[str]:
+    """The address of a server whose streams break."""
     Break.asked = []
     with HTTPServer(("127.0.0.1", 0), Break) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        ran = inside.run("runs", "watch", "some", "--json", "--url", f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_watch_goes_on_after_a_lost_connection(
+    inside: Inside, breaking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepwell.cli.remote.PAUSE_S", 0.01)
+    ran = inside.run("runs", "watch", "some", "--json", "--url", breaking)
 
     assert [json.loads(line)["type"] for line in ran.out.splitlines()] == ["RunPaused", "RunCancelled"]
     assert Break.asked == [None, "1.0"]
 
 
-def test_server_that_is_none_of_ours_is_named(inside: Inside) -> None:
-    Break.asked = []
-    with HTTPServer(("127.0.0.1", 0), Break) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        refused = inside.run("runs", "cancel", "some", "--url", f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
+def test_server_that_is_none_of_ours_is_named(inside: Inside, breaking: str) -> None:
+    refused = inside.run("runs", "cancel", "some", "--url", breaking)
 
     assert "is it a Stepwell server?" in refused.sentence

@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ports import free_ports
+
 START_S = 20.0
 
 
@@ -30,8 +32,7 @@ def pgbouncer(url: str, folder: Path, *, mode: str) -> Iterator[str]:
         pytest.skip("needs PgBouncer (Debian: pgbouncer)")
     parts = urlsplit(url)
     socket_folder = parse_qs(parts.query)["host"][0]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n* = host={socket_folder} user=postgres\n"

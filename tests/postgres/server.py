@@ -43,7 +43,7 @@ def server() -> Any:
     folder = Path(tempfile.mkdtemp(prefix="stepwell-postgres-"))
     folder.chmod(0o755)
     running = get_server(folder / "data", cleanup_mode=None)
-    _now(_execute(running.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+    _now(execute(running.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
     atexit.register(_end, running, folder, os.getpid())
     return running
 
@@ -54,7 +54,8 @@ def _end(running: Any, folder: Path, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _execute(url: str, *statements: str) -> None:
+async def execute(url: str, *statements: str) -> None:
+    """Statements, one after the other, on a connection of their own."""
     connection = await asyncpg.connect(url)
     for statement in statements:
         await connection.execute(statement)
@@ -64,8 +65,13 @@ async def _execute(url: str, *statements: str) -> None:
 def new_database() -> str:
     """The URL of a database of its own, empty."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    _now(_execute(server().get_uri(), f"CREATE DATABASE {name}"))
+    _now(execute(server().get_uri(), f"CREATE DATABASE {name}"))
     return str(server().get_uri(database=name))
+
+
+def name_of(url: str) -> str:
+    """The name of a database of this server."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @cache
@@ -94,5 +100,5 @@ END $$
 
 def emptied_database() -> str:
     """The URL of a database that has its tables, and nothing in them: quicker than a new one."""
-    _now(_execute(_common_database(), _EMPTY))
+    _now(execute(_common_database(), _EMPTY))
     return _common_database()

@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
@@ -14,15 +13,8 @@ from stepwell.store.postgres import PostgresStore, preparing
 
 from .nodes import PATIENCE_S, node, nodes
 from .pooler import pgbouncer
-from .server import new_database, server
+from .server import execute, name_of, new_database, server
 from .wire import Wire
-
-
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
 
 
 async def _refusal(url: str) -> str:
@@ -51,20 +43,19 @@ async def test_database_that_does_not_exist() -> None:
 
 async def test_database_that_can_only_be_read() -> None:
     url = new_database()
-    name = url.partition("@/")[2].partition("?")[0]
-    await _execute(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await execute(url, f"ALTER DATABASE {name_of(url)} SET default_transaction_read_only = on")
     assert "can only be read" in await _refusal(url)
 
 
 async def test_user_without_permission() -> None:
     url = new_database()
-    await _execute(url, "CREATE ROLE guest LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    await execute(url, "CREATE ROLE guest LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     assert "lacks a permission" in await _refusal(_as("guest", url))
 
 
 async def test_database_of_another_program() -> None:
     url = new_database()
-    await _execute(url, "CREATE TABLE run (distance_km int)")
+    await execute(url, "CREATE TABLE run (distance_km int)")
     assert "is a database of another program" in await _refusal(url)
 
 
@@ -73,7 +64,7 @@ async def test_database_of_a_newer_version() -> None:
     store = PostgresStore(url)
     await store.open()
     await store.close()
-    await _execute(url, "UPDATE stepwell_schema SET version = 999")
+    await execute(url, "UPDATE stepwell_schema SET version = 999")
     assert "was written by a newer Stepwell (schema 999" in await _refusal(url)
 
 
@@ -98,7 +89,7 @@ async def test_user_who_may_only_read() -> None:
     url = new_database()
     async with nodes(node(url)):
         pass
-    await _execute(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN", "GRANT pg_read_all_data TO reader")
+    await execute(url, "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN", "GRANT pg_read_all_data TO reader")
     app = node(_as("reader", url))
     with pytest.raises(StorageError, match="lacks a permission"):
         await app.open()
@@ -119,10 +110,10 @@ async def test_lost_connections_are_a_passing_fault() -> None:
     store = PostgresStore(url)
     await store.open()
     assert await store.list_runs(RunQuery()) == []
-    await _execute(
+    await execute(
         str(server().get_uri()),
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stepwell' "
-        f"AND datname = '{url.partition('@/')[2].partition('?')[0]}'",
+        f"AND datname = '{name_of(url)}'",
     )
     with suppress(StorageUnavailableError):  # once, where the loss was not noticed before
         await store.list_runs(RunQuery())

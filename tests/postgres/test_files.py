@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
+from doors.kit.things import client_of
 from stepwell import App
 from stepwell.engine.duties.files import SweepFiles
 from stepwell.engine.ids import new_id
@@ -43,15 +44,8 @@ def _app(url: str, *, drive: bool) -> App:
     return app
 
 
-@asynccontextmanager
-async def _served(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    server = app.asgi()
-    transport = httpx.ASGITransport(server, client=("127.0.0.1", 1))
-    async with (
-        server.router.lifespan_context(server),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=PATIENCE_S) as client,
-    ):
-        yield client
+def _served(app: App) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    return client_of(app.asgi(), raising=True, base_url="http://localhost", timeout=PATIENCE_S)
 
 
 def _step(name: str, function: str) -> dict[str, Any]:

@@ -2,25 +2,24 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from workflows import Workflow, step
 from workflows.events import StartEvent, StopEvent
 
+from doors.kit.things import SetClock, client_of
 from stepwell import App
 from stepwell.settings import Settings
 from stepwell.store.postgres import clocks
 
 from .nodes import PATIENCE_S, eventually, waits
 from .own_server import own_server
-from .server import new_database
+from .server import execute, name_of, new_database
 
 Json = dict[str, Any]
 EVENT = {"specversion": "1.0", "id": "1", "source": "/test", "type": "test"}
@@ -48,27 +47,12 @@ class Greeting(Workflow):
         return StopEvent(result=f"hello {ev.get('name')}")
 
 
-class SetClock:
-    """The machine's clock, and by how much somebody has set it."""
-
-    def __init__(self) -> None:
-        self.by = 0.0
-
-    def now(self) -> float:
-        return time.time() + self.by
-
-
 @asynccontextmanager
 async def house(url: str, clock: SetClock) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
     app = App(settings=Settings(db=url, idle_s=0.05, shutdown_grace_s=0.0), clock=clock)
     app.add_workflow("greeting", Greeting())
     app.add_workflow("waits", waits)
-    server = app.asgi()
-    transport = httpx.ASGITransport(server, client=("127.0.0.1", 1))
-    async with (
-        server.router.lifespan_context(server),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=PATIENCE_S) as client,
-    ):
+    async with client_of(app.asgi(), raising=True, base_url="http://localhost", timeout=PATIENCE_S) as client:
         yield app, client
 
 
@@ -123,19 +107,12 @@ async def _until(happens: Callable[[], Awaitable[httpx.Response]]) -> None:
     await eventually(refused)
 
 
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
 async def test_database_that_is_made_read_only() -> None:
     url = new_database()
-    name = url.partition("@/")[2].partition("?")[0]
+    name = name_of(url)
     async with house(url, SetClock()) as (app, client):
         run_id = (await app.engine.start("waits", 1)).run_id
-        await _execute(
+        await execute(
             url,
             f"ALTER DATABASE {name} SET default_transaction_read_only = on",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -144,7 +121,7 @@ async def test_database_that_is_made_read_only() -> None:
         await _until(lambda: client.get("/ready"))
         await _check_doors(client, "can only be read")
         assert (await client.get("/api/v1/workflow-runs")).status_code == 200  # what can be done is done
-        await _execute(url, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
+        await execute(url, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
         await _goes_on(app, client, run_id)
 
 
@@ -153,10 +130,10 @@ async def test_clock_that_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SetClock()
     async with house(new_database(), clock) as (app, client):
         run_id = (await app.engine.start("waits", 1)).run_id
-        clock.by = -3600
+        clock.ahead_s = -3600
         await _until(lambda: client.get("/ready"))
         await _check_doors(client, "the clock of this machine is 3600 s behind the database's")
-        clock.by = 0.0
+        clock.ahead_s = 0.0
         await _goes_on(app, client, run_id)
 
 

@@ -15,7 +15,7 @@ from stepwell.settings import Settings, SettingsError
 from stepwell.store.port import RunQuery
 
 from .nodes import PATIENCE_S, at_once, eventually, nodes, waits
-from .server import new_database, server
+from .server import execute, name_of, new_database, server
 
 
 async def has_children(ctx: RunContext, input: Any) -> Any:
@@ -87,12 +87,11 @@ async def test_a_start_key_starts_one_run_wherever_it_is_asked_for() -> None:
 
 async def _shut(url: str, *, shut: bool) -> None:
     """Let nobody into a database any more, or again."""
-    name = url.partition("@/")[2].partition("?")[0]
-    connection = await asyncpg.connect(server().get_uri())
-    await connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not shut}")
+    name = name_of(url)
+    statements = [f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not shut}"]
     if shut:
-        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-    await connection.close()
+        statements.append(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    await execute(server().get_uri(), *statements)
 
 
 def _id_at(engine: Engine, place: int) -> str:

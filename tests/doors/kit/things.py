@@ -126,12 +126,14 @@ async def serving(api: Api, path: Path, **options: Any) -> AsyncIterator[httpx.A
 
 
 @asynccontextmanager
-async def client_of(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application, whose lifespan runs meanwhile."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+async def client_of(
+    app: Starlette, *, raising: bool = False, base_url: str = "http://test", timeout: float = 5.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application, whose lifespan runs meanwhile. `raising`: it raises what the application raises."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=raising, client=("127.0.0.1", 1))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url=base_url, timeout=timeout) as client,
     ):
         yield client
 

@@ -1,7 +1,6 @@
 """One node as a process that hosts a workflow class: `python -m postgres.hosted_process URL LOG [SECONDS]`."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -9,4 +8,4 @@ from .hosted import app_on
 from .node_process import serve
 
 if __name__ == "__main__":
-    asyncio.run(serve(app_on(*sys.argv[1:]), Path(f"{sys.argv[2]}.{os.getpid()}")))
+    asyncio.run(serve(app_on(*sys.argv[1:]), Path(sys.argv[2])))

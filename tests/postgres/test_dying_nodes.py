@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from stepwell.core.status import TERMINAL, Status
 from stepwell.engine import Engine
 
 from .living import NodeProcess, processes
-from .node_process import OWN_RUNS, STEPS, TAKES_S, app_on
+from .node_process import OWN_RUNS, STEPS, TAKES_S, app_on, beats_file
 from .nodes import PATIENCE_S, eventually, nodes
 from .server import new_database
 
@@ -23,6 +24,11 @@ SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 ROUNDS = 50 if SOAK else 3
 RUNS = 200 if SOAK else 40
 """In flight at a kill; `OWN_RUNS` of them on each node that started them itself."""
+DEAD_AFTER_S = 2.0
+SILENT_S = DEAD_AFTER_S / 4
+"""A node that the database did not answer for so long may have been taken for dead: it says twice in `DEAD_AFTER_S`
+of each job that it lives, and what it says is on its way for a while.
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -35,15 +41,32 @@ async def _start(engine: Engine, number: int, takes_s: float) -> list[str]:
     return [(await engine.start("logged", takes_s)).run_id for _ in range(number)]
 
 
-async def _check(engine: Engine, run_ids: list[str], log: Path, *, kills: int) -> None:
-    """Every run completed, every step is on record once, and was done at most once more for each kill."""
-    done = Counter((run_id, key) for run_id, key, *_ in _lines(log))
+async def _check(engine: Engine, run_ids: list[str], log: Path, *, deaths: int, living: list[NodeProcess]) -> None:
+    """Every run completed, every step is on record once, and what was in flight was done once more for each death.
+
+    A living node that was silent for too long was taken for dead, too: then what its runs had in flight was done once
+    more for each time they were taken over, and nothing else.
+    """
+    silent = any(_silence_s(log, one.pid) > SILENT_S for one in living)
+    done: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
+    for run_id, key, attempt, _ in _lines(log):
+        done[run_id][key, int(attempt)] += 1
     for run_id in run_ids:
         events = await engine.history(run_id)
         assert isinstance(events[-1], h.RunCompleted), [type(event).__name__ for event in events]
         completed = Counter(event.key for event in events if isinstance(event, h.StepCompleted))
         assert completed == {f"/step/{n}": 1 for n in range(STEPS)}
-        assert all(done[run_id, key] <= 1 + kills for key in completed)
+        begun = {(event.key, event.attempt) for event in events if isinstance(event, h.AttemptStarted)}
+        assert done[run_id].keys() <= begun, "a step was done of which nothing is on record"
+        assert max(done[run_id].values()) == 1, "an attempt was made twice"
+        deaths_of_run = (await engine.store.load([run_id]))[0].epoch - 1 if silent else deaths
+        assert len(begun) - STEPS <= deaths_of_run, f"{len(begun) - STEPS} steps were repeated in {run_id}"
+
+
+def _silence_s(log: Path, pid: int) -> float:
+    """The longest time in which the database did not answer a process, until now."""
+    answered = [float(line) for line in beats_file(log, pid).read_text().split()]
+    return max(later - earlier for earlier, later in pairwise([*answered, time.time()]))
 
 
 async def _all_ended(engine: Engine, run_ids: list[str]) -> bool:
@@ -53,11 +76,11 @@ async def _all_ended(engine: Engine, run_ids: list[str]) -> bool:
 
 async def test_killed_nodes_runs_are_taken_over(tmp_path: Path) -> None:
     url, log = new_database(), tmp_path / "log"
-    longest_s, known = 0.0, set[str]()
-    with processes(url, log) as living:
+    known = set[str]()
+    with processes(url, log, dead_after_s=DEAD_AFTER_S) as living:
         await asyncio.gather(*(one.ready() for one in living))
         async with nodes(app_on(url, str(log), drive=False)) as (engine,):
-            for _ in range(ROUNDS):
+            for number in range(1, ROUNDS + 1):
                 for one in living:
                     one.send(signal.SIGUSR1)
                 await _start(engine, RUNS - 2 * OWN_RUNS, TAKES_S)
@@ -65,28 +88,35 @@ async def test_killed_nodes_runs_are_taken_over(tmp_path: Path) -> None:
                 victim = living.pop(0)
                 killed_at = time.time()
                 victim.end()
-                living.append(NodeProcess(url, log, 2.0))
                 run_ids = list({run_id for run_id, *_ in _lines(log)} - known)
                 await eventually(partial(_all_ended, engine, run_ids))
-                longest_s = max([longest_s, *[await _pause_after(engine, run_id, killed_at) for run_id in run_ids]])
-                await _check(engine, run_ids, log, kills=1)
+                await _check(engine, run_ids, log, deaths=1, living=living)
+                await _tell(engine, run_ids, killed_at, f"kill {number} of {ROUNDS}")
                 known.update(run_ids)
+                living.append(NodeProcess(url, log, DEAD_AFTER_S))
                 await living[-1].ready()
-    print(f"{ROUNDS} kills with {RUNS} runs in flight: the longest take-over took {longest_s:.2f} s")
+
+
+async def _tell(engine: Engine, run_ids: list[str], killed_at: float, what: str) -> None:
+    """What a kill came to, for who reads the soak's figures."""
+    histories = [await engine.history(run_id) for run_id in run_ids]
+    in_flight = [events for events in histories if events[-1].at > killed_at]
+    pauses_s = [next(event.at for event in events if event.at > killed_at) - killed_at for events in in_flight]
+    attempts = sum(isinstance(event, h.AttemptStarted) for events in histories for event in events)
+    print(
+        f"{what}: {len(in_flight)} of {len(run_ids)} runs in flight, {attempts - STEPS * len(run_ids)} steps repeated, "
+        f"the longest take-over took {max(pauses_s, default=0.0):.2f} s",
+        flush=True,
+    )
 
 
 async def _have_begun(log: Path, known: set[str], number: int) -> bool:
     return len({run_id for run_id, *_ in _lines(log)} - known) == number
 
 
-async def _pause_after(engine: Engine, run_id: str, at: float) -> float:
-    """Seconds from an instant to the next thing that happened to a run; 0 when it had ended."""
-    return next((event.at - at for event in await engine.history(run_id) if event.at > at), 0.0)
-
-
 async def test_frozen_node_that_wakes_up_writes_nothing(tmp_path: Path) -> None:
     url, log = new_database(), tmp_path / "log"
-    with processes(url, log) as (frozen, living):
+    with processes(url, log, dead_after_s=DEAD_AFTER_S) as (frozen, living):
         await asyncio.gather(frozen.ready(), living.ready())
         async with nodes(app_on(url, str(log), drive=False)) as (engine,):
             run_ids = await _start(engine, RUNS, 0.3)
@@ -99,7 +129,7 @@ async def test_frozen_node_that_wakes_up_writes_nothing(tmp_path: Path) -> None:
             later = await _start(engine, 10, 0.0)
             await eventually(lambda: _all_ended(engine, later))
             assert [await engine.history(run_id) for run_id in run_ids] == histories
-            await _check(engine, run_ids, log, kills=1)
+            await _check(engine, run_ids, log, deaths=1, living=[living])
 
 
 async def _works(log: Path, pid: int) -> bool:
@@ -115,5 +145,5 @@ async def test_stopped_node_hands_over_without_repeating_a_step(tmp_path: Path) 
             await eventually(lambda: _works(log, leaving.pid))
             leaving.send(signal.SIGTERM)
             results = await asyncio.gather(*(engine.result(run_id, timeout_s=PATIENCE_S) for run_id in run_ids))
-            await _check(engine, run_ids, log, kills=0)
+            await _check(engine, run_ids, log, deaths=0, living=[])
     assert {result.status for result in results} == {Status.COMPLETED}

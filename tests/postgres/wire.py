@@ -14,10 +14,15 @@ class Wire:
         self._parts = urlsplit(url)
         self._whole = asyncio.Event()
         self._whole.set()
+        self._last = b""
         self._pumps: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
         self._whole.clear()
+
+    def cut_after(self, last: bytes) -> None:
+        """Once something that holds these bytes has passed."""
+        self._last = last
 
     def mend(self) -> None:
         """What was on its way arrives now."""
@@ -50,6 +55,8 @@ class Wire:
                 while data := await source.read(65_536):
                     await self._whole.wait()
                     sink.write(data)
+                    if self._last and self._last in data:
+                        self.cut()
                     await sink.drain()
                 await self._whole.wait()
             finally:

@@ -32,6 +32,11 @@ AWAY: Final = (
 )
 """What says that the database is away (or may be read only, for now), not that the statement is wrong."""
 
+_SETTINGS: Final = """
+    SET synchronous_commit = off;  -- jobs are hints, and are lost with a crash of the server anyway
+    -- A process that is frozen inside a transaction holds its node's job, which then nobody else can pick up.
+    SET idle_in_transaction_session_timeout = '5s';
+"""
 T = TypeVar("T")
 NotifyCallback = Callable[[str | bytes | bytearray], None]
 
@@ -91,8 +96,7 @@ class PatientDriver(Driver):
             server_settings={"application_name": "stepwell-jobs"},
         )
         try:  # not with the start of the session: PgBouncer refuses such settings
-            # Jobs are hints, and are lost with a crash of the server anyway.
-            await connection.execute("SET synchronous_commit = off")
+            await connection.execute(_SETTINGS)
         except BaseException:
             connection.terminate()
             raise

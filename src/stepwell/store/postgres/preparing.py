@@ -11,6 +11,8 @@ OLDEST_SERVER: Final = 14
 LOCK: Final = 0x53574C31
 """The key of the advisory lock of migrations ("SWL1")."""
 ANSWER_WITHIN_S: Final = 5.0
+LONGEST_MIGRATION_S: Final = 3_600.0
+"""An index over many millions of rows takes its time."""
 
 
 async def check_server(connection: Connection, other: Connection, address: str) -> None:
@@ -45,11 +47,11 @@ async def migrate(connection: Connection, address: str) -> None:
     """Bring the tables to this version, once, whoever else is starting: under an advisory lock."""
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '60s'")
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=LONGEST_MIGRATION_S)
         version = await _version(connection, address)
         for number, text in migrations("postgres"):
             if number > version:
-                await connection.execute(text)
+                await connection.execute(text, timeout=LONGEST_MIGRATION_S)
                 await connection.execute("UPDATE stepwell_schema SET version = $1", number)
 
 

@@ -46,6 +46,7 @@ from stepwell.store.postgres.connection import (
     faults_named,
     unnested,
 )
+from stepwell.store.postgres.frozen import END, Frozen
 from stepwell.store.postgres.jobs import Jobs, key_of
 from stepwell.store.postgres.preparing import check_server, migrate, take_place
 from stepwell.store.postgres.together import Together
@@ -84,6 +85,7 @@ class PostgresStore:
         self._sql = statements("postgres")
         self._changes = Changes(url, self.address)
         self._clocks = Clocks(now, self._database_time)
+        self._frozen = Frozen(self._end_frozen)
         own, may = self._changes.own, self._clocks.check
         self._committing = [Line(url, WRITER_SETTINGS, own, may=may) for _ in range(LINES)]
         self._writers: asyncio.LifoQueue[tuple[Line, Writer]] = asyncio.LifoQueue()
@@ -115,8 +117,10 @@ class PostgresStore:
                 if self._jobs is not None:
                     await self._jobs.install(connection)
             await self._changes.open()
+        self._frozen.open()
 
     async def close(self) -> None:
+        await self._frozen.close()
         await self._clocks.close()
         await self._changes.close()
         for line in (*self._committing, self._writing, self._taking, self._querying, *self._readers):
@@ -223,6 +227,9 @@ class PostgresStore:
 
     async def _database_time(self) -> float:
         return float(await self._read(lambda connection: connection.fetchval(TIME)))
+
+    async def _end_frozen(self) -> int:
+        return int((await self._rows(END))[0][0])
 
     def on_told(self, call: Callable[[], None]) -> None:
         self._changes.on_told = call

@@ -29,6 +29,7 @@ from bench.gauge import machine, percentile
 from bench.serving import Served, serving, stepwell_on
 from stepwell.doors.runs.statuses import WORDS
 from stepwell.engine.ids import workflow_uuid
+from stepwell.store.sqlite import SqliteStore
 
 RUNS: Final = "/api/v1/workflow-runs"
 ASKED: Final = 200
@@ -147,8 +148,7 @@ def main() -> None:
     runs = 20_000 if options.quick else 1_000_000
     with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as scratch:
         database = options.data or Path(scratch) / "queries.db"
-        if not database.exists():
-            asyncio.run(queries.make(database, queries.the_plan(runs, time.time())))
+        asyncio.run(queries.fill(SqliteStore(str(database)), queries.the_plan(runs, time.time())))
         figures = measure(database, key_of_the_owner(database))
     show(figures)
     worst = max(took.p99_ms for took in figures.values())

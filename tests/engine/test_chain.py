@@ -15,7 +15,7 @@ from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
 from stepwell.store.sqlite.connection import connect
 
-from .harness import CrashAt, Crashed, Lab, Life, World
+from .harness import CrashAt, Crashed, InMemory, Lab, Life, World
 from .scenes import failing, simple, sleeping, waiting
 
 KEY = b"a key that is not in the database"
@@ -357,14 +357,14 @@ def test_each_event_names_its_hash_and_the_one_before() -> None:
 def test_a_flipped_byte_in_the_database_file_is_found(tmp_path: Path) -> None:
     """Nobody went through SQLite: the file itself was edited."""
     path = tmp_path / "runs.db"
-    with World({"work": simple}, options=ON, path=str(path)) as world:
+    with World({"work": simple}, options=ON, database=InMemory(str(path))) as world:
         ran(world, "the amount is 1000")
         assert verified(world).ok
     disk = apsw.Connection(str(path))
     disk.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     disk.close()
     path.write_bytes(path.read_bytes().replace(b"the amount is 1000", b"the amount is 9000"))
-    with World({"work": simple}, options=ON, path=str(path)) as world:
+    with World({"work": simple}, options=ON, database=InMemory(str(path))) as world:
         world._saved = True
         found = verified(world)
         assert (found.ok, found.at) == (False, 1)

@@ -23,7 +23,8 @@ from stepwell.store.port import RunQuery
 from .corpus import CASES, Case, Send
 from .flow_corpus import FLOW_CASES
 from .flow_world import FlowWorld
-from .harness import CrashAt, Crashed, Life, World
+from .harness import CrashAt, Crashed, Database, InMemory, Life, World
+from .on_postgres import OnPostgres
 
 ALL = CASES | FLOW_CASES
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
@@ -47,8 +48,13 @@ class Outcome:
         return self.status, self.output, self.others
 
 
-def world_for(case: Case) -> World:
-    return FlowWorld(case.programs, flows=case.flows) if case.flows else World(case.programs)
+Where = Callable[[], Database]
+
+
+def world_for(case: Case, where: Where) -> World:
+    if case.flows:
+        return FlowWorld(case.programs, flows=case.flows, database=where())
+    return World(case.programs, database=where())
 
 
 async def play(case: Case, life: Life, outcome: Outcome, sends: tuple[Send, ...], at_write: int | None) -> None:
@@ -112,11 +118,12 @@ def play_with_crash(
     *,
     sends: tuple[Send, ...] | None = None,
     at_write: int | None = None,
+    where: Where = InMemory,
 ) -> tuple[Outcome, World]:
     """One play with at most one crash, all invariants checked."""
     sends = case.sends if sends is None else sends
     outcome = Outcome()
-    with world_for(case) as world:
+    with world_for(case, where) as world:
         crashes = 0
         before: list[AnyEvent] = []
         try:
@@ -175,6 +182,22 @@ def test_crash_at_every_write_changes_nothing(name: str, uncrashed: Uncrashed) -
             outcome, _ = play_with_crash(ALL[name], CrashAt(number, after))
             where = f"{name}, crash {'after' if after else 'before'} write {number}"
             assert outcome.whole == expected.whole, where
+
+
+TIMED = ("scheduled-every", "scheduled-after", "scheduled-cron")
+"""How many runs these start is a matter of time, of which a real server takes more or less."""
+IN_POSTGRES = [name for name in ALL if name not in TIMED][:: 1 if SOAK else 16]
+
+
+@pytest.mark.parametrize("name", IN_POSTGRES)
+def test_crash_at_every_write_to_postgres_changes_nothing(name: str) -> None:
+    """A sample of the shapes, each at some writes; all at every write in the soak."""
+    expected, world = play_with_crash(ALL[name], None, where=OnPostgres)
+    crashes = [CrashAt(number, after) for number in range(1, world.writes + 1) for after in (False, True)]
+    chosen = crashes if SOAK else Random(name).sample(crashes, min(3, len(crashes)))
+    for crash in chosen:
+        outcome, _ = play_with_crash(ALL[name], crash, where=OnPostgres)
+        assert outcome.whole == expected.whole, f"{name}, {crash}"
 
 
 @pytest.mark.parametrize("name", [name for name, case in ALL.items() if case.sends])

@@ -22,7 +22,7 @@ from stepwell.settings import Settings
 
 STEPS: Final = 6
 OWN_RUNS: Final = 10
-TAKES_S: Final = 0.5 if os.environ.get("STEPWELL_SOAK") else 0.1
+TAKES_S: Final = 1.5 if os.environ.get("STEPWELL_SOAK") else 0.1
 """A step; in the soak so long that all runs are in flight when their node is killed."""
 BEAT_EVERY_S: Final = 0.1
 

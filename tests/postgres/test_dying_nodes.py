@@ -38,7 +38,9 @@ def _lines(log: Path) -> list[list[str]]:
 
 
 async def _start(engine: Engine, number: int, takes_s: float) -> list[str]:
-    return [(await engine.start("logged", takes_s)).run_id for _ in range(number)]
+    return [
+        started.run_id for started in await asyncio.gather(*(engine.start("logged", takes_s) for _ in range(number)))
+    ]
 
 
 async def _check(engine: Engine, run_ids: list[str], log: Path, *, deaths: int, living: list[NodeProcess]) -> None:
@@ -103,8 +105,9 @@ async def _tell(engine: Engine, run_ids: list[str], killed_at: float, what: str)
     in_flight = [events for events in histories if events[-1].at > killed_at]
     pauses_s = [next(event.at for event in events if event.at > killed_at) - killed_at for events in in_flight]
     attempts = sum(isinstance(event, h.AttemptStarted) for events in histories for event in events)
+    repeated = attempts - STEPS * len(run_ids)
     print(
-        f"{what}: {len(in_flight)} of {len(run_ids)} runs in flight, {attempts - STEPS * len(run_ids)} steps repeated, "
+        f"{what}: {len(in_flight)} of {len(run_ids)} runs in flight, {repeated} steps repeated, "
         f"the longest take-over took {max(pauses_s, default=0.0):.2f} s",
         flush=True,
     )

@@ -30,6 +30,12 @@ WRITER_SETTINGS: Final = {
     "enable_sort": "on",
     "plan_cache_mode": "force_generic_plan",
 }
+LISTING_SETTINGS: Final = {
+    # How many runs have a status or a text differs too much for one plan; and a page is too short for more.
+    "plan_cache_mode": "force_custom_plan",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
 
 _PORT: Final = re.compile(r":\d+$")
 _UNAVAILABLE: Final = (

@@ -3,7 +3,8 @@
 Several ways lead to the same page: along an owner's statuses, along series, along the trigrams of a text. Each is a
 merge of index ranges in the order of the page, on which every other condition is checked run by run. Which of them is
 short depends on the data, so they are walked in turns, in growing pieces, and the first that fills the page or comes
-to its end has it: the cost is that of the best way, times the number of ways.
+to its end has it: the cost is that of the best way, times the number of ways. Only the trigrams have to be looked up
+all at once: how often they occur (`occurring`) says how many runs are looked at on the other ways before that.
 """
 
 import re
@@ -16,6 +17,7 @@ from stepwell.core.status import Status
 from stepwell.store.port import RunQuery
 from stepwell.store.postgres.connection import Connection
 from stepwell.store.postgres.grams import TRIGRAM, numbers_of
+from stepwell.store.sql import statements
 
 FIRST_PIECE: Final = 64
 LONGEST_PIECE: Final = 65_536
@@ -24,6 +26,10 @@ MERGED: Final = 60
 SHORT_TEXT: Final = 20_000
 """A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
 NEIGHBOURS: Final = 1_000
+CHOSEN: Final = 5
+"""So many of a text's trigrams are looked up, the rarest: frequent ones exclude little, and their lists are long."""
+CHEAPER: Final = 8
+"""How much less an entry in a trigram's list costs than a run that is looked at."""
 NOWHERE: Final = 2**62
 _PLACE: Final = re.compile(r"\$(\d+)::")
 
@@ -52,6 +58,8 @@ class Way(msgspec.Struct):
     below: int
     left: int = NOWHERE
     """How many runs may still be looked at."""
+    price: float = 0.0
+    """How many are looked at on the other ways before this one is walked."""
     found: list[int] = []
     ended: bool = False
 
@@ -89,12 +97,16 @@ async def find(connection: Connection, query: RunQuery) -> list[int]:
     piece = max(FIRST_PIECE, 2 * many) + (NEIGHBOURS if query.created_to is not None else 0)
     ways: Iterable[Way] = (await _Finder.of(connection, query)).ways()  # made one by one: the first is often enough
     walked: list[Way] = []
+    looked_at = 0
     while True:
         for way in ways:
+            walked.append(way)
+            if way.price > looked_at:
+                continue
+            looked_at += piece
             await way.walk(connection, piece if way.condition else many)
             if way.ended or len(way.found) >= many:
                 return way.found[query.offset : many]
-            walked.append(way)
         ways, walked = walked, []
         piece = min(2 * piece, LONGEST_PIECE)
 
@@ -110,6 +122,8 @@ class _Finder:
         self._lowest = 0
         self._series: list[int] | None = None
         self._in_text: list[int] = []
+        self._grams: list[int] = []
+        self._price = 0.0
         self._counted: dict[tuple[int, str], int] = {}
 
     @classmethod
@@ -143,6 +157,7 @@ class _Finder:
         if self._text:
             all = await known(connection, query.owner, query.workflows)
             self._in_text = [series for series, workflow, _ in all if self._text in workflow.lower()]
+            self._grams, self._price = await _rarest(connection, self._text)
         wanted = {*(self._series or ()), *self._in_text}
         if wanted:
             statuses = [str(status) for status in query.statuses or tuple(Status)]
@@ -207,13 +222,16 @@ class _Finder:
     def _way(self, places: list[str], *covered: str, left: int = NOWHERE) -> Way:
         return self._way_of(" UNION ALL ".join(map(self._range, places)), *covered, left=left)
 
-    def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE) -> Way:
+    def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE, price: float = 0.0) -> Way:
         rest = [condition for name, condition in self._conditions.items() if name not in covered]
-        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left)
+        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left, price)
 
     def _range(self, place: str) -> str:
-        where = [place] if place else []
-        return f"SELECT id FROM run WHERE {' AND '.join([*where, 'id < {below}', f'id >= {self._lowest}'])}"
+        """The newest runs of a place. Each range has its order and limit of its own: the planner merges them as they
+        are read, while it would read those of a plain union to their ends and sort them.
+        """
+        where = " AND ".join([*([place] if place else []), "id < {below}", f"id >= {self._lowest}"])
+        return f"(SELECT id FROM run WHERE {where} ORDER BY id DESC LIMIT {{piece}})"
 
     def _along_statuses(self, *, left: int) -> Way:
         """Along run_by_owner or run_by_status, one range per status; along the table when neither is given."""
@@ -241,17 +259,27 @@ class _Finder:
             )
         numbers = self._values.bind([one for one, _ in places], "bigint[]")
         statuses = self._values.bind([status for _, status in places], "text[]")
-        newest = f"{self._range('series = s.series AND status = s.status')} ORDER BY id DESC LIMIT {{piece}}"
-        return f"SELECT l.id FROM unnest({numbers}, {statuses}) s (series, status) CROSS JOIN LATERAL ({newest}) l"
+        newest = self._range("series = s.series AND status = s.status")
+        return f"SELECT l.id FROM unnest({numbers}, {statuses}) s (series, status) CROSS JOIN LATERAL {newest} l"
 
     def _along_text(self) -> Way:
-        """The runs with all the trigrams, and those of the workflows that the text names."""
-        grams = self._values.bind(numbers_of(self._text), "int[]")
-        within = f"run < {{below}} AND run >= {self._lowest}"
-        ranges = f"SELECT run AS id FROM run_text WHERE grams @> {grams} AND {within}"
+        """The runs with the trigrams, and those of the workflows that the text names."""
+        grams = self._values.bind(self._grams, "int[]")
+        # With nothing between (OFFSET 0) the planner may rather read the newest texts one by one until enough fit.
+        found = f"SELECT run AS id FROM run_text WHERE grams @> {grams} OFFSET 0"
+        ranges = f"SELECT id FROM ({found}) t WHERE id < {{below}} AND id >= {self._lowest}"
         if self._in_text:
-            ranges = f"{ranges} UNION {self._ranges_of_series(self._in_text)}"
-        return self._way_of(ranges)
+            ranges = f"{ranges} UNION ({self._ranges_of_series(self._in_text)})"
+        return self._way_of(ranges, price=self._price)
+
+
+async def _rarest(connection: Connection, text: str) -> tuple[list[int], float]:
+    """The rarest trigrams of a text, and what it costs to look them up."""
+    grams = numbers_of(text)
+    often, runs = await connection.fetchrow(statements("postgres")["occurring"], grams)
+    share = dict(zip(*often, strict=True)) if often else {}
+    grams.sort(key=lambda gram: share.get(gram, 0.0))
+    return grams[:CHOSEN], share.get(grams[0], 0.0) * runs / CHEAPER if grams else 0.0
 
 
 async def named_series(connection: Connection, owner: str | None, workflow: str | None, text: str) -> list[int]:

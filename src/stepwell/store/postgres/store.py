@@ -39,6 +39,7 @@ from stepwell.store.postgres import deliveries, pruning, queries
 from stepwell.store.postgres.changes import CHANNEL, Changes, payloads
 from stepwell.store.postgres.clocks import TIME, Clocks, Now
 from stepwell.store.postgres.connection import (
+    LISTING_SETTINGS,
     WRITER_SETTINGS,
     Connection,
     Line,
@@ -94,7 +95,7 @@ class PostgresStore:
         self._writing = Line(url, WRITER_SETTINGS, own, may=may)
         self._readers = [Line(url, {}, own) for _ in range(READERS)]
         self._turns = cycle(self._readers)
-        self._querying = Line(url, {}, own)
+        self._querying = Line(url, LISTING_SETTINGS, own)
         # Not waited for: an epoch that a crash of the server takes back fences off the one who holds it.
         self._taking = Line(url, {**WRITER_SETTINGS, "synchronous_commit": "off"}, own, may=may)
         self._take_overs = Together(self._take_all)

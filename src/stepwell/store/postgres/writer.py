@@ -6,6 +6,7 @@ their batches is written.
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final
 
@@ -71,6 +72,7 @@ class Writer:
             return set()
         batches.sort(key=_number)
         hashed = any(batch.hash for batch in batches)
+        sizes = [len(batch.events) for batch in batches]
         moved = await self._connection.fetchval(
             self._sql["step_runs"],
             numbers_text([batch.run for batch in batches]),
@@ -79,7 +81,9 @@ class Writer:
             numbers_text([batch.count for batch in batches]),
             texts_text([batch.step for batch in batches]),
             numbers_text([batch.attempts for batch in batches]),
-            [batch.events for batch in batches],
+            b"".join([batch.events for batch in batches]),
+            numbers_text(list(accumulate(sizes[:-1], initial=1))),
+            numbers_text(sizes),
             [batch.hash or None for batch in batches] if hashed else None,
         )
         return set(moved or ())

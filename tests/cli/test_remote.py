@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 
 from .commands import Ran, Shell, until
@@ -132,6 +133,21 @@ def test_run_is_paused_resumed_stopped_and_cancelled(far: Far) -> None:
     other = far.server.start()
     far.shown(other, "waiting")
     assert far.json("runs", "stop", other)["changed"] is True
+
+
+def test_a_command_asks_the_server_once(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = far.server.start()
+    far.shown(run_id, "waiting")
+    asked: list[str] = []
+    send = httpx.AsyncClient.request
+
+    async def noted(client: httpx.AsyncClient, method: str, url: Any, **rest: Any) -> httpx.Response:
+        asked.append(f"{method} {str(url).rpartition('/')[2]}")
+        return await send(client, method, url, **rest)
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", noted)
+    assert far.json("runs", "pause", run_id)["status"] == "paused"
+    assert asked == ["POST commands"]
 
 
 def test_watch_sees_a_run_to_its_end(far: Far) -> None:

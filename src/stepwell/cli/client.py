@@ -7,6 +7,7 @@ from stepwell.core import commands as c
 from stepwell.core.chain import Verified
 from stepwell.core.history import SYSTEM, Actor
 from stepwell.core.state import State
+from stepwell.core.status import Status
 from stepwell.engine import Schedule, Seen
 from stepwell.store.port import ApprovalQuery, ApprovalRow, RunQuery, RunRow
 
@@ -20,6 +21,8 @@ class Client(Protocol):
     async def list_runs(self, query: RunQuery | None = None) -> list[RunRow]: ...
 
     async def state(self, run_id: str) -> State: ...
+
+    async def status(self, run_id: str) -> Status: ...
 
     def watch(self, run_id: str) -> AsyncIterator[Seen]: ...
 

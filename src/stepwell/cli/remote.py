@@ -15,6 +15,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.core.history import SYSTEM, Actor, AnyEvent, LateResultDiscarded
 from stepwell.core.run import fold
 from stepwell.core.state import State
+from stepwell.core.status import Status
 from stepwell.engine import Schedule, Seen
 from stepwell.engine.watching import LAST
 from stepwell.store.port import ApprovalQuery, ApprovalRow, RunQuery, RunRow
@@ -48,6 +49,7 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
+    status: Status | None = None
 
 
 class Remote:
@@ -58,6 +60,7 @@ class Remote:
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise RemoteError(f"--url: expected an address like http://127.0.0.1:8082, found {url!r}")
         self._url = url.rstrip("/")
+        self._stands: dict[str, Status | None] = {}
         if not (credential.isascii() and credential.isprintable()):
             raise RemoteError("--key: expected an API key or a token, found other characters in it")
         headers = {"Authorization": f"Bearer {credential}"} if credential else {}
@@ -94,6 +97,10 @@ class Remote:
             state, more = fold(page.events, state), page.more
         return state
 
+    async def status(self, run_id: str) -> Status:
+        """As the server said it with the last command; it is asked where there was none."""
+        return self._stands.pop(run_id, None) or (await self.state(run_id)).status
+
     async def watch(self, run_id: str) -> AsyncIterator[Seen]:
         """Until the run has ended. A stream that breaks off is asked for again, from where it was."""
         place, ended, tried = "", False, 0
@@ -129,7 +136,9 @@ class Remote:
 
     async def tell(self, run_id: str, command: c.OutsideCommand) -> bool:
         body = {"command": _VERBS[type(command)], "reason": getattr(command, "reason", "")}
-        return (await self._ask("POST", f"{_run(run_id)}/commands", _Told, json=body)).changed
+        told = await self._ask("POST", f"{_run(run_id)}/commands", _Told, json=body)
+        self._stands[run_id] = told.status
+        return told.changed
 
     async def signal(
         self,
@@ -140,7 +149,8 @@ class Remote:
         id: str | None = None,
         actor: Actor = SYSTEM,  # noqa: ARG002  # the server knows who asks
     ) -> None:
-        await self._ask("POST", f"{_run(run_id)}/signals", _Told, json={"signal": signal, "data": data, "id": id})
+        body = {"signal": signal, "data": data, "id": id}
+        self._stands[run_id] = (await self._ask("POST", f"{_run(run_id)}/signals", _Told, json=body)).status
 
     # --- approvals and events ---------------------------------------------------------------------------------------
 

@@ -37,6 +37,8 @@ _NOT_BEGUN: Final = (Status.PENDING, Status.SCHEDULED)
 SNAPSHOT_ABOVE: Final = 1_000
 """A parked run with a longer history keeps its folded state."""
 RETRY_AFTER_FAULT_S: Final = 1.0
+SAY_AGAIN_S: Final = 60.0
+"""How long the same reason why runs are not driven is not logged again."""
 
 
 class Drivers:
@@ -83,6 +85,7 @@ class Drivers:
             tracing=tracing,
         )
         self._results: dict[str, Crowd] = {}
+        self._said: dict[str, float] = {}
         self._kept: set[str] = set()
         """Runs that are created here and will be driven here: of a shared store, not to be taken over."""
         self._notes: set[asyncio.Task[None]] = set()
@@ -161,7 +164,7 @@ class Drivers:
             log.warning("run.store_failed", run_id=run_id, error=str(fault))
             why = Release.FAULT
         except StepwellError as fault:
-            log.error("run.not_driven", run_id=run_id, error=str(fault))
+            self._say_once(run_id, str(fault))
             return False
         except Exception:  # a history that cannot be read, or a bug of ours: the others go on
             log.exception("run.not_driven", run_id=run_id)
@@ -171,6 +174,13 @@ class Drivers:
         elif why is Release.FAULT:
             self._dispatch.submit(run_id, delay_s=RETRY_AFTER_FAULT_S)
         return True
+
+    def _say_once(self, run_id: str, fault: str) -> None:
+        """Log why a run is not driven; the other runs of a workflow that is not there have the same reason."""
+        now = self._clock.now()
+        if now - self._said.get(fault, 0.0) > SAY_AGAIN_S:
+            log.error("run.not_driven", run_id=run_id, error=fault)
+            self._said = {said: at for said, at in self._said.items() if now - at <= SAY_AGAIN_S} | {fault: now}
 
     async def _take_over(self, run_id: str) -> Loaded | None:
         """Fence off who drove the run before."""

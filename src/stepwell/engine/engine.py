@@ -17,6 +17,7 @@ from stepwell.core.errors import InvalidInputError, RefusedError, RunNotFoundErr
 from stepwell.core.program import Compiled, Hiding, Programs
 from stepwell.core.run import fold
 from stepwell.core.state import State
+from stepwell.core.status import Status
 from stepwell.dispatch.limits import Limit
 from stepwell.dispatch.port import Dispatch, NodeInfo
 from stepwell.engine import forking
@@ -28,7 +29,7 @@ from stepwell.engine.depth import too_deep
 from stepwell.engine.drivers import Drivers
 from stepwell.engine.duties.files import RunFiles
 from stepwell.engine.events import TRIGGER, Events, check_event
-from stepwell.engine.hiding import hiding_of
+from stepwell.engine.hiding import Hidings
 from stepwell.engine.ids import new_id
 from stepwell.engine.meters import Meters
 from stepwell.engine.notices import NOBODY
@@ -99,6 +100,7 @@ class Engine:
         self._chain = Chain(self.options.audit_key)
         self.workflows = Workflows(store, programs)
         self.watchers = Watchers(store)
+        self._hidings = Hidings(store, self.compiled)
         self.meters = Meters()
         self.committer = Committer(store, at_boundary=at_boundary)
         self.committer.wrote = self.meters.wrote
@@ -401,6 +403,10 @@ class Engine:
             return journal.state
         return fold(await self.history(run_id))
 
+    async def status(self, run_id: str) -> Status:
+        """The status of a run."""
+        return (await self.state(run_id)).status
+
     async def get(self, run_id: str) -> RunResult:
         """How a run stands, without waiting."""
         return result_of(await self.state(run_id))
@@ -426,8 +432,7 @@ class Engine:
 
     async def hiding(self, run_id: str) -> Hiding | None:
         """What hides the secrets of a run; None where it has none. Raises `RunNotFoundError`, `StorageError`."""
-        state = await self.state(run_id)
-        return hiding_of(await self.compiled(state.definition), state.input)
+        return await self._hidings.of(run_id)
 
     async def history(self, run_id: str, *, after_seq: int = 0, limit: int = -1) -> list[h.AnyEvent]:
         """The events after `after_seq`, oldest first; the first has seq `after_seq + 1`."""

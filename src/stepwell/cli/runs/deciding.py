@@ -103,7 +103,7 @@ async def find_approval(client: Client, run_id: str, step: str | None) -> Approv
         return rows[0]
     if not rows:
         where = f" at step {step}" if step else ""
-        status = (await client.state(run_id)).status
+        status = await client.status(run_id)
         raise RefusedError("not_found", f"run {run_id} is {status} and waits for no approval{where}")
     keys = ", ".join(row.key for row in rows)
     raise RefusedError("ambiguous", f"run {run_id} waits for several approvals: name one with --step: {keys}")

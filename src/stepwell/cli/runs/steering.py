@@ -58,7 +58,7 @@ def signal(
     async def send() -> Status:
         async with open_client(where) as client:
             await client.signal(run_id, name, value, id=id, actor=local_actor())
-            return (await client.state(run_id)).status
+            return await client.status(run_id)
 
     _report(run_id, asyncio.run(send()), changed=True, done=f"has the signal {name}", json=json)
 
@@ -67,7 +67,7 @@ def _tell(run_id: str, command: c.OutsideCommand, where: Target, *, done: str, j
     async def send() -> tuple[bool, Status]:
         async with open_client(where) as client:
             changed = await client.tell(run_id, command)
-            return changed, (await client.state(run_id)).status
+            return changed, await client.status(run_id)
 
     changed, status = asyncio.run(send())
     _report(run_id, status, changed=changed, done=done, json=json)

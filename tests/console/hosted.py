@@ -31,6 +31,12 @@ async def need(name: str) -> str:
 
 
 @app.function
+async def undone(name: str) -> None:
+    """Leaves a file that says so."""
+    (FOLDER / f"{name} is undone").touch()
+
+
+@app.function
 async def ponder(ctx: stepwell.StepContext, name: str) -> str:
     """Thinks aloud, and waits for the file."""
     ctx.think(f"about {name}")

@@ -45,7 +45,8 @@ class Served:
         self._process: subprocess.Popen[str] | None = None
         self.start()
         headers = {"X-API-Key": key} if key else {}
-        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=WAIT_S)
+        idle = httpx.Limits(keepalive_expiry=2)  # less than the server keeps a silent connection
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=WAIT_S, limits=idle)
 
     def start(self) -> None:
         """The same server again: its port and its database."""
@@ -115,6 +116,26 @@ class Served:
         answer = self.client.get("/api/v1/workflows", params={"limit": 1})
         found: Json = answer.json()["data"][0]
         return found
+
+    def template(self, name: str, *steps: Json) -> str:
+        """The id of a template with these steps, published: anew if it is there."""
+        listed = self.client.get("/api/v1/workflow-templates", params={"limit": 100}).json()["data"]
+        known = next((one["id"] for one in listed if one["name"] == name), "")
+        body = {"name": name, "steps": list(steps)}
+        sent = ("PUT", f"/api/v1/workflow-templates/{known}") if known else ("POST", "/api/v1/workflow-templates")
+        answer = self.client.request(*sent, json=body)
+        assert answer.is_success, answer.text
+        id = str(_data(answer)["id"])
+        answer = self.client.post(f"/api/v1/workflow-templates/{id}/publish")
+        assert answer.is_success, answer.text
+        return id
+
+    def actor(self, run_id: str, type: str) -> str:
+        """Who caused the last event of this type, by the API."""
+        events = [event for event in self.get(run_id)["events"] if event["type"] == type]
+        assert events, f"no {type} in the history"
+        actor = events[-1]["actor"]
+        return f"{actor['type']} {actor['id']}"
 
     def let_go(self, name: str) -> None:
         """Let the steps end that are held under this name."""

@@ -37,12 +37,27 @@ def test_an_approval_is_given_with_data_and_a_comment(served: Served, visit: Vis
     expect(card(page, approval)).to_have_count(0)
 
 
+def test_the_page_of_a_run_leads_to_its_approval(served: Served, visit: Visit) -> None:
+    run_id, approval = asked(served)
+    other = asked(served)[1]
+    page = visit.run(run_id)
+    page.get_by_role("link", name="Decide").click()
+    expect(card(page, approval)).to_be_visible()
+    expect(card(page, other)).to_have_count(0)
+    page.get_by_role("link", name="Show all").click()
+    expect(card(page, other)).to_be_visible()
+
+
 def test_an_approval_is_rejected(served: Served, visit: Visit) -> None:
     run_id, approval = asked(served)
     page = visit.open("/console/approvals")
+    card(page, approval).locator("input[name='comment']").fill("too dear")
     button(card(page, approval), "Reject").click()
     served.wait_for(run_id, "completed", "failed")
     assert served.get(run_id)["approvals"][0]["status"] == "rejected"
+    decided = next(event for event in served.get(run_id)["events"] if event["type"].startswith("approval.rej"))
+    assert "too dear" in str(decided["data"])
+    assert (decided["actor"]["type"], decided["actor"]["id"]) == ("local", "local")
 
 
 def test_data_that_are_not_of_the_schema_are_refused(served: Served, visit: Visit) -> None:

@@ -121,10 +121,17 @@ def test_an_owner_signs_in_sees_its_own_runs_and_is_signed_out(guarded: Guarded,
     page.wait_for_url("**/console/sign-in?**")
 
 
-def test_a_key_that_is_revoked_ends_the_open_page(guarded: Guarded, window: Visit) -> None:
+def test_a_key_that_is_revoked_ends_the_open_page_until_somebody_signs_in(guarded: Guarded, window: Visit) -> None:
     sign_in(window, guarded.keys["eve"])
     guarded.revoke("eve")
     expect(window.page.get_by_role("status")).to_contain_text("You are signed out")
+    other = Visit(window.page.context, guarded.url)
+    sign_in(other, guarded.keys["ben"])
+    guarded.as_("ben")
+    run_id = guarded.run("order", {"name": "after"})
+    window.page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(window.page.locator(f"tr[data-run='{run_id}']")).to_be_visible()
+    expect(window.page.get_by_role("status")).to_have_count(0)
 
 
 def test_who_may_only_read_cannot_act(guarded: Guarded, window: Visit) -> None:
@@ -201,6 +208,22 @@ def test_a_token_that_is_over_or_forged_does_not_sign_in(browser: Browser, provi
 def test_an_open_page_ends_with_its_token(browser: Browser, provided: Served) -> None:
     context = browser.new_context()
     visit = Visit(context, provided.url)
-    sign_in(visit, token("ada", ends_in_s=4))
+    visit.page.goto(provided.url + "/console/")
+    visit.page.get_by_label("API key or token").fill(token("ada", ends_in_s=8))
+    button(visit.page, "Sign in").click()
     expect(visit.page.get_by_role("status")).to_contain_text("You are signed out")
+    context.close()
+
+
+def test_a_page_that_comes_back_too_late_says_that_it_is_signed_out(browser: Browser, provided: Served) -> None:
+    context = browser.new_context()
+    visit = Visit(context, provided.url)
+    sign_in(visit, token("ada"))
+    context.clear_cookies()
+    visit.page.evaluate("window.socket.io.engine.close()")
+    expect(visit.page.get_by_role("status")).to_contain_text("You are signed out")
+    sign_in(Visit(context, provided.url), token("ada"))
+    run_id = provided.run("quick")
+    visit.page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(visit.page.locator(f"tr[data-run='{run_id}']")).to_be_visible()
     context.close()

@@ -34,6 +34,23 @@ def test_input_without_a_schema_is_json(served: Served, visit: Visit) -> None:
     assert served.get(page.url.rpartition("/")[2])["input"] == {"x": [1, 2]}
 
 
+def test_a_template_is_started_in_an_older_version(served: Served, visit: Visit) -> None:
+    for name in ("first", "second"):
+        served.template("Versions", {"key": name, "type": "wait", "config": {"seconds": 0}})
+    page = visit.open("/console/workflows")
+    page.get_by_role("navigation", name="Workflows").get_by_role("link", name="Versions").click()
+    versions = page.locator("select[name='version']")
+    expect(versions.locator("option")).to_have_count(2)
+    versions.select_option("1")
+    expect(page.locator(".sw-graph g.node")).to_contain_text("first")
+    button(page, "Start a run").click()
+    page.wait_for_url(f"{served.url}/console/runs/*")
+    run_id = page.url.rpartition("/")[2]
+    served.wait_for(run_id, "completed")
+    assert [step["key"] for step in served.get(run_id)["steps"]] == ["first"]
+    assert served.actor(run_id, "run.created") == "local local"
+
+
 def test_source_and_address_of_a_workflow(visit: Visit) -> None:
     page = visit.open("/console/workflows")
     page.get_by_role("navigation", name="Workflows").get_by_role("link", name="fragile").click()

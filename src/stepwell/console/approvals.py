@@ -5,7 +5,7 @@ from typing import Any, Final
 from nicegui import ui
 from starlette.requests import Request
 
-from stepwell.console.frame import LivePage, inbox
+from stepwell.console.frame import RESPONSE_S, LivePage, inbox
 from stepwell.console.part import Part
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import StepwellError
@@ -21,20 +21,22 @@ class Inbox(Part, component="elements/approvals.js"):
 
 
 class ApprovalsPage(LivePage):
-    """The approvals that the visitor may decide, newest first."""
+    """The approvals that the visitor may decide, newest first; those of one run with `?run=ID`."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request, title="Approvals", active="/console/approvals")
         self._status = "all" if request.query_params.get("status") == "all" else "pending"
+        self._run_id = request.query_params.get("run", "")
 
     def build(self) -> None:
-        self._inbox = Inbox(cards=[], shown=False, mayAct=self.visitor.principal.may("write"), status=self._status)
+        may_act = self.visitor.principal.may("write")
+        self._inbox = Inbox(cards=[], shown=False, mayAct=may_act, status=self._status, run=self._run_id)
         self.on(self._inbox, "decide", self._decide)
         self.on(self._inbox, "show", self._change, acts=False)
 
     async def show(self) -> None:
         status = None if self._status == "all" else "pending"
-        wanted = inbox(self.visitor.principal, status=status, limit=PAGE_SIZE)
+        wanted = inbox(self.visitor.principal, status=status, limit=PAGE_SIZE, run_id=self._run_id)
         rows = await self.visitor.desk.pulse.shared(("approvals", wanted), lambda: self.engine.approvals(wanted))
         self._inbox.fill(cards=[card_of(row) for row in rows], status=self._status, shown=True)
 
@@ -91,7 +93,7 @@ def card_of(row: ApprovalRow) -> dict[str, Any]:
     }
 
 
-@ui.page("/approvals")
+@ui.page("/approvals", response_timeout=RESPONSE_S)
 async def page(request: Request) -> None:
     """`/console/approvals`"""
     await ApprovalsPage(request).open()

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from stepwell.console.pulse import Pulse
+from stepwell.console.sights import Sights
 from stepwell.core.principal import Principal
 from stepwell.documents import Kinds
 from stepwell.engine import Engine
@@ -38,3 +39,4 @@ class Desk:
         self.database = database
         self.storage_bytes = storage_bytes
         self.pulse = Pulse(engine)
+        self.sights = Sights(self.pulse)

@@ -28,6 +28,10 @@ Handler = Callable[[Any], Awaitable[str | None]]
 """Does what a page asked for with these arguments; what to say when it is done."""
 
 SIGNED_OUT: Final = "You are signed out: the key or token of this page is not accepted any more."
+PATIENCE_S: Final = 1.0
+"""How long the answer to a browser waits for what the page is to show; what comes later is shown when it comes."""
+RESPONSE_S: Final = 30.0
+"""How long NiceGUI waits for a page to be built, on a machine that has other things to do."""
 FAILED: Final = "The server cannot show this now (its log says why); this page goes on by itself when it can."
 NO_STORE: Final = "The database cannot be read now; this page goes on by itself when it can."
 
@@ -72,7 +76,9 @@ class LivePage:
         ui.add_head_html(f"{THEME_SCRIPT}<style>{STYLE}</style>")
         self.frame = Frame(self.visitor.principal, active=active)
         self._page: Page | None = None
+        self._hidden = False
         self._showing = asyncio.Lock()
+        self.on(self.frame, "seen", self._seen, acts=False)
 
     def build(self) -> None:
         """Make the elements of the page."""
@@ -82,23 +88,41 @@ class LivePage:
         """Bring the elements up to date."""
         raise NotImplementedError  # as above
 
+    def version(self) -> int:
+        """Changes when there is news for this page alone, of which the others know nothing."""
+        return 0
+
+    def closed(self) -> None:
+        """The page is gone."""
+
     async def open(self) -> None:
         """Build the page and show what there is; live once the browser is connected."""
         with ui.element("main").classes("sw-main"):
             self.build()
-        await self.refresh()
+        first = background_tasks.create(self.refresh(), name="stepwell-console-first")
+        await asyncio.wait([first], timeout=PATIENCE_S)
         pulse = self.visitor.desk.pulse
 
         def connected() -> None:
             if self._page is None:
-                self._page = pulse.join(self.refresh)
+                self._page = pulse.join(self.refresh, version=self.version, unsent=self._unsent, hidden=self._hidden)
 
         def gone() -> None:
             if self._page is not None:
                 pulse.leave(self._page)
+            self.closed()
 
         self.client.on_connect(connected)
         self.client.on_delete(gone)
+
+    def _unsent(self) -> int:
+        return len(self.client.outbox.messages) + len(self.client.outbox.updates)
+
+    async def _seen(self, seen: Any) -> None:
+        """Somebody sees the page, or nobody any more: its tab went to the background."""
+        self._hidden = not seen
+        if self._page is not None:
+            self._page.hidden = self._hidden
 
     async def refresh(self) -> bool:
         """Show what there is now, or say why not; whether that is worth no other try."""
@@ -151,7 +175,9 @@ class LivePage:
         background_tasks.create(work, name="stepwell-console-work")
 
 
-def inbox(principal: Principal, *, status: str | None = "pending", limit: int = 50) -> ApprovalQuery:
-    """The approvals that somebody may decide; an administrator sees all."""
+def inbox(
+    principal: Principal, *, status: str | None = "pending", limit: int = 50, run_id: str = ""
+) -> ApprovalQuery:
+    """The approvals that somebody may decide, of one run where that is named; an administrator sees all."""
     deciders = () if principal.sees is None else deciders_of(principal)
-    return ApprovalQuery(deciders=deciders, status=status, limit=limit)
+    return ApprovalQuery(deciders=deciders, status=status, limit=limit, run_id=run_id or None)

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.console.desk import DESK, Desk
 from stepwell.console.sign_in import SIGN_IN, refuse, sign_in_routes
@@ -54,7 +54,12 @@ class Console:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shell = self._shell if self._shell is not None else await self._start()
         scope[DESK] = self._desk
-        await shell(scope, receive, send)
+        caller = _Caller(receive)
+        try:
+            await shell(scope, caller.receive, send)
+        except RuntimeError:  # what NiceGUI's middleware makes of a browser that went on to another page
+            if not caller.is_gone:
+                raise
 
     async def close(self) -> None:
         """Close what the first page started."""
@@ -72,6 +77,19 @@ class Console:
             shell: ASGIApp = await self._running.enter_async_context(pages.running())
             self._shell = shell
             return shell
+
+
+class _Caller:
+    """Who asked for something of the console, and whether they still wait for it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_gone = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.is_gone |= message["type"] == "http.disconnect"
+        return message
 
 
 async def _with_slash(_request: Request) -> Response:

@@ -10,7 +10,7 @@ import msgspec
 from nicegui import ui
 from starlette.requests import Request
 
-from stepwell.console.frame import LivePage
+from stepwell.console.frame import RESPONSE_S, LivePage
 from stepwell.console.part import Part
 from stepwell.console.runs import counts_of
 from stepwell.core.status import TERMINAL, Status
@@ -86,7 +86,7 @@ def meters_of(meters: Meters, *, now: float) -> dict[str, Any]:
     }
 
 
-@ui.page("/overview")
+@ui.page("/overview", response_timeout=RESPONSE_S)
 async def page(request: Request) -> None:
     """`/console/overview`"""
     await OverviewPage(request).open()

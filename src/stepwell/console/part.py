@@ -13,6 +13,17 @@ class Part(Element):
         self._props.update(props)
 
     def fill(self, **props: Any) -> None:
+        """Show this from now on."""
         if any(name not in self._props or self._props[name] != value for name, value in props.items()):
-            self._props.update(props)
+            dict.update(self._props, props)  # as they are: NiceGUI would have each list and dict in them observed
             self.update()
+
+    def call(self, method: str, *arguments: str) -> None:
+        """Call a method of the script with arguments that are JSON already.
+
+        It goes straight to what is sent: `run_method` would write the arguments anew, and start a task for an answer
+        that nobody waits for.
+        """
+        code = f'runMethod({self.id}, "{method}", [{", ".join(arguments)}])'
+        if not self.is_deleted:
+            self.client.outbox.enqueue_message("run_javascript", {"code": code}, self.client.id)

@@ -13,7 +13,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from stepwell.console import run_items
-from stepwell.console.frame import LivePage
+from stepwell.console.frame import RESPONSE_S, LivePage
 from stepwell.console.part import Part
 from stepwell.console.visitor import Visitor, as_dict
 from stepwell.console.workflows import start
@@ -198,7 +198,7 @@ def _input(text: Any) -> Any:
         raise InvalidInputError(f"the input is no JSON: {fault}") from None
 
 
-@ui.page("/playground")
+@ui.page("/playground", response_timeout=RESPONSE_S)
 async def page(request: Request) -> None:
     """`/console/playground`"""
     await PlaygroundPage(request).open()

@@ -15,8 +15,10 @@ from stepwell.engine import Engine
 BEAT_S: Final = 0.25
 QUIET_S: Final = 5.0
 """A page is refreshed this often although nothing was committed here: another machine may have."""
-SHARE: Final = 0.02
-"""Of one core, for the refreshing of all pages; sending what changed costs about as much again."""
+SHARE: Final = 0.03
+"""Of one core, for refreshing all pages and sending what has changed."""
+SEND_S: Final = 0.0002
+"""What sending to one page takes, most of it in the system's call; measured by `bench.console`."""
 BURST_S: Final = 0.2
 """What may be spent at once after a while of quiet."""
 
@@ -26,12 +28,23 @@ T = TypeVar("T")
 
 
 class Page:
-    """A page that is refreshed; `due` since when it has something to look at."""
+    """A page that is refreshed. `version` is of what it alone looks at: another one is news to it; `unsent` tells how
+    many messages to it wait. `dirty` when it may have something to show, `hidden` while nobody sees it (a tab in the
+    background).
+    """
 
-    def __init__(self, refresh: Refresh) -> None:
+    def __init__(self, refresh: Refresh, version: Callable[[], int], unsent: Callable[[], int]) -> None:
         self.refresh = refresh
+        self.version = version
+        self.unsent = unsent
+        self.seen = -1
         self.dirty = True
+        self.hidden = False
         self.refreshed_at = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be refreshed; one that nobody sees now and then only, for its title and its credential."""
+        return self.dirty and (not self.hidden or now - self.refreshed_at > QUIET_S)
 
 
 class Pulse:
@@ -46,9 +59,17 @@ class Pulse:
         self._budget_s = BURST_S
         self._budget_at = time.monotonic()
 
-    def join(self, refresh: Refresh) -> Page:
+    def join(
+        self,
+        refresh: Refresh,
+        *,
+        version: Callable[[], int] = int,
+        unsent: Callable[[], int] = int,
+        hidden: bool = False,
+    ) -> Page:
         """Have `refresh` called at each beat with news, from now on."""
-        page = Page(refresh)
+        page = Page(refresh, version, unsent)
+        page.hidden = hidden
         self._pages.append(page)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="stepwell-console")
@@ -67,6 +88,10 @@ class Pulse:
         found: T = await asyncio.shield(future)  # one page that is closed must not take it from the others
         return found
 
+    def forget(self) -> None:
+        """What was shared is made anew from here on."""
+        self._shared.clear()
+
     async def close(self) -> None:
         """End the loop; pages are refreshed no more."""
         self._pages.clear()
@@ -80,28 +105,30 @@ class Pulse:
     async def _run(self) -> None:
         while self._pages:
             await asyncio.sleep(BEAT_S)
-            self._look()
-            for page in sorted((page for page in self._pages if page.dirty), key=lambda page: page.refreshed_at):
+            now = time.monotonic()
+            self._look(now)
+            due = [page for page in self._pages if page.is_due(now)]
+            for page in sorted(due, key=lambda page: page.refreshed_at):
                 if not self._may_spend():
                     break  # whoever waits longest is first at the next beat
                 await self._refresh(page)
         self._task = None
 
-    def _look(self) -> None:
-        """Mark the pages that have something to look at."""
-        now = time.monotonic()
+    def _look(self, now: float) -> None:
+        """Mark the pages that may have something to show."""
         seen = self._engine.writes_seen
         news, self._seen = seen != self._seen, seen
         if news or any(now - page.refreshed_at > QUIET_S for page in self._pages):
-            self._shared.clear()
+            self.forget()
         for page in self._pages:
-            page.dirty = page.dirty or news or now - page.refreshed_at > QUIET_S
+            page.dirty |= news or page.version() != page.seen or now - page.refreshed_at > QUIET_S
 
     async def _refresh(self, page: Page) -> None:
         began = time.thread_time()
+        page.seen = page.version()  # before it reads: what comes meanwhile is news
         page.dirty = not await page.refresh()
         page.refreshed_at = time.monotonic()
-        self._budget_s -= time.thread_time() - began
+        self._budget_s -= time.thread_time() - began + SEND_S * page.unsent()
 
     def _may_spend(self) -> bool:
         now = time.monotonic()

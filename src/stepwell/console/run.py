@@ -1,5 +1,7 @@
 """The page of one run: how it stands, what it can be told, its graph, timeline, history and values, all live."""
 
+import time
+from contextlib import ExitStack
 from typing import Any, Final
 
 import msgspec
@@ -8,9 +10,10 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from stepwell.console import run_items
-from stepwell.console.frame import LivePage
+from stepwell.console.frame import RESPONSE_S, LivePage
 from stepwell.console.graphs import DrawnGraph, draw, statuses
 from stepwell.console.part import Part
+from stepwell.console.pulse import QUIET_S
 from stepwell.console.visitor import Visitor, as_dict
 from stepwell.core import history as h
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, StepwellError
@@ -59,7 +62,18 @@ class RunPage(LivePage):
         self._view: RunView | None = None
         self._compiled: Compiled | None = None
         self._graph: DrawnGraph | None = None
-        self._definition = ""
+        self._hiding: Hiding | None = None
+        self._base: tuple[str, msgspec.Raw] | None = None
+        self._kept = ExitStack()
+        self._channel = self._kept.enter_context(self.engine.watchers.keeping(run_id))
+        self._read = -1
+        self._read_at = 0.0
+
+    def version(self) -> int:
+        return self._channel.version
+
+    def closed(self) -> None:
+        self._kept.close()
 
     def build(self) -> None:
         may_act = self.visitor.principal.may("write")
@@ -76,6 +90,9 @@ class RunPage(LivePage):
         self.on(self._drawing, "detail", self._detail_at, acts=False)
 
     async def show(self) -> None:
+        version = self.version()
+        if version == self._read and time.monotonic() - self._read_at < QUIET_S:
+            return  # what was committed is of other runs
         try:
             created = await self.visitor.created(self._run_id)
             news = await self.engine.store.events(self._run_id, len(self._events), -1)
@@ -88,15 +105,19 @@ class RunPage(LivePage):
             self._view = run_view(self._events, self._compiled)
             self._show_view(self._view, created)
         await self._show_log()
+        self._read, self._read_at = version, time.monotonic()
 
     async def _know(self, created: h.RunCreated) -> None:
-        """What it runs: the same until a retry takes a newer version."""
-        bases = (event.base for event in reversed(self._events) if isinstance(event, h.RunRetried))
-        digest = next((base.definition for base in bases if base is not None), created.definition)
-        if digest == self._definition:
+        """What it runs: the same until a retry takes a newer version, or another input."""
+        digest, input = created.definition, created.input
+        if any(isinstance(event, h.RunRetried) and event.base is not None for event in self._events):
+            state = fold(self._events)  # a roll-back may have given back what ran before
+            digest, input = state.definition, state.input
+        if (digest, input) == self._base:
             return
-        self._definition = digest
+        self._base = (digest, input)
         self._compiled = await self.engine.compiled(digest)
+        self._hiding = hiding_of(self._compiled, input)
         self._graph = draw(await self.engine.store.find_definition(digest=digest), self._compiled)
 
     def _show_view(self, view: RunView, created: h.RunCreated) -> None:
@@ -115,7 +136,7 @@ class RunPage(LivePage):
         first = max(self._sent, len(self._events) - SHOWN)
         if first >= len(self._events) and not self.engine_may_have_items():
             return
-        hiding = await self._hiding()
+        hiding = self._hiding
         rows = [run_items.event_row(seq, event, hiding) for seq, event in enumerate(self._events[first:], first + 1)]
         items = await self._new_items()
         if not self._sent and first:
@@ -138,11 +159,6 @@ class RunPage(LivePage):
     def engine_may_have_items(self) -> bool:
         """Items are committed without an event: as long as the run goes on there may be some."""
         return self._view is None or self._view.row.ended_at is None
-
-    async def _hiding(self) -> Hiding | None:
-        if self._compiled is None or self._compiled.hiding is None:
-            return None
-        return hiding_of(self._compiled, (await self.engine.state(self._run_id)).input)
 
     # --- what the page asks -----------------------------------------------------------------------------------------
 
@@ -220,7 +236,7 @@ def _read(text: Any) -> Any:
         raise InvalidInputError(f"the input is no JSON: {fault}") from None
 
 
-@ui.page("/runs/{run_id}")
+@ui.page("/runs/{run_id}", response_timeout=RESPONSE_S)
 async def page(request: Request, run_id: str) -> None:
     """`/console/runs/{run_id}`"""
     await RunPage(request, run_id).open()

@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 from nicegui import ui
 from starlette.requests import Request
 
-from stepwell.console.frame import LivePage
+from stepwell.console.frame import RESPONSE_S, LivePage
 from stepwell.console.part import Part
 from stepwell.console.playground import EXAMPLES, FIRST, try_document
+from stepwell.console.sights import Sight
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.status import Status
@@ -27,20 +28,18 @@ View = dict[str, str]
 class RunsTable(Part, component="elements/runs.js"):
     """The filters, the table and its pages. Emits `view` (the filters), `act` (verb and run ids) and `example`."""
 
-    def fill(self, **props: Any) -> None:
-        """Of a table that is shown already only the rows are sent that have changed."""
-        before = {row["id"]: row for row in self._props["rows"]}
-        changed = [row for row in props["rows"] if before.get(row["id"]) != row]
-        if not self._props["shown"] or self._props["view"] != props["view"] or 2 * len(changed) > len(props["rows"]):
-            super().fill(**props)
+    _sight: Sight | None = None
+
+    def see(self, sight: Sight, view: View) -> None:
+        """Show this; a table that shows the same view already is told only what has changed."""
+        before, self._sight = self._sight, sight
+        if before is sight and self._props["view"] == view:
             return
-        order = [row["id"] for row in props["rows"]]
-        rest = {name: value for name, value in props.items() if name != "rows" and self._props[name] != value}
-        if not changed and not rest and order == list(before):
-            return
-        with self._props.suspend_updates():
-            self._props.update(props)
-        self.run_method("patch", order, changed, rest)
+        change = sight.since(before) if before is not None and self._props["view"] == view else None
+        if change is None:
+            self.fill(given=sight.whole, view=view)
+        else:
+            self.call("patch", change)
 
 
 class RunsPage(LivePage):
@@ -51,36 +50,30 @@ class RunsPage(LivePage):
         self._view = read_view(dict(request.query_params))
 
     def build(self) -> None:
-        self._table = RunsTable(
-            view=self._view,
-            rows=[],
-            more=False,
-            counts={},
-            workflows=[],
-            shown=False,
-            mayAct=self.visitor.principal.may("write"),
-            allOwners=self.visitor.sees is None,
-        )
+        may_act, all_owners = self.visitor.principal.may("write"), self.visitor.sees is None
+        self._table = RunsTable(view=self._view, given="", mayAct=may_act, allOwners=all_owners)
         self.on(self._table, "view", self._change, acts=False)
         self.on(self._table, "act", self._act)
         self.on(self._table, "example", self._example)
 
     async def show(self) -> None:
-        shared, sees = self.visitor.desk.pulse.shared, self.visitor.sees
-        query = run_query(self._view, sees=sees, now=self.engine.clock.now())
-        # Without its place in time the key would be another one for each page: they share what one beat found.
-        key = ("runs", sees, tuple(sorted(self._view.items())))
-        found = await shared(key, lambda: self.engine.list_runs(query))
-        owner = self._view.get("owner") if sees is None else sees
-        totals = await shared(("totals", owner), lambda: self.engine.count_runs(CountQuery(owner=owner or None)))
-        self._table.fill(
-            view=self._view,
-            rows=[run_item(row) for row in found[:PAGE_SIZE]],
-            more=len(found) > PAGE_SIZE,
-            counts=counts_of(totals, self._view.get("workflow", "")),
-            workflows=sorted({workflow for workflow, _ in totals}),
-            shown=True,
+        view, sees = self._view, self.visitor.sees
+        # Without the time: pages that are open on the same view share what one beat found.
+        sight = await self.visitor.desk.sights.of((sees, tuple(sorted(view.items()))), lambda: self._look(view, sees))
+        self._table.see(sight, view)
+
+    async def _look(self, view: View, sees: str | None) -> Sight:
+        owner = view.get("owner") if sees is None else sees
+        found = await self.engine.list_runs(run_query(view, sees=sees, now=self.engine.clock.now()))
+        totals = await self.visitor.desk.pulse.shared(
+            ("totals", owner), lambda: self.engine.count_runs(CountQuery(owner=owner or None))
         )
+        around = {
+            "more": len(found) > PAGE_SIZE,
+            "counts": counts_of(totals, view.get("workflow", "")),
+            "workflows": sorted({workflow for workflow, _ in totals}),
+        }
+        return Sight([run_item(row) for row in found[:PAGE_SIZE]], around)
 
     async def _change(self, view: Any) -> None:
         self._view = read_view(as_dict(view))
@@ -188,7 +181,7 @@ def counts_of(totals: dict[tuple[str, str], int], workflow: str) -> dict[str, in
     return counts
 
 
-@ui.page("/")
+@ui.page("/", response_timeout=RESPONSE_S)
 async def page(request: Request) -> None:
     """`/console/`"""
     await RunsPage(request).open()

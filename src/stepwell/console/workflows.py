@@ -7,7 +7,7 @@ import msgspec
 from nicegui import ui
 from starlette.requests import Request
 
-from stepwell.console.frame import LivePage
+from stepwell.console.frame import RESPONSE_S, LivePage
 from stepwell.console.graphs import draw
 from stepwell.console.part import Part
 from stepwell.console.visitor import Visitor, as_dict
@@ -203,7 +203,7 @@ def schedule_item(rule: Schedule) -> dict[str, Any]:
     }
 
 
-@ui.page("/workflows")
+@ui.page("/workflows", response_timeout=RESPONSE_S)
 async def page(request: Request) -> None:
     """`/console/workflows`"""
     await WorkflowsPage(request).open()

@@ -6,11 +6,11 @@ export default {
   mixins: [ticking],
   components: { SchemaForm },
   emits: ["decide", "show"],
-  props: { cards: Array, shown: Boolean, mayAct: Boolean, status: String },
+  props: { cards: Array, shown: Boolean, mayAct: Boolean, status: String, run: String },
   data: () => ({ comments: {}, answers: {}, faults: {} }),
   template: `
     <div style="display: grid; gap: 1rem">
-      <div class="sw-title"><h1>Approvals</h1>
+      <div class="sw-title"><h1>Approvals</h1><template v-if="run"><span class="muted">of one run</span><a class="sw-btn small" href="/console/approvals">Show all</a></template>
         <div class="sw-chips" role="group" aria-label="Which">
           <button class="sw-chip all" :aria-pressed="status === 'pending'" @click="show('pending')">Pending</button>
           <button class="sw-chip all" :aria-pressed="status === 'all'" @click="show('all')">All</button></div></div>
@@ -37,7 +37,9 @@ export default {
   methods: {
     ago, date, json,
     show(status) {
-      window.history.replaceState(null, "", status === "all" ? "?status=all" : location.pathname);
+      const query = new URLSearchParams(location.search);
+      if (status === "all") query.set("status", "all"); else query.delete("status");
+      window.history.replaceState(null, "", location.pathname + (query.size ? "?" + query : ""));
       this.$emit("show", status);
     },
     decide(card, approved) {

@@ -6,9 +6,12 @@ const PLACES = [
   ["/console/overview", "Overview"],
 ];
 
+const session = async () => (await fetch("/console/session").catch(() => null))?.status;
+
 export default {
+  emits: ["seen"],
   props: { active: String, who: String, local: Boolean, pending: Number, banner: String, signedOut: Boolean },
-  data: () => ({ places: PLACES, toasts: [], dark: false }),
+  data: () => ({ places: PLACES, toasts: [], dark: false, refused: false }),
   template: `
     <div>
       <a class="visually-hidden" href="#main">Skip to the content</a>
@@ -36,18 +39,24 @@ export default {
           </div>
         </div>
       </header>
-      <div class="sw-banner" role="status" v-if="banner">{{ banner }}
-        <a v-if="signedOut" :href="signIn">Sign in</a></div>
+      <div class="sw-banner" role="status" v-if="banner || refused">{{ banner || 'You are signed out: this page cannot come back by itself.' }}
+        <a v-if="isOut" :href="signIn">Sign in</a></div>
       <div class="sw-toasts" aria-live="polite">
         <div v-for="toast in toasts" :key="toast.id" :class="['sw-toast', toast.bad && 'bad']">{{ toast.text }}</div>
       </div>
     </div>`,
   computed: {
+    isOut() { return this.signedOut || this.refused; },
     signIn: () => "/console/sign-in?next=" + encodeURIComponent(location.pathname + location.search),
   },
   mounted() {
     const main = document.querySelector("main");
     if (main) { main.id = "main"; main.tabIndex = -1; }
+    addEventListener("focus", this.comeBack);
+    setTimeout(() => window.socket?.on("connect_error", this.lost)); // the connection is made when all is mounted
+    const see = () => this.$emit("seen", document.visibilityState === "visible");
+    document.addEventListener("visibilitychange", see);
+    if (document.visibilityState === "hidden") see(); // opened in the background
     this.showTheme();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.showTheme);
   },
@@ -62,6 +71,12 @@ export default {
       localStorage.setItem("stepwell-theme", theme);
       this.showTheme();
       dispatchEvent(new Event("stepwell-theme"));
+    },
+    async comeBack() { // signed in again in another window: this one goes on
+      if (this.isOut && (await session()) === 200) location.reload();
+    },
+    async lost() { // the connection is refused: because the server is away, or because of who asks?
+      this.refused = (await session()) === 401;
     },
     say(text, bad) {
       const toast = { id: Math.random(), text, bad };

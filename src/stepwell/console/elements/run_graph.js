@@ -1,22 +1,26 @@
-import { mermaid } from "nicegui-mermaid";
-
+// Mermaid is large, and the rest of a page does not wait for it.
+const library = async () => {
+  const { mermaid } = await import("nicegui-mermaid");
+  mermaid.initialize({ startOnLoad: false, securityLevel: "strict", suppressErrorRendering: true, theme: "base", fontFamily: "inherit",
+    flowchart: { htmlLabels: true, curve: "basis", nodeSpacing: 34, rankSpacing: 38, subGraphTitleMargin: { top: 2, bottom: 14 } } });
+  return mermaid;
+};
 const AGAIN_MS = 1000;
 let turn = Promise.resolve(); // Mermaid draws one graph at a time
 
 export default {
   emits: ["detail"],
   props: { text: String, statuses: Object },
-  data: () => ({ fault: "" }),
+  data: () => ({ fault: "", drawn: false }),
   template: `
     <section class="sw-panel" aria-label="Graph">
       <header><h2>Graph</h2></header>
       <div class="sw-graph" ref="place" v-show="text && !fault" tabindex="0" role="img" aria-label="The workflow's graph; nodes show the status of their steps"></div>
+      <div class="sw-empty" v-if="text && !drawn && !fault" style="padding: 1.5rem">…</div>
       <div class="sw-empty" v-if="!text" style="padding: 1.5rem">A Python function: what it does is in the timeline.</div>
       <div class="sw-empty" v-if="fault" style="padding: 1.5rem; overflow-wrap: anywhere">This graph cannot be drawn: {{ fault }}</div>
     </section>`,
   mounted() {
-    mermaid.initialize({ startOnLoad: false, securityLevel: "strict", suppressErrorRendering: true, theme: "base", fontFamily: "inherit",
-      flowchart: { htmlLabels: true, curve: "basis", nodeSpacing: 34, rankSpacing: 38 } });
     this.draw();
   },
   unmounted() { clearTimeout(this.again); },
@@ -26,9 +30,12 @@ export default {
       if (!this.text) return;
       turn = turn.then(async () => {
         try {
-          const { svg } = await mermaid.render("graph-" + Math.random().toString(36).slice(2), this.text);
+          const { svg } = await (await library()).render("graph-" + Math.random().toString(36).slice(2), this.text);
           this.$refs.place.innerHTML = svg;
           this.fault = "";
+          this.drawn = true;
+          // Mermaid draws arrows over the titles of boxes: titles go last.
+          for (const title of this.$refs.place.querySelectorAll(".cluster-label")) title.closest("g.root")?.append(title);
           for (const node of this.nodes()) node.addEventListener("click", () => this.$emit("detail", this.id(node)));
           this.paint();
         } catch (error) {

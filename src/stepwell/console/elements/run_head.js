@@ -26,7 +26,7 @@ export default {
             <span :class="['sw-status', 'pill', run.status]" data-testid="status">{{ run.status }}<template v-if="run.reason">: {{ run.reason }}</template></span>
             <span style="flex: 1"></span>
             <div class="sw-actions" role="group" aria-label="Commands">
-              <a v-if="run.reason === 'approval'" class="sw-btn primary" href="/console/approvals">Decide</a>
+              <a v-if="run.reason === 'approval'" class="sw-btn primary" :href="'/console/approvals?run=' + id">Decide</a>
               <button v-for="verb in run.allowed" :key="verb" :class="['sw-btn', verb === 'cancel' && 'danger', verb === 'resume' && 'primary']"
                 :disabled="!mayAct || Boolean(gone)" @click="ask(verb)">{{ words[verb] }}</button>
               <button class="sw-btn" :disabled="!mayAct || Boolean(gone)" @click="ask('fork')">Fork</button>

@@ -9,10 +9,10 @@ export default {
     <section class="sw-panel" aria-label="Timeline">
       <header><h2>Timeline</h2><span class="muted num">{{ lanes.length }} {{ lanes.length === 1 ? 'step' : 'steps' }}<template v-if="run?.started"> · {{ took(end - begin) }}</template></span></header>
       <div class="sw-lanes" style="padding: 0.4rem 0 0.6rem" role="list">
-        <div class="sw-axis" aria-hidden="true" v-if="lanes.length"><span></span><div><span v-for="tick in 6" :key="tick">{{ took((tick - 1) / 5 * (end - begin)) || '0' }}</span></div><span></span></div>
+        <div class="sw-axis" aria-hidden="true" v-if="lanes.length"><span></span><div><span v-for="tick in 6" :key="tick" :style="{ left: (tick - 1) * 20 + '%' }">{{ took((tick - 1) / 5 * (end - begin)) || '0' }}</span></div><span></span></div>
         <div class="sw-lane" role="listitem" v-for="lane in lanes" :key="lane.key" :data-step="lane.key" :data-status="lane.status">
           <button class="name" @click="toggle(lane.key)" :title="lane.key" :aria-expanded="detail?.key === lane.key">
-            <span :class="['sw-status', lane.status]" style="font-weight: 550">{{ lane.name || lane.key }}</span><small v-if="lane.attempts > 1"> ×{{ lane.attempts }}</small></button>
+            <span :class="['sw-status', lane.status]">{{ lane.name || lane.key }}</span><small v-if="lane.attempts > 1"> ×{{ lane.attempts }}</small></button>
           <div class="track">
             <span v-for="(bar, index) in lane.bars" :key="index" :class="['sw-bar', bar.kind, bar.status, bar.end == null && 'open']"
               :style="place(bar)" :title="about(lane, bar)"></span>

@@ -4,15 +4,15 @@ const STATUSES = ["running", "waiting", "scheduled", "pending", "paused", "stopp
 const RANGES = [["", "Any time"], ["15m", "Last 15 minutes"], ["1h", "Last hour"], ["24h", "Last 24 hours"],
   ["7d", "Last 7 days"], ["30d", "Last 30 days"], ["custom", "From … to …"]];
 const NAMES = ["status", "workflow", "door", "owner", "text", "since", "from", "to", "before"];
+const read = (text) => (text ? JSON.parse(text) : { rows: [], more: false, counts: {}, workflows: [] });
 const REASONS = { approval: "approval", callback: "callback", event: "event", timer: "timer", child: "child run" };
 
 export default {
   mixins: [ticking],
   emits: ["view", "act", "example"],
-  props: { view: Object, rows: Array, more: Boolean, counts: Object, workflows: Array, shown: Boolean,
-    mayAct: Boolean, allOwners: Boolean, doors: Array },
+  props: { view: Object, given: String, mayAct: Boolean, allOwners: Boolean },
   data() {
-    return { given: { rows: this.rows, more: this.more, counts: this.counts, workflows: this.workflows }, chosen: {}, focus: 0, text: this.view.text || "", owner: this.view.owner || "",
+    return { known: read(this.given), chosen: {}, focus: 0, text: this.view.text || "", owner: this.view.owner || "",
       custom: Boolean(this.view.from || this.view.to), asking: null, ranges: RANGES };
   },
   template: `
@@ -58,7 +58,7 @@ export default {
             <button class="sw-btn small plain" @click="chosen = {}">Clear</button></template>
         </div>
         <div class="sw-scroll" v-if="list.length">
-          <table class="sw-table" @keydown="key">
+          <table class="sw-table sw-runs" @keydown="key">
             <thead><tr>
               <th><input type="checkbox" aria-label="Choose all on this page" :checked="list.every((row) => chosen[row.id])" @change="chooseAll($event.target.checked)"></th>
               <th>Status</th><th>Workflow</th><th class="sw-wide">At</th><th class="sw-wide">Door</th>
@@ -66,20 +66,20 @@ export default {
             </tr></thead>
             <tbody>
               <tr v-for="(row, index) in list" :key="row.id" :data-run="row.id">
-                <td><input type="checkbox" :aria-label="'Choose run ' + row.id" v-model="chosen[row.id]"></td>
-                <td><span :class="['sw-status', row.status]">{{ row.status }}</span><small class="muted sw-wide" v-if="row.reason">&nbsp;· {{ reason(row) }}</small></td>
+                <td class="box"><input type="checkbox" :aria-label="'Choose run ' + row.id" v-model="chosen[row.id]"></td>
+                <td class="state"><span :class="['sw-status', row.status]">{{ row.status }}</span><small class="muted" v-if="row.reason">&nbsp;· {{ reason(row) }}</small></td>
                 <td class="wf"><a :href="'/console/runs/' + row.id" :ref="'open' + index" @focus="focus = index">{{ row.workflow }}</a>
                   <br><small class="mono muted" :title="row.id">…{{ row.id.slice(-12) }}</small><small class="muted" v-if="row.version"> · {{ row.version }}</small></td>
-                <td class="sw-wide"><div :class="['step', row.error && 'why']" :title="row.error || row.step">{{ row.error || row.step }}</div></td>
+                <td class="at"><div :class="['step', row.error && 'why']" :title="row.error || row.step">{{ row.error || row.step }}</div></td>
                 <td class="sw-wide muted">{{ row.door }}</td><td class="sw-wide muted" v-if="allOwners">{{ row.owner }}</td>
-                <td class="num muted" :title="date(row.created)">{{ ago(row.created, now) }}</td>
-                <td class="num">{{ row.started ? took((row.ended || now) - row.started) : '' }}</td>
+                <td class="num muted started" :title="date(row.created)">{{ ago(row.created, now) }}</td>
+                <td class="num took">{{ row.started ? took((row.ended || now) - row.started) : '' }}</td>
               </tr>
             </tbody>
           </table>
         </div>
-        <div class="sw-empty" v-else-if="shown && filtered"><h2>No run is like that</h2>Loosen a filter, or <a href="/console/">show all runs</a>.</div>
-        <div class="sw-empty" v-else-if="shown"><h2>No run yet</h2>
+        <div class="sw-empty" v-else-if="given && filtered"><h2>No run is like that</h2>Loosen a filter, or <a href="/console/">show all runs</a>.</div>
+        <div class="sw-empty" v-else-if="given"><h2>No run yet</h2>
           <p v-if="allOwners && mayAct"><button class="sw-btn primary" @click="$emit('example')">Run an example</button></p>
           Start one from <a href="/console/workflows">Workflows</a> or try a document in the <a href="/console/playground">Playground</a>.</div>
         <div class="sw-foot"><span class="grow">{{ view.before ? 'Older runs' : 'Newest first' }}</span>
@@ -89,16 +89,15 @@ export default {
       </section>
     </div>`,
   computed: {
-    known() { return this.given; },
-    list() { return this.given.rows; },
+    list() { return this.known.rows; },
     statuses() { return (this.view.status || "").split(",").filter(Boolean); },
-    shownStatuses() { return STATUSES.filter((status) => this.given.counts[status] || this.statuses.includes(status)); },
-    total() { return Object.values(this.given.counts).reduce((sum, number) => sum + number, 0); },
+    shownStatuses() { return STATUSES.filter((status) => this.known.counts[status] || this.statuses.includes(status)); },
+    total() { return Object.values(this.known.counts).reduce((sum, number) => sum + number, 0); },
     ids() { return Object.keys(this.chosen).filter((id) => this.chosen[id]); },
     filtered() { return NAMES.some((name) => name !== "before" && this.view[name]); },
   },
   watch: {
-    rows() { this.take(); }, more() { this.take(); }, counts() { this.take(); }, workflows() { this.take(); },
+    given(text) { this.known = read(text); },
   },
   mounted() {
     this.onKey = (event) => {
@@ -116,10 +115,11 @@ export default {
   },
   unmounted() { removeEventListener("keydown", this.onKey); removeEventListener("popstate", this.onBack); },
   methods: {
-    take() { this.given = { rows: this.rows, more: this.more, counts: this.counts, workflows: this.workflows }; },
-    patch(order, changed, rest) {
-      const rows = Object.fromEntries([...this.given.rows, ...changed].map((row) => [row.id, row]));
-      this.given = { ...this.given, ...rest, rows: order.map((id) => rows[id]).filter(Boolean) };
+    patch({ rows, gone, around, order }) {
+      const left = this.list.filter((row) => !gone.includes(row.id)), had = new Set(left.map((row) => row.id));
+      const found = Object.fromEntries([...left, ...rows].map((row) => [row.id, row]));
+      const ids = order ?? [...rows.filter((row) => !had.has(row.id)), ...left].map((row) => row.id);
+      this.known = { ...this.known, ...around, rows: ids.map((id) => found[id]).filter(Boolean) };
     },
     ago, date, took,
     reason: (row) => REASONS[row.reason] || row.reason,

@@ -7,7 +7,6 @@ the record is there. A step's work starts only after its scheduling is on disk.
 import asyncio
 import math
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -25,9 +24,11 @@ from stepwell.core.retry import NO_RETRY, RetryPolicy
 from stepwell.core.state import Choice, Step, StepStatus
 from stepwell.core.status import WaitReason
 from stepwell.engine.attempts import AttemptContext, decode, problem_of, recorded
+from stepwell.engine.cancelling import being_cancelled
 from stepwell.engine.events import check_event
 from stepwell.engine.ids import derived_id, new_id
-from stepwell.engine.ordering import NO_ORDER, Order
+from stepwell.engine.ordering import NO_ORDER
+from stepwell.engine.racing import Field, fault_of, order_of
 from stepwell.engine.strands import Strands
 from stepwell.store.port import StreamItem
 
@@ -299,12 +300,12 @@ class BranchContext:
             self._inner.append(context)
             return branches[name](context)
 
-        field = _Field(self._driver, _order(key, branches, until, after, limit), begin)
+        field = Field(self._driver, order_of(key, branches, until, after, limit), begin)
         values: dict[str, Any] = {}
         try:
             while len(values) < len(branches):
                 name, task = await field.next_done()
-                fault = _fault_of(task)
+                fault = fault_of(task)
                 if isinstance(fault, Suspended):
                     raise fault
                 if fault is not None or until == "first":
@@ -366,29 +367,11 @@ class BranchContext:
         return RaceResult(winner=choice.winner, value=decode(choice.value))
 
 
-def _fault_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """What a branch raised; a `CancelledError` of its own is a failure like any other."""
-    return asyncio.CancelledError() if task.cancelled() else task.exception()
-
-
 def _check_instant(at: float) -> None:
     """JSON has no infinity: such a timer could be written, but never read back."""
     if not math.isfinite(at):
         text = f"expected an instant in seconds since the epoch, found {at}"
         raise ProgramError(problem("validation", text, retryable=False))
-
-
-def being_cancelled() -> bool:
-    """Whether it is us who cancel: an activity may raise `CancelledError` by itself, which is a failure."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def uncancel() -> None:
-    """Take back a cancellation that was not ours: an activity cancelled the task that it ran in."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()
 
 
 def _checked(request: ApprovalRequest) -> ApprovalRequest:
@@ -402,78 +385,3 @@ def _checked(request: ApprovalRequest) -> ApprovalRequest:
         text = f"approval: {'; '.join(wrong)}"
         raise ProgramError(problem("validation", text, status=400, retryable=False))
     return checked
-
-
-def _order(
-    key: str, branches: Mapping[str, Branch], until: str, after: Mapping[str, Sequence[str]], limit: int | None
-) -> Order:
-    """Raises `ProgramError` for an order in which not all branches could begin."""
-    try:
-        if until == "first" and (after or limit is not None):
-            raise ValueError("expected `after` and `limit` with `until='all'` only")
-        return Order(branches, after, limit)
-    except ValueError as wrong:
-        text = f"the race {key}: {wrong}"
-        raise ProgramError(problem("validation", text, status=400, retryable=False)) from None
-
-
-class _Field:
-    """The branches of one race; begins each when its time has come, and says which ended, in the order in which they
-    did. One that has not begun costs nothing: no context, no task, and the run may be let go without it.
-    """
-
-    def __init__(self, driver: "RunDriver", order: Order, begin: Callable[[str], Awaitable[Any]]) -> None:
-        self._driver = driver
-        self._order = order
-        self._begin = begin
-        self._done: deque[str] = deque()
-        self._news = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
-        self._live = 0
-        self._joined = False
-        driver.fork()
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Begin what may begin now."""
-        names = self._order.begin()
-        self._live += len(names)
-        self._driver.begin_branches(len(names))
-        for name in names:
-            task = self._tasks[name] = asyncio.ensure_future(self._begin(name))
-            task.add_done_callback(partial(self._ended, name))
-
-    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
-        self._done.append(name)
-        self._news.set()
-        # Seen, too: a branch may fail after its race was decided.
-        failed = task.cancelled() or task.exception() is not None
-        if not self._live:
-            return
-        if not failed:
-            self._order.ended(name)
-            self._go_on()  # before its end is told: a run in which nothing is under way may be let go
-        self._live -= 1
-        self._driver.end_branch()
-
-    async def next_done(self) -> tuple[str, asyncio.Task[Any]]:
-        while not self._done:
-            self._news.clear()
-            await self._news.wait()
-        name = self._done.popleft()
-        return name, self._tasks[name]
-
-    def join(self) -> None:
-        """The branch that runs the race goes on, and counts for itself again."""
-        if not self._joined:
-            self._joined = True
-            self._driver.join_branches()
-
-    def leave(self) -> None:
-        """The race is decided or given up: the branches still running are cancelled, not waited for."""
-        live, self._live = self._live, 0
-        for _ in range(live):
-            self._driver.end_branch()
-        for task in self._tasks.values():
-            task.cancel()
-        self.join()

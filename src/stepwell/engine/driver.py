@@ -18,8 +18,9 @@ from stepwell.core.run import START_TIMER
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode, problem_of, recorded
+from stepwell.engine.cancelling import being_cancelled, uncancel
 from stepwell.engine.clock import Clock
-from stepwell.engine.context import BranchContext, being_cancelled, uncancel
+from stepwell.engine.context import BranchContext
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.engine.tracing import Tracing

@@ -21,6 +21,8 @@ from stepwell.security.refusals import AccessError, Reason, Refusal
 ORGANISATION: Final = "x-active-org"
 DEFAULT_SOURCES: Final[tuple[Source, ...]] = ("authorization", "x-api-key")
 MAX_ORGANISATION: Final = 255
+_CARRIERS: Final = frozenset({"cookie", "authorization", "x-api-key", "api-key"})
+"""Headers that may hold a credential."""
 
 
 class Verifier(Protocol):
@@ -123,6 +125,8 @@ def find_credential(call: Call, door: DoorRules, rules: AccessRules) -> Credenti
 
     Several that differ are refused: whichever is taken, somebody meant the other. Raises `AccessError`.
     """
+    if not call.query and not any(name in _CARRIERS for name, _ in call.headers):
+        return None
     found = [Credential(source, text) for source in door.sources for text in _sent(call, source, rules)]
     for credential in found:
         _check_place(credential, call, door, rules)

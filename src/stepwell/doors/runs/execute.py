@@ -5,6 +5,7 @@ the client has gone, or when the server stops. Only a client that has gone may t
 Whatever is answered once there is a run, a failure too, names it.
 """
 
+import asyncio
 import re
 from contextlib import suppress
 from typing import Final
@@ -82,7 +83,8 @@ async def execute(call: Call) -> Response:
 
 async def _ends_soon(call: Call, run_id: str, most_s: float) -> bool:
     with suppress(TimeoutError):
-        await call.engine.result(run_id, timeout_s=most_s)
+        async with asyncio.timeout(most_s):
+            await call.engine.ended(run_id)
         return True
     return False
 

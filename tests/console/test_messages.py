@@ -1,5 +1,6 @@
 """The Messages tab of a pipeline's run: what was sent, and what the broker said of each."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from brokers.kafka import KafkaCluster
 
-from .serving import Served, Visit
+from .serving import Served, Visit, button
 
 pytestmark = pytest.mark.slow
 
@@ -59,4 +60,19 @@ def test_each_message_is_shown_with_what_the_broker_said(
     metrics = sending.client.get("/metrics").text
     acknowledged = 'stepwell_broker_messages_total{broker="local",outcome="acknowledged",type="kafka"} 3.0'
     assert acknowledged in metrics
+    context.close()
+
+
+def test_a_pipeline_of_the_playground_is_sent(sending: Served, cluster: KafkaCluster, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    visit = Visit(context, sending.url)
+    page = visit.open("/console/playground")
+    page.locator(".cm-content").fill(json.dumps({**PIPELINE, "topic": "tried"}))
+    expect(page.get_by_test_id("verdict")).to_contain_text("a pipeline without faults")
+    button(page, "Run").click()
+    expect(page.get_by_test_id("status")).to_have_text("completed")
+    [sent] = cluster.read("tried", 1)
+    assert json.loads(sent.value() or b"") == {"total": 7}
+    run_id = (page.get_by_role("link", name="Open").get_attribute("href") or "").rpartition("/")[2]
+    assert sending.status(run_id) == "completed"
     context.close()

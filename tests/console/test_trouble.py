@@ -78,7 +78,8 @@ def test_the_page_of_a_run_goes_on_after_a_lost_connection(own: Served, window: 
     assert seqs == [str(seq) for seq in range(1, len(own.get(run_id)["events"]) + 1)], "none lost, none twice"
 
 
-def test_a_graph_whose_library_did_not_come_is_drawn_later(own: Served, window: Visit) -> None:
+@pytest.mark.parametrize("part", ["dagre-*.js", "index-*.js"])
+def test_a_graph_whose_library_did_not_come_is_drawn_later(own: Served, window: Visit, part: str) -> None:
     run_id = own.run("quick")
     missed: list[str] = []
 
@@ -86,7 +87,7 @@ def test_a_graph_whose_library_did_not_come_is_drawn_later(own: Served, window: 
         missed.append(route.request.url)
         route.abort()
 
-    window.page.route("**/dagre-*.js", miss, times=1)
+    window.page.route(f"**/{part}", miss, times=1)
     page = window.run(run_id)
     expect(page.locator(".sw-graph g.node")).not_to_have_count(0)
     assert missed

@@ -1,10 +1,12 @@
-// Mermaid is large, and the rest of a page does not wait for it.
-const library = async () => {
-  const { mermaid } = await import("nicegui-mermaid");
+// Mermaid is large: it is on its way while the rest of the page is shown, and asked for again when it did not come.
+let coming = null;
+const library = () => (coming ??= import("nicegui-mermaid").then(prepared, (error) => { coming = null; throw error; }));
+const prepared = ({ mermaid }) => {
   mermaid.initialize({ startOnLoad: false, securityLevel: "strict", suppressErrorRendering: true, theme: "base", fontFamily: "inherit",
     flowchart: { htmlLabels: true, curve: "basis", nodeSpacing: 34, rankSpacing: 38, subGraphTitleMargin: { top: 2, bottom: 14 } } });
   return mermaid;
 };
+library().catch(() => {}); // said when a graph is drawn
 const AGAIN_MS = 1000;
 let turn = Promise.resolve(); // Mermaid draws one graph at a time
 

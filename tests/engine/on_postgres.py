@@ -20,21 +20,27 @@ from stepwell.store.postgres import PostgresStore
 from .harness import CrashAt, Crashing
 from .virtual_time import VirtualLoop
 
-NODE = 7
+_nodes = itertools.count(1)
+"""Each life is another node."""
 
 
 class Here:
     """Hands runs out to the dispatch of the same process, once they are on disk."""
 
     def __init__(self) -> None:
+        self.node = next(_nodes)
         self.dispatch: NodeDispatch | None = None
         self._new: list[str] = []
 
     async def install(self, connection: Any) -> None:
-        """A queue that has lost whatever was on it: all that is live is looked for."""
+        """A queue that has lost whatever was on it: what was live when the last life ended is looked for."""
         await connection.execute("CREATE TABLE IF NOT EXISTS pgqueuer (dedupe_key text)")
+        await connection.execute("DELETE FROM pgqueuer")
+        await connection.execute("INSERT INTO pgqueuer VALUES ($1)", f"node:{self.node}")
 
-    async def enqueue(self, connection: Any, jobs: Sequence[tuple[str, str, str]]) -> None:  # noqa: ARG002
+    async def enqueue(self, connection: Any, jobs: Sequence[tuple[str, str, str]]) -> None:
+        """A job stays until the end of the life: its key is that of one wake-up."""
+        await connection.execute("INSERT INTO pgqueuer SELECT unnest($1::text[])", [key for _, key, _ in jobs])
         self._new += [run_id for run_id, *_ in jobs]
 
     def submit(self) -> None:
@@ -47,25 +53,35 @@ class Here:
 class NodeDispatch(LocalDispatch):
     """As a node does: drives what is created here from the start, and has other runs handed out, to itself."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresStore, node: int) -> None:
         super().__init__()
         self._store = store
+        self._node = node
         self._handing: set[asyncio.Task[None]] = set()
 
     def start(self, run_id: str, workflow: str) -> int:  # noqa: ARG002  # the port's signature
         self.take(run_id)
-        return NODE
+        return self._node
 
     def take(self, run_id: str) -> None:
         super().submit(run_id)
 
     def submit(self, run_id: str, delay_s: float = 0.0) -> None:
-        if delay_s > 0 or run_id in self._active:
-            super().submit(run_id, delay_s)
+        if delay_s > 0:  # its job is tried again
+            asyncio.get_running_loop().call_later(delay_s, self.take, run_id)
+        elif run_id in self._active:
+            super().submit(run_id)
         else:
-            task = asyncio.get_running_loop().create_task(self._store.hand_out([run_id], NODE))
+            task = asyncio.get_running_loop().create_task(self._store.hand_out([run_id], self._node))
             self._handing.add(task)
             task.add_done_callback(self._handing.discard)
+
+    def _ended(self, run_id: str, task: asyncio.Task[bool]) -> None:
+        again = run_id in self._again
+        self._again.discard(run_id)
+        super()._ended(run_id, task)
+        if again:
+            self.take(run_id)
 
 
 class CrashingPostgres(Crashing, PostgresStore):
@@ -201,5 +217,5 @@ class OnPostgres:
         return CrashingPostgres(self._url, crash=crash, rng=rng)
 
     def dispatch(self, store: Any) -> Dispatch:
-        store.here.dispatch = NodeDispatch(store)
+        store.here.dispatch = NodeDispatch(store, store.here.node)
         return store.here.dispatch  # type: ignore[no-any-return]

@@ -23,6 +23,7 @@ FIRST_PIECE: Final = 64
 LONGEST_PIECE: Final = 65_536
 MERGED: Final = 60
 """Index ranges merged as they are walked; of more, the newest of each are taken and sorted."""
+SPARE: Final = 8
 SHORT_TEXT: Final = 20_000
 """A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
 NEIGHBOURS: Final = 1_000
@@ -58,6 +59,8 @@ class Way(msgspec.Struct):
     below: int
     left: int = NOWHERE
     """How many runs may still be looked at."""
+    partial: bool = False
+    """Whether a walk may see less than a piece before the end."""
     price: float = 0.0
     """How many are looked at on the other ways before this one is walked."""
     found: list[int] = []
@@ -80,7 +83,7 @@ class Way(msgspec.Struct):
         seen, last, ids = row
         self.found += ids or []
         self.left -= piece
-        self.ended = seen < piece or self.left <= 0
+        self.ended = seen < (1 if self.partial else piece) or self.left <= 0
         self.below = last if seen else self.below
 
 
@@ -97,18 +100,18 @@ async def find(connection: Connection, query: RunQuery) -> list[int]:
     piece = max(FIRST_PIECE, 2 * many) + (NEIGHBOURS if query.created_to is not None else 0)
     ways: Iterable[Way] = (await _Finder.of(connection, query)).ways()  # made one by one: the first is often enough
     walked: list[Way] = []
-    looked_at = 0
+    looked_at, page = 0, many
     while True:
         for way in ways:
             walked.append(way)
             if way.price > looked_at:
                 continue
             looked_at += piece
-            await way.walk(connection, piece if way.condition else many)
+            await way.walk(connection, piece if way.condition else page)
             if way.ended or len(way.found) >= many:
                 return way.found[query.offset : many]
         ways, walked = walked, []
-        piece = min(2 * piece, LONGEST_PIECE)
+        piece, page = min(2 * piece, LONGEST_PIECE), 2 * page
 
 
 class _Finder:
@@ -213,7 +216,8 @@ class _Finder:
         if self._series is None:
             yield self._along_statuses(left=SHORT_TEXT if short else NOWHERE)
         else:
-            yield self._way_of(self._ranges_of_series(self._series), "series", "status", "owner")
+            ranges, partial = self._ranges_of_series(self._series)
+            yield self._way_of(ranges, "series", "status", "owner", partial=partial)
         if query.door is not None:
             yield self._way([self._conditions["door"]], "door")
         if self._text and not short:
@@ -222,16 +226,16 @@ class _Finder:
     def _way(self, places: list[str], *covered: str, left: int = NOWHERE) -> Way:
         return self._way_of(" UNION ALL ".join(map(self._range, places)), *covered, left=left)
 
-    def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE, price: float = 0.0) -> Way:
+    def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE, **more: Any) -> Way:
         rest = [condition for name, condition in self._conditions.items() if name not in covered]
-        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left, price)
+        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left, **more)
 
-    def _range(self, place: str) -> str:
+    def _range(self, place: str, limit: str = "{piece}") -> str:
         """The newest runs of a place. Each range has its order and limit of its own: the planner merges them as they
         are read, while it would read those of a plain union to their ends and sort them.
         """
         where = " AND ".join([*([place] if place else []), "id < {below}", f"id >= {self._lowest}"])
-        return f"(SELECT id FROM run WHERE {where} ORDER BY id DESC LIMIT {{piece}})"
+        return f"(SELECT id FROM run WHERE {where} ORDER BY id DESC LIMIT {limit})"
 
     def _along_statuses(self, *, left: int) -> Way:
         """Along run_by_owner or run_by_status, one range per status; along the table when neither is given."""
@@ -248,19 +252,31 @@ class _Finder:
         places = [f"{owner} AND {place}" for place in places] if owner else places
         return self._way(places, "owner", "status", *(["reason"] if by_reason else []), left=left)
 
-    def _ranges_of_series(self, series: list[int]) -> str:
-        """Along run_by_series: its ranges merged, or the newest of each when there are hundreds."""
-        places = [key for key in self._counted if key[0] in set(series)]
+    def _ranges_of_series(self, series: list[int], *, whole: bool = False) -> tuple[str, bool]:
+        """Along run_by_series: its ranges merged, or the newest of each of hundreds; whether in part only.
+
+        Of each of hundreds twice its share of the piece is taken, and some, if not `whole` pieces. Where one had more
+        than that to give, what is older than the last that it gave is not certain, and left for the next walk.
+        """
+        among = set(series)
+        places = [key for key in self._counted if key[0] in among]
         if not places:
-            return "SELECT id FROM run WHERE false"
+            return "SELECT id FROM run WHERE false", False
         if len(places) <= MERGED:
-            return " UNION ALL ".join(
-                self._range(f"series = {one} AND status = '{status}'") for one, status in places
-            )
+            ranges = [self._range(f"series = {one} AND status = '{status}'") for one, status in places]
+            return " UNION ALL ".join(ranges), False
+        total = sum(self._counted[key] for key in places)
         numbers = self._values.bind([one for one, _ in places], "bigint[]")
         statuses = self._values.bind([status for _, status in places], "text[]")
-        newest = self._range("series = s.series AND status = s.status")
-        return f"SELECT l.id FROM unnest({numbers}, {statuses}) s (series, status) CROSS JOIN LATERAL {newest} l"
+        shares = self._values.bind([1.0 if whole else 2 * self._counted[key] / total for key in places], "float8[]")
+        newest = self._range("series = s.series AND status = s.status", limit="t.most")
+        return (
+            "SELECT id FROM (SELECT l.id, max(CASE WHEN l.n = t.most THEN l.id END) OVER () AS certain "
+            f"FROM unnest({numbers}, {statuses}, {shares}) s (series, status, share) "
+            f"CROSS JOIN LATERAL (SELECT least({{piece}}, ceil({{piece}} * s.share)::bigint + {SPARE}) AS most) t "
+            f"CROSS JOIN LATERAL (SELECT id, row_number() OVER (ORDER BY id DESC) AS n FROM {newest} n) l) c "
+            f"WHERE {'true' if whole else 'id >= coalesce(certain, 0)'}"
+        ), not whole
 
     def _along_text(self) -> Way:
         """The runs with the trigrams, and those of the workflows that the text names."""
@@ -269,7 +285,7 @@ class _Finder:
         found = f"SELECT run AS id FROM run_text WHERE grams @> {grams} OFFSET 0"
         ranges = f"SELECT id FROM ({found}) t WHERE id < {{below}} AND id >= {self._lowest}"
         if self._in_text:
-            ranges = f"{ranges} UNION ({self._ranges_of_series(self._in_text)})"
+            ranges = f"{ranges} UNION ({self._ranges_of_series(self._in_text, whole=True)[0]})"
         return self._way_of(ranges, price=self._price)
 
 

@@ -30,6 +30,7 @@ from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.store.port import CountQuery, Definition, RunQuery, Store
 from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres.connection import backend_of
 from stepwell.store.sqlite import SqliteStore
 
 OWNER: Final = "ann"
@@ -243,17 +244,42 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     p99_cpu_ms: float
+    p99_server_cpu_ms: float
+    """Of the process that answers, if it is on this machine: on a busy one this tells more than the wall."""
 
 
-async def ask(case: Case, times: int) -> Answered:
-    """A case that is far from the goal is not asked for long."""
+async def ask(case: Case, times: int, server: int) -> Answered:
+    """A case that is far from the goal is not asked for long. `server`: the process that answers; 0 is none."""
     took: list[Took] = []
+    served_ms: list[float] = []
     deadline = time.perf_counter() + 4.0
     while len(took) < times and (len(took) < 3 or time.perf_counter() < deadline):
+        before = ran_ms(server)
         took.append(await timed(case.ask))
+        served_ms.append(ran_ms(server) - before)
     wall_ms = [one.wall_s * 1e3 for one in took]
     cpu_ms = [one.cpu_s * 1e3 for one in took]
-    return Answered(p50_ms=percentile(wall_ms, 50), p99_ms=percentile(wall_ms, 99), p99_cpu_ms=percentile(cpu_ms, 99))
+    return Answered(
+        p50_ms=percentile(wall_ms, 50),
+        p99_ms=percentile(wall_ms, 99),
+        p99_cpu_ms=percentile(cpu_ms, 99),
+        p99_server_cpu_ms=percentile(served_ms, 99),
+    )
+
+
+def ran_ms(process: int) -> float:
+    """How long a process has run, if it is on this machine."""
+    file = Path(f"/proc/{process}/schedstat")
+    return int(file.read_text().split()[0]) / 1e6 if process and file.exists() else 0.0
+
+
+async def server_of(engine: Engine) -> int:
+    """The process that answers listings; 0 where this process does itself."""
+    store = engine.store
+    if not isinstance(store, PostgresStore):
+        return 0
+    async with store._querying.use() as connection:
+        return await backend_of(connection)
 
 
 async def ids_of(engine: Engine, plan: bulk.Plan) -> list[str]:
@@ -282,10 +308,11 @@ async def measure(database: Path | str, runs: int, only: str) -> dict[str, Answe
         cases = Cases(engine, plan, await ids_of(engine, plan)).all()
         wanted = [case for case in cases if only in case.name]
         figures = {}
+        server = await server_of(engine)
         for number, case in enumerate(wanted):
             if number % 10 == 0:
                 warm(database)
-            figures[case.name] = await ask(case, ASKED)
+            figures[case.name] = await ask(case, ASKED, server)
         return figures
 
 
@@ -318,10 +345,11 @@ async def settle(url: str) -> None:
 
 
 def show(figures: dict[str, Answered]) -> None:
-    table = Table("query", "p50 ms", "p99 ms", "p99 ms of CPU", "", title="Queries")
+    table = Table("query", "p50 ms", "p99 ms", "p99 ms of CPU", "of the server's", "", title="Queries")
     for name, took in figures.items():
         missed = "misses the goal" if took.p99_ms >= GOAL_MS else ""
-        table.add_row(name, f"{took.p50_ms:.2f}", f"{took.p99_ms:.2f}", f"{took.p99_cpu_ms:.2f}", missed)
+        figures_ms = (took.p50_ms, took.p99_ms, took.p99_cpu_ms, took.p99_server_cpu_ms)
+        table.add_row(name, *(f"{ms:.2f}" for ms in figures_ms), missed)
     Console().print(table)
 
 
@@ -353,7 +381,15 @@ def main() -> None:
     print(f"slowest p99: {worst:.1f} ms; goal: {GOAL_MS:.0f} ms")
     if not options.only:
         command = " ".join(["python -m bench.queries", *sys.argv[1:]])
-        result = {"runs": runs, "slowest_p99_ms": worst, "command": command, **machine(), "queries": figures}
+        cpu = max(took.p99_cpu_ms + took.p99_server_cpu_ms for took in figures.values())
+        result = {
+            "runs": runs,
+            "slowest_p99_ms": worst,
+            "slowest_p99_cpu_ms": cpu,
+            "command": command,
+            **machine(),
+            "queries": figures,
+        }
         kind = "queries-postgres" if options.db else "queries"
         print(report.save(RESULTS, result, kind=f"{kind}-partial" if options.quick else kind))
 

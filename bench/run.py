@@ -5,6 +5,7 @@ floor of the same run; the absolute numbers are those of the machine and its loa
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ SECTIONS: Final = (
     "pipelines",
 )
 RESULTS: Final = Path(__file__).parent / "results"
+TESTS: Final = Path(__file__).parent.parent / "tests"
+"""What starts brokers lies there, and imports from there."""
 LIMIT_S: Final = 1_800
 
 
@@ -60,7 +63,13 @@ def _measure(section: str, size: str, folder: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="stepwell-bench-", dir=folder) as scratch:
         command = [sys.executable, "-m", "bench.section", section, scratch, size]
         done = subprocess.run(
-            command, cwd=RESULTS.parent.parent, stdout=subprocess.PIPE, check=True, timeout=LIMIT_S, text=True
+            command,
+            cwd=TESTS.parent,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=LIMIT_S,
+            text=True,
         )
     figures: dict[str, Any] = msgspec.json.decode(done.stdout.splitlines()[-1])
     return figures

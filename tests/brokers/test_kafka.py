@@ -3,14 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from confluent_kafka import Producer
 
 from stepwell.brokers.kafka import KafkaBroker
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Outgoing, deliver, post
+from stepwell.brokers.port import BrokerError, Delivery, Outgoing, deliver, hand_over
 
 from .kafka import KafkaCluster, KafkaProcess
 
@@ -44,12 +44,23 @@ async def test_a_message_arrives_with_key_headers_and_id(cluster: KafkaCluster, 
     assert (delivery.topic, delivery.partition, delivery.offset) == ("orders", found.partition(), found.offset())
 
 
-async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broker: KafkaBroker) -> None:
+async def post_all(broker: KafkaBroker, messages: list[Outgoing]) -> None:
+    """Post messages one after the other, then wait until each is settled."""
     left = asyncio.Semaphore(0)
-    for n in range(300):
-        await post(broker, outgoing("ordered", n, key=str(n % 3)), lambda _messages, _outcome: left.release())
-    for _ in range(300):
+
+    def settled(some: Sequence[Outgoing], _found: Delivery | BrokerError) -> None:
+        for _ in some:
+            left.release()
+
+    post = broker.posting(settled)
+    for message in messages:
+        await hand_over(broker, post, message)
+    for _ in messages:
         await left.acquire()
+
+
+async def test_messages_of_one_key_keep_their_order(cluster: KafkaCluster, broker: KafkaBroker) -> None:
+    await post_all(broker, [outgoing("ordered", n, key=str(n % 3)) for n in range(300)])
     found = await asyncio.to_thread(cluster.read, "ordered", 300)
     by_key: dict[bytes, list[int]] = {}
     for message in found:
@@ -125,11 +136,7 @@ async def test_a_cluster_that_stands_still_is_an_error_and_is_reached_again(halt
 
 async def test_batches_of_one_partition_keep_their_order_over_their_limits(cluster: KafkaCluster) -> None:
     broker = KafkaBroker(KafkaOptions(bootstrap_servers=cluster.bootstrap_servers, max_batch_bytes=2_000))
-    left = asyncio.Semaphore(0)
-    for n in range(500):
-        await post(broker, outgoing("small", n, key="one"), lambda _messages, _outcome: left.release())
-    for _ in range(500):
-        await left.acquire()
+    await post_all(broker, [outgoing("small", n, key="one") for n in range(500)])
     await broker.aclose()
     found = await asyncio.to_thread(cluster.read, "small", 500)
     assert [json.loads(message.value())["n"] for message in found] == list(range(500))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from stepwell.brokers.port import Broker, BrokerError, Delivery, Keep, Matches, Outgoing, Settled
+from stepwell.brokers.port import Broker, BrokerError, Delivery, Keep, Matches, Outgoing, Post, Settled
 
 
 class CountingBroker:
@@ -13,23 +13,15 @@ class CountingBroker:
     def __init__(self, broker: Broker, counts: Counter[str]) -> None:
         self._broker = broker
         self._counts = counts
-        self._told: tuple[Settled, Settled] | None = None
 
-    def post(self, message: Outgoing, settled: Settled) -> bool:
-        # A broker settles messages in a row together if they are settled by one callable: so it must stay one.
-        told = self._told
-        if told is None or told[0] is not settled:
-            told = self._told = settled, self._counted(settled)
-        return self._broker.post(message, told[1])
-
-    def _counted(self, settled: Settled) -> Settled:
+    def posting(self, settled: Settled) -> Post:
         counts = self._counts
 
         def count(messages: Sequence[Outgoing], found: Delivery | BrokerError) -> None:
             counts["failed" if isinstance(found, BrokerError) else "acknowledged"] += len(messages)
             settled(messages, found)
 
-        return count
+        return self._broker.posting(count)
 
     async def ready(self, message: Outgoing) -> None:
         await self._broker.ready(message)

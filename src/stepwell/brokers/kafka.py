@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from stepwell.brokers.kafka_lanes import Lane, broker_error
+from stepwell.brokers.kafka_lanes import Lane, broker_error, check_size
 from stepwell.brokers.options import KafkaOptions
-from stepwell.brokers.port import BrokerError, Keep, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Keep, Matches, Outgoing, Post, Settled
 from stepwell.brokers.tls import tls_context
 from stepwell.brokers.turns import Turns
 
@@ -66,16 +66,20 @@ class KafkaBroker:
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def post(self, message: Outgoing, settled: Settled) -> bool:
-        topic = self._topics.get(message.topic)
-        if topic is not None and message.key is None:
-            lane = topic.lane  # a batch without keys stays together, the next one may part
-            if lane is not None and lane.gathering is not None and lane.add(message, settled):
-                return True
-        other = self._lane(message)
-        return other is not None and other.add(message, settled)
+    def posting(self, settled: Settled) -> Post:
+        def post(message: Outgoing) -> bool:
+            topic = self._topics.get(message.topic)
+            if topic is not None and message.key is None:
+                lane = topic.lane  # a batch without keys stays together, the next one may part
+                if lane is not None and lane.gathering is not None and lane.add(message, settled):
+                    return True
+            other = self._lane(message)
+            return other is not None and other.add(message, settled)
+
+        return post
 
     async def ready(self, message: Outgoing) -> None:
+        check_size(message)
         producer = self._producer or await self._start()
         topic = self._topics.get(message.topic)
         if topic is None or time.monotonic() > topic.until:

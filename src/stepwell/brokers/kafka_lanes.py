@@ -23,6 +23,8 @@ from stepwell.brokers.port import BrokerError, Delivery, Outgoing, Settled
 MESSAGE_ID: Final = "message-id"
 MAX_MESSAGE_BYTES: Final = 1_000_000
 """Of key, value and headers together: brokers refuse batches of more than about a megabyte, unless told otherwise."""
+LARGE_BYTES: Final = MAX_MESSAGE_BYTES // 2
+"""Of a value: that of a smaller one is not counted with key and headers."""
 LINGER_S: Final = 0.005
 """How long a batch that is not full waits for more: a request costs as much as dozens of messages."""
 _OF_THE_PRODUCER: Final = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
@@ -64,17 +66,14 @@ class Lane:
 
     def add(self, message: Outgoing, settled: Settled) -> bool:
         """Put a message into the batch that gathers; False when there is no room in it."""
+        body = message.body
+        if len(body) > LARGE_BYTES and _size(message) > MAX_MESSAGE_BYTES:
+            return False
+        gathering = self.gathering
+        if gathering is None:
+            gathering = self.gathering = self._producer.create_batch()
         key = None if message.key is None else message.key.encode()
-        headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
-        if message.content_type != "application/json":
-            headers.append(("content-type", message.content_type.encode()))
-        if len(message.body) > MAX_MESSAGE_BYTES // 2 and _size(key, message.body, headers) > MAX_MESSAGE_BYTES:
-            text = f"Kafka takes messages of at most {MAX_MESSAGE_BYTES} bytes"
-            settled([message], BrokerError(f"{text}: one for {self._topic} is larger", retryable=False))
-            return True
-        if self.gathering is None:
-            self.gathering = self._producer.create_batch()
-        if self.gathering.append(timestamp=None, key=key, value=message.body, headers=headers) is None:
+        if gathering.append(timestamp=None, key=key, value=body, headers=_headers(message)) is None:
             self.hurry()
             return False
         if settled is not self._last_settled:
@@ -140,8 +139,24 @@ class Lane:
             return broker_error(fault, self._topic)
 
 
-def _size(key: bytes | None, body: bytes, headers: list[tuple[str, bytes]]) -> int:
-    return len(key or b"") + len(body) + sum(len(name) + len(value) for name, value in headers)
+def _headers(message: Outgoing) -> list[tuple[str, bytes]]:
+    headers = [*message.headers, (MESSAGE_ID, message.message_id.encode())]
+    if message.content_type != "application/json":
+        headers.append(("content-type", message.content_type.encode()))
+    return headers
+
+
+def _size(message: Outgoing) -> int:
+    """Of key, value and headers in bytes."""
+    key = (message.key or "").encode()
+    return len(key) + len(message.body) + sum(len(name) + len(value) for name, value in _headers(message))
+
+
+def check_size(message: Outgoing) -> None:
+    """Raises `BrokerError`, not retryable, for a message that is too large."""
+    if _size(message) > MAX_MESSAGE_BYTES:
+        text = f"Kafka takes messages of at most {MAX_MESSAGE_BYTES} bytes"
+        raise BrokerError(f"{text}: one for {message.topic} is larger", retryable=False)
 
 
 def broker_error(fault: KafkaError, topic: str) -> BrokerError:

@@ -56,8 +56,11 @@ Settled = Callable[[Sequence[Outgoing], Delivery | BrokerError], None]
 """Told what became of messages that were posted one after the other: the acknowledgement of the first (those of the
 others are `of_batch`), or why there is none.
 """
-Post = Callable[[Outgoing, Settled], bool]
-"""`Broker.post` of one broker."""
+Post = Callable[[Outgoing], bool]
+"""Hands a message over, in the order of the calls; whether it was taken.
+
+Otherwise `Broker.ready` is to be waited for, and the message to be handed over again.
+"""
 Keep = Callable[[Any], Awaitable[None]]
 """Puts the content of a message on record."""
 
@@ -65,14 +68,14 @@ Keep = Callable[[Any], Awaitable[None]]
 class Broker(Protocol):
     """A connection to one broker, made when it is first used and again when it was lost."""
 
-    def post(self, message: Outgoing, settled: Settled) -> bool:
-        """Hand a message over, in the order of the calls; `settled` is called once with it and what became of it.
-
-        False when it could not be taken at once: then `ready` is to be waited for.
-        """
+    def posting(self, settled: Settled) -> Post:
+        """How messages are handed over of which `settled` is told, each once and later, what became of it."""
 
     async def ready(self, message: Outgoing) -> None:
-        """Wait for the connection, and until there is room for such a message. Raises `BrokerError`."""
+        """Wait for the connection, and until there is room for such a message.
+
+        Raises `BrokerError`, also for a message that there never is room for.
+        """
 
     def hurry(self) -> None:
         """Nothing more is posted for now: what was posted is not to wait for company."""
@@ -88,16 +91,17 @@ class Broker(Protocol):
         """Send what was posted, then let go of the connection."""
 
 
-async def post(broker: Broker, message: Outgoing, settled: Settled) -> None:
-    """Hand a message over, as soon as there is room. Raises `BrokerError` when it could not be handed over."""
-    while not broker.post(message, settled):
+async def hand_over(broker: Broker, post: Post, message: Outgoing) -> None:
+    """Post a message as soon as there is room. Raises `BrokerError` when it could not be handed over."""
+    while not post(message):
         await broker.ready(message)
 
 
 async def deliver(broker: Broker, message: Outgoing) -> Delivery:
     """Post one message and wait for what becomes of it. Raises `BrokerError`."""
     settled: asyncio.Future[Delivery | BrokerError] = asyncio.get_running_loop().create_future()
-    await post(broker, message, lambda _messages, found: None if settled.done() else settled.set_result(found))
+    post = broker.posting(lambda _messages, found: None if settled.done() else settled.set_result(found))
+    await hand_over(broker, post, message)
     found = await settled
     if isinstance(found, BrokerError):
         raise found

@@ -12,7 +12,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from stepwell.brokers.options import RabbitOptions
-from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Post, Settled
 from stepwell.brokers.tls import tls_context
 from stepwell.brokers.turns import Turns
 
@@ -35,14 +35,17 @@ class RabbitBroker:
         """Set whenever a message is settled."""
         self._publishing: set[asyncio.Task[Delivery | BrokerError]] = set()
 
-    def post(self, message: Outgoing, settled: Settled) -> bool:
-        exchange = self._known_exchange(message.exchange)
-        if exchange is None or len(self._publishing) >= MAX_UNCONFIRMED:
-            return False
-        publishing = asyncio.ensure_future(self._publish(exchange, message))
-        self._publishing.add(publishing)
-        publishing.add_done_callback(partial(self._published, message, settled))
-        return True
+    def posting(self, settled: Settled) -> Post:
+        def post(message: Outgoing) -> bool:
+            exchange = self._known_exchange(message.exchange)
+            if exchange is None or len(self._publishing) >= MAX_UNCONFIRMED:
+                return False
+            publishing = asyncio.ensure_future(self._publish(exchange, message))
+            self._publishing.add(publishing)
+            publishing.add_done_callback(partial(self._published, message, settled))
+            return True
+
+        return post
 
     async def ready(self, message: Outgoing) -> None:
         if self._known_exchange(message.exchange) is None:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Settled
+from stepwell.brokers.port import BrokerError, Delivery, Keep, Matches, Outgoing, Post, Settled
 
 
 class RecordingBroker:
@@ -17,22 +17,29 @@ class RecordingBroker:
         self.coming: asyncio.Queue[Any] = asyncio.Queue()
         """What `expect` finds."""
 
-    def post(self, message: Outgoing, settled: Settled) -> bool:
-        if self.down:
-            self.refused += 1
-            settled([message], BrokerError("the broker is away"))
+    def posting(self, settled: Settled) -> Post:
+        def post(message: Outgoing) -> bool:
+            if self.down:
+                return False
+            self.take(message, settled)
             return True
+
+        return post
+
+    def take(self, message: Outgoing, settled: Settled) -> None:
         self.taken.append(message)
         self.news.set()
-        settled([message], self._acknowledgement(message))
-        return True
+        asyncio.get_running_loop().call_soon(settled, [message], self._acknowledgement(message))
 
     def _acknowledgement(self, message: Outgoing) -> Delivery:
         if not message.topic:
             return Delivery(exchange=message.exchange, routing_key=message.routing_key)
         return Delivery(topic=message.topic, partition=0, offset=len(self.taken) - 1)
 
-    async def ready(self, message: Outgoing) -> None: ...
+    async def ready(self, message: Outgoing) -> None:  # noqa: ARG002
+        if self.down:
+            self.refused += 1
+            raise BrokerError("the broker is away")
 
     def hurry(self) -> None: ...
 

@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from stepwell.brokers.port import BrokerError, Outgoing, Settled
+
 from .house import ONE, House, housed, pipeline
+from .recording import RecordingBroker
 
 
 def ids(house: House) -> list[str]:
@@ -144,6 +147,44 @@ async def test_after_the_time_for_it_the_run_fails_and_says_why(tmp_path: Path) 
         assert (await house.events(run_id))["executions"] == [
             {"executionIndex": index, "eventCount": 0, "events": []} for index in (1, 2)
         ]
+
+
+class Reluctant(RecordingBroker):
+    """Hears of each message twice, and refuses it the first time once it has been handed over."""
+
+    def __init__(self, *, retryable: bool) -> None:
+        super().__init__()
+        self.heard: set[str] = set()
+        self.retryable = retryable
+
+    def take(self, message: Outgoing, settled: Settled) -> None:
+        if message.message_id in self.heard:
+            super().take(message, settled)
+            return
+        self.heard.add(message.message_id)
+        fault = BrokerError("not now", retryable=self.retryable)
+        asyncio.get_running_loop().call_soon(settled, [message], fault)
+
+
+@pytest.mark.parametrize("stages", [[ONE], [ONE, ONE, ONE], [ONE, {**ONE, "wait": "1ms"}, ONE]])
+async def test_what_was_refused_behind_an_execution_is_sent_again_in_its_order(
+    house: House, stages: list[dict[str, Any]]
+) -> None:
+    house.brokers.by_name["kafka", "p"] = Reluctant(retryable=True)
+    run_id = await house.execute(pipeline(*stages, executions=3))
+    run = await house.ended(run_id)
+    assert (run["status"], run["submittedExecutions"], run["completedExecutions"]) == ("COMPLETED", 3, 3)
+    for index in (1, 2, 3):
+        sent = [id for id in ids(house) if id.startswith(f"{run_id}/{index}/")]
+        assert sent == [f"{run_id}/{index}/{n}" for n in range(1, len(stages) + 1)]
+
+
+async def test_what_is_refused_for_good_behind_an_execution_fails_it(house: House) -> None:
+    house.brokers.by_name["kafka", "p"] = Reluctant(retryable=False)
+    run_id = await house.execute(pipeline(ONE, ONE, executions=3))
+    run = await house.ended(run_id)
+    assert (run["status"], run["failedExecutions"], run["errorMessage"]) == ("FAILED", 3, "not now")
+    assert ids(house) == []
 
 
 # --- expecting ------------------------------------------------------------------------------------------------------

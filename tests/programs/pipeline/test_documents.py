@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from stepwell.programs.flow.source import Source
-from stepwell.programs.pipeline.chance import Chance, seed_of
-from stepwell.programs.pipeline.execution import Execution
+from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.execution import Execution, Origin
 from stepwell.programs.pipeline.faults import Faults
 from stepwell.programs.pipeline.running import Breath, Message, run_execution
 
@@ -218,7 +218,7 @@ def test_messages_carry_where_they_go(place: dict[str, Any], address: tuple[str,
 
 
 def execution_of_a_run() -> Execution:
-    return Execution(workflow_id="wf", run_id="r", index=1, chance=Chance(seed_of("s"), 1), started_at=0.0)
+    return Origin(workflow_id="wf", run_id="r", seed=seed_of("s"), started_at=0.0).execution(1)
 
 
 def breaths(*stages: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from stepwell.doors.kit import Answer, Call, EventStream, Message, Reply, last_p
 from stepwell.doors.kit.streams import MEDIA_TYPE
 from stepwell.engine import Engine
 from stepwell.programs.pipeline.execution import iso
-from stepwell.programs.pipeline.reporting import ITEM, Sent
+from stepwell.programs.pipeline.reporting import ITEM, Sent, messages_of
 from stepwell.store.port import StreamItem
 
 PAGE = 5
@@ -105,7 +105,7 @@ async def _sent(engine: Engine, run_id: str, after: int) -> AsyncGenerator[Sent,
 def messages_in(item: StreamItem) -> list[Sent]:
     """The messages that an item of the stream tells of."""
     if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
-        return msgspec.convert(item.data.get("messages", []), list[Sent])
+        return messages_of(item.data)
     return []
 
 

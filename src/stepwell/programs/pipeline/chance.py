@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 Seed = blake2b
 """A run's seed, hashed already: each execution goes on from a copy."""
 BLOCK: Final = 128
 """Hexadecimal digits of one hash."""
+BLOCK_BITS: Final = 64
+"""Of the number of a block within its execution."""
 _FLOAT_DIGITS: Final = 13
 _UNIT: Final = 2.0 ** (-4 * _FLOAT_DIGITS)
 _FEW: Final = 1 << 32
@@ -26,26 +30,23 @@ def seed_of(text: str) -> Seed:
     return blake2b(text.encode("utf-8", "surrogatepass"), person=b"stepwell")
 
 
-class Chance:
-    """`index` is the number of the execution."""
+class Chance(msgspec.Struct, gc=False):
+    """`Chance(seed, index << BLOCK_BITS)` for the execution of that number."""
 
-    _count = 0
-    """Of the blocks so far."""
-    _digits = ""
+    _seed: Seed
+    _block: int
+    """The number of the next block."""
+    _digits: str = ""
     """The newest of them."""
-    _at = BLOCK
-
-    def __init__(self, seed: Seed, index: int) -> None:
-        self._base = seed
-        self._index = index
+    _at: int = BLOCK
 
     def digits(self, count: int) -> str:
         """So many random hexadecimal digits, at most a block of them. They are text since most become UUIDs."""
         end = self._at + count
         if end > BLOCK:
-            block = self._base.copy()
-            block.update((self._index << 64 | self._count).to_bytes(16, "little"))
-            self._count += 1
+            block = self._seed.copy()
+            block.update(self._block.to_bytes(16, "little"))
+            self._block += 1
             self._digits, end = block.hexdigest(), count
         self._at = end
         return self._digits[end - count : end]

@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from stepwell.brokers.port import BrokerError, Delivery, Post, Settled
-from stepwell.programs.pipeline.execution import Execution
+from stepwell.brokers.port import BrokerError, Delivery, Post
 from stepwell.programs.pipeline.faults import RuleError
-from stepwell.programs.pipeline.model import Pipeline
-from stepwell.programs.pipeline.running import Breath, Effect, Expecting, Lookup, Message, Wait, run_execution
+from stepwell.programs.pipeline.running import Breath, Effect, Expecting, Lookup, Message, Running, Wait
 
 MAX_UNDER_WAY: Final = 500
 """Messages of one execution."""
+NOTHING: Final[Running] = (effect for effect in tuple[Effect]())
+"""What an execution does that is over."""
 
 
 class Stopped(Exception):
@@ -27,13 +27,11 @@ class Stopped(Exception):
 class Surroundings(Protocol):
     """What an execution needs of the range that it belongs to. `which` counts what one execution asked for.
 
-    `settled` is told what becomes of a message that is posted, and tells `Course.told`.
+    What becomes of a message that is posted is told to `Course.acknowledged` or `Course.refused`.
     """
 
-    settled: Settled
-
-    def posting(self) -> Post | None:
-        """How messages are posted until the loop has its turn; None when something has to be waited for first."""
+    def posting(self) -> Post:
+        """How messages are posted until the loop has its turn."""
 
     async def post_later(self, message: Message) -> None: ...
     async def insist(self, message: Message) -> Delivery: ...
@@ -46,47 +44,76 @@ class Surroundings(Protocol):
     async def expect(self, index: int, which: int, effect: Expecting) -> Any: ...
 
 
-class Course:
-    """One execution while it is under way. Messages of the numbers in `on_record` were acknowledged before."""
+def send_ahead(
+    effects: Iterable[Effect], post: Post, on_record: Collection[int], room: int
+) -> tuple[int, Effect | RuleError | None]:
+    """Post the messages of an execution for as long as that goes at once, at most so many.
 
-    # Defaults are the class's: most executions end without ever having had anything else.
-    _effect: Effect | None = None
-    """What it asked for and did not get yet."""
-    _asked = 0
-    _under_way = 0
-    _refused: deque[tuple[Message, BrokerError]] | None = None
-    _settled: asyncio.Event | None = None
-    _over = False
-    """Whether there is nothing more to come than acknowledgements."""
-    _left_alone = False
-    """Whether nobody waits for these."""
-    error: str | None = None
-    """What it ended with."""
+    Those of the numbers in `on_record` were acknowledged before. How many were posted, and what is next: an effect
+    that cannot be had at once, the fault that it ended with, or None at its end.
+    """
+    posted = 0
+    try:
+        for effect in effects:
+            if type(effect) is Message:
+                if effect.n in on_record:
+                    continue
+                if posted < room and post(effect):
+                    posted += 1
+                    continue
+            return posted, effect
+    except RuleError as fault:
+        return posted, fault
+    return posted, None
+
+
+class Course:
+    """The rest of an execution, of which `under_way` messages are on their way and `rest` is next (`send_ahead`)."""
 
     def __init__(
-        self, around: Surroundings, pipeline: Pipeline, execution: Execution, on_record: Collection[int] = ()
+        self,
+        around: Surroundings,
+        index: int,
+        running: Running = NOTHING,
+        rest: Effect | RuleError | None = None,
+        under_way: int = 0,
+        on_record: Collection[int] = (),
     ) -> None:
+        self.error: str | None = None
+        """What it ended with."""
         self._around = around
-        self._index = execution.index
+        self._index = index
+        self._running = running
         self._on_record = on_record
-        self._running = run_execution(pipeline, execution)
+        self._effect: Effect | None = None
+        """What it asked for and did not get yet."""
+        self._asked = 0
+        self._under_way = under_way
+        self._refused: deque[tuple[Message, BrokerError]] = deque()
+        self._settled: asyncio.Event | None = None
+        self._over = False
+        """Whether there is nothing more to come than acknowledgements."""
+        self._left_alone = False
+        """Whether nobody waits for these."""
+        self._take(rest)
 
-    def set_out(self, post: Post | None) -> bool:
-        """Send what can be sent at once; whether all that is left is to be acknowledged.
-
-        Such an execution ends with its last acknowledgement (`told`).
-        """
-        self._run_on(None, post)
-        return self._left_to_itself()
+    def left_to_itself(self) -> bool:
+        """Whether all that is left is to be acknowledged: then it ends with its last acknowledgement."""
+        if not self._over or self._refused:
+            return False
+        self._left_alone = True
+        if not self._under_way:
+            self._around.ended(self._index, self.error)
+        return True
 
     async def go(self) -> bool:
-        """Send until something else has to be waited for, and as `set_out`. Raises `Stopped`."""
+        """Send until something else has to be waited for; whether it is `left_to_itself`. Raises `Stopped`."""
         try:
             await self._advance()
         except Stopped:
             await self._acknowledged()
             raise
-        return self._left_to_itself()
+        return self.left_to_itself()
 
     async def finish(self) -> None:
         """Everything else, up to the end. Raises `Stopped`, once what was on its way is settled."""
@@ -103,43 +130,28 @@ class Course:
             if self._over:
                 break
             try:
-                answer = await self._answer()
+                effects = self._answered(await self._answer())
             except (RuleError, BrokerError) as fault:
                 self._end(str(fault))
             else:
-                self._run_on(answer, self._around.posting())
+                self._run_on(effects)
                 await self._advance()
 
-    def _left_to_itself(self) -> bool:
-        if not self._over or self._refused:
-            return False
-        self._left_alone = True
-        if not self._under_way:
-            self._around.ended(self._index, self.error)
-        return True
-
-    def _run_on(self, answer: Any, post: Post | None) -> None:
+    def _run_on(self, effects: Iterable[Effect]) -> None:
         """Run until there is something that cannot be had at once."""
-        settled, on_record = self._around.settled, self._on_record
-        self._effect = None
-        try:
-            for effect in self._running if answer is None else self._answered(answer):
-                if type(effect) is Message:
-                    if effect.n in on_record:
-                        continue
-                    if post is not None and not self._refused and self._under_way < MAX_UNDER_WAY:
-                        self._under_way += 1  # first: it may be settled at once
-                        if post(effect, settled):
-                            continue
-                        self._under_way -= 1
-                self._effect = effect
-                return
-            self._over = True
-        except RuleError as fault:
-            self._end(str(fault))
+        room = 0 if self._refused else MAX_UNDER_WAY - self._under_way
+        posted, rest = send_ahead(effects, self._around.posting(), self._on_record, room)
+        self._under_way += posted
+        self._take(rest)
+
+    def _take(self, rest: Effect | RuleError | None) -> None:
+        if rest is None or isinstance(rest, RuleError):
+            self._end(None if rest is None else str(rest))
+        else:
+            self._effect = rest
 
     def _answered(self, answer: Any) -> Iterable[Effect]:
-        """Its effects from an answer on."""
+        """Its effects from an answer on. Raises `RuleError`."""
         try:
             return chain((self._running.send(answer),), self._running)
         except StopIteration:
@@ -159,7 +171,7 @@ class Course:
                 return
             if self._over:  # what was refused for good ended it
                 return
-            self._run_on(None, self._around.posting())
+            self._run_on(self._running)
 
     def _end(self, error: str | None) -> None:
         self._over, self._effect, self.error = True, None, self.error or error
@@ -187,22 +199,25 @@ class Course:
         try:
             await self._around.post_later(message)
         except BrokerError as fault:
-            self.told(message, fault)
+            self.refused(message, fault)
         except BaseException:
             self._under_way -= 1
             raise
 
-    def told(self, message: Message, found: Delivery | BrokerError) -> bool:
-        """What became of a message: it is acknowledged and on record, or it was refused. Whether that was the last of
-        an execution that nobody waits for any more, and it has ended.
-        """
+    def acknowledged(self) -> bool:
+        """A message is acknowledged and on record; whether it has ended with that, and nobody waits for it."""
         self._under_way -= 1
-        if isinstance(found, BrokerError):
-            if self._refused is None:
-                self._refused = deque()
-            self._refused.append((message, found))
-        if self._under_way:
-            return False
+        return not self._under_way and self._all_settled()
+
+    def refused(self, message: Message, fault: BrokerError) -> None:
+        """The broker did not take a message."""
+        self._under_way -= 1
+        self._refused.append((message, fault))
+        if not self._under_way:
+            self._all_settled()
+
+    def _all_settled(self) -> bool:
+        """Nothing is on its way: say so to who waits for it. Whether nobody does, and it has ended."""
         if self._settled is not None:
             self._settled.set()
             return False

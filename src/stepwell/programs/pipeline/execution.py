@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.programs.pipeline.chance import Chance
+from stepwell.programs.pipeline.chance import BLOCK_BITS, Chance, Seed
 from stepwell.programs.pipeline.faults import PathNotFoundError, RuleError
 
 MAX_COPIED: Final = 300_000
@@ -25,33 +25,59 @@ SHORT: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Execution(msgspec.Struct, kw_only=True, gc=False):
-    """`started_at` is the instant (seconds since the epoch, UTC) that its clock begins at. `simulated`: nothing that
-    it asks for is done. `trace` is the header that its messages carry, unless they have one of their own.
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What the executions of a range have in common.
+
+    `started_at` is the instant (seconds since the epoch, UTC) that their clocks begin at. `simulated`: nothing that
+    they ask for is done. `trace` is the header that their messages carry, unless they have one of their own.
     """
 
     workflow_id: str
     run_id: str
-    index: int
-    chance: Chance
+    seed: Seed
     started_at: float
     simulated: bool = False
     trace: tuple[tuple[str, bytes], ...] = ()
+
+    def execution(self, index: int) -> "Execution":
+        """The execution of that number."""
+        return Execution(self, index, Chance(self.seed, index << BLOCK_BITS))
+
+
+class Memory(msgspec.Struct):
+    """What an execution keeps of its earlier passes, for paths to refer to."""
+
+    meta: dict[str, Any] = {}
+    output_events: list[Any] = []
+    stages: dict[str, Any] = {}
+
+
+class Execution(msgspec.Struct, gc=False):
+    """Made by `Origin.execution`, for every message or few: what most do not have, they make when they need it."""
+
+    origin: Origin
+    index: int
+    chance: Chance
     waited_s: float = 0.0
     payload: dict[str, Any] = {}
     headers: dict[str, Any] = {}
     key: str | None = None
     state: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
-    meta: dict[str, Any] = {}
-    output_events: list[Any] = []
-    stages: dict[str, Any] = {}
+    _memory: Memory | None = None
     left: int = MAX_COPIED
     """What may still be copied and made in this pass."""
     copied_since: int = 0
     """Values of earlier passes, since others had their turn."""
     sent: int = 0
     """Messages so far: the number of the next one is one more."""
+
+    @property
+    def memory(self) -> Memory:
+        """What it keeps."""
+        if self._memory is None:
+            self._memory = Memory()
+        return self._memory
 
     def begin_pass(self) -> bool:
         """After a pass that copied something: let the next copy as much as one may. Says whether others should get
@@ -91,11 +117,11 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
 
     def now(self) -> float:
         """Seconds since the epoch: the start and what was waited since."""
-        return self.started_at + self.waited_s
+        return self.origin.started_at + self.waited_s
 
     def instant(self) -> str:
         """The same as ISO 8601 text in UTC."""
-        return iso(self.started_at + self.waited_s)
+        return iso(self.origin.started_at + self.waited_s)
 
     def root(self, name: str) -> Any:
         """What a path can begin with. Raises `PathNotFoundError`."""
@@ -111,15 +137,15 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
             case "lastAppendedEvent" if self.last is not None:
                 return self.last
             case "meta":
-                return self.meta
+                return self.memory.meta
             case "context":
                 return {}
             case "workflowId":
-                return self.workflow_id
+                return self.origin.workflow_id
             case "outputEvents":
-                return self.output_events
+                return self.memory.output_events
             case "stages":
-                return self.stages
+                return self.memory.stages
         raise PathNotFoundError(name)
 
 

@@ -29,6 +29,8 @@ class Stage:
     name: str
     id: str
     """What the ids of its steps begin with: `<slug>-<number>`."""
+    follows: bool
+    """Whether there is a stage before it."""
     source: Literal["none", "previous-stage"]
     loop: Loop | None
     query: Query | None

@@ -67,12 +67,12 @@ class Query:
 
     def note(self, execution: Execution, count: int) -> None:
         """Say in `meta` that so many records were found."""
-        execution.meta["lastQuery"] = {
+        execution.memory.meta["lastQuery"] = {
             "count": count,
             "collection": self.collection,
             "database": self.database,
             "connectionName": self.connection,
-            "simulated": execution.simulated,
+            "simulated": execution.origin.simulated,
         }
 
     def _value(self, selected: Selected, execution: Execution, record: Mapping[str, Any] | None) -> Any:

@@ -13,19 +13,19 @@ from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from stepwell.brokers.port import Broker, BrokerError, Delivery, Post, Settled, deliver, post
+from stepwell.brokers.port import Broker, BrokerError, Delivery, Outgoing, Post, deliver, hand_over
 from stepwell.core.place import TRACEPARENT
 from stepwell.core.program import StepContext
 from stepwell.core.status import Status
-from stepwell.programs.pipeline.chance import Chance, seed_of
-from stepwell.programs.pipeline.course import Course, Stopped
-from stepwell.programs.pipeline.execution import Execution
+from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.course import MAX_UNDER_WAY, Course, Stopped, send_ahead
+from stepwell.programs.pipeline.execution import Origin
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.outside import Outside
 from stepwell.programs.pipeline.pacing import Pace
 from stepwell.programs.pipeline.reporting import NOTHING, Counts, Progress, Report
-from stepwell.programs.pipeline.running import Expecting, Lookup, Message
+from stepwell.programs.pipeline.running import Expecting, Lookup, Message, run_execution
 from stepwell.sources.port import SourceError
 
 LOOK_S: Final = 0.05
@@ -55,18 +55,22 @@ class RangeRun:
         self._pipeline = pipeline
         self._outside = outside
         self._step = step
-        self._seed = seed_of(seed)
-        self._started_at = started_at
+        self._origin = Origin(
+            workflow_id=pipeline.id,
+            run_id=step.run_id,
+            seed=seed_of(seed),
+            started_at=started_at,
+            trace=((TRACEPARENT, step.traceparent.encode()),) if step.traceparent else (),
+        )
         self._pace = pace
-        self._trace = ((TRACEPARENT, step.traceparent.encode()),) if step.traceparent else ()
         self._progress = Progress(messages)
         self._report = Report(step, self._progress.counts)
         self._broker: Broker | None = None
-        self._courses: dict[int, Course] = {}
-        """The executions under way."""
+        self._post: Post = _later
+        self._under_way: dict[int, Course | int] = {}
+        """The executions under way. Of most there is nothing left but so many acknowledgements to come."""
         self._news = asyncio.Event()
         """Set whenever one of them ends."""
-        self.settled: Settled = self._told
 
     async def go_on_from(self, keys: Collection[str]) -> None:
         """Leave out what steps under these keys are on record with."""
@@ -92,65 +96,84 @@ class RangeRun:
 
     async def _begin_all(self, first: int, last: int) -> None:
         """Begin every execution. Raises `Stopped`."""
-        ended, most, post = self._progress.ended, self._pipeline.concurrency, self.posting()
-        for index in range(first, last + 1):
-            if index in ended:
-                continue
-            if len(self._courses) >= most:
+        most = self._pipeline.concurrency
+        index = first
+        while index <= last:
+            if len(self._under_way) >= most:
                 await self._until_open(most - 1)
-                await self.hold()
-                post = self.posting()
             elif not index % BREATH_EVERY:
                 await asyncio.sleep(0)
-                await self.hold()
-                post = self.posting()
-            if not self._begin(index, post):
-                await self._go_on(index)
-                post = self.posting()
+            await self.hold()
+            stretch = min(most - len(self._under_way), BREATH_EVERY - index % BREATH_EVERY, last + 1 - index)
+            index = await self._begin(index, index + stretch)
 
-    def _begin(self, index: int, post: Post | None) -> bool:
-        """Run an execution as far as it goes at once; whether that is to its end, but for acknowledgements."""
-        self._report.begun()
-        execution = Execution(
-            workflow_id=self._pipeline.id,
-            run_id=self._step.run_id,
-            index=index,
-            chance=Chance(self._seed, index),
-            started_at=self._started_at,
-            trace=self._trace,
-        )
-        course = Course(self, self._pipeline, execution, self._progress.sent.get(index, ()))
-        self._courses[index] = course
-        return course.set_out(post)
+    async def _begin(self, first: int, end: int) -> int:
+        """Begin executions from `first` up to but without `end`, or up to one that has something to wait for.
+
+        The first that is not begun. Raises `Stopped`.
+        """
+        waiting = self._run_at_once(first, end)
+        if waiting is None:
+            return end
+        await self._go_on(waiting)
+        return waiting + 1
+
+    def _run_at_once(self, first: int, end: int) -> int | None:
+        """Run executions to their end, but for acknowledgements; the first that has something else to wait for."""
+        pipeline, origin, post = self._pipeline, self._origin, self.posting()
+        ended, on_record, under_way = self._progress.ended, self._progress.sent, self._under_way
+        begun, waiting = 0, None
+        for index in range(first, end):
+            if index in ended:
+                continue
+            begun += 1
+            running = run_execution(pipeline, origin.execution(index))
+            posted, rest = send_ahead(running, post, on_record.get(index, ()), MAX_UNDER_WAY)
+            if rest is None and posted:
+                under_way[index] = posted
+                continue
+            course = under_way[index] = Course(self, index, running, rest, posted, on_record.get(index, ()))
+            if not course.left_to_itself():
+                waiting = index
+                break
+        self._report.begun(begun)
+        return waiting
 
     async def _go_on(self, index: int) -> None:
         """Run an execution as far as it goes without waiting for anything but room; the rest of it is a task.
 
         Raises `Stopped`.
         """
-        course = self._courses[index]
         try:
-            over = await course.go()
+            over = await self._course(index).go()
         except BaseException:
             self._closed(index)
             raise
         if not over:
             self._group.create_task(self._finish(index))
 
+    def _course(self, index: int) -> Course:
+        """That of an execution under way. One that seemed to be over but for acknowledgements gets one then."""
+        course = self._under_way[index]
+        if isinstance(course, int):
+            course = self._under_way[index] = Course(self, index, under_way=course)
+            course.left_to_itself()
+        return course
+
     async def _finish(self, index: int) -> None:
         try:
-            await self._courses[index].finish()
+            await self._course(index).finish()
         except Stopped:
             self._closed(index)
 
     async def _until_open(self, most: int) -> None:
         """Wait until no more than so many executions are under way."""
-        while len(self._courses) > most:
+        while len(self._under_way) > most:
             self._news.clear()
             await self._news.wait()
 
     def _closed(self, index: int) -> None:
-        del self._courses[index]
+        del self._under_way[index]
         self._news.set()
 
     # --- standing still ---------------------------------------------------------------------------------------------
@@ -185,30 +208,37 @@ class RangeRun:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    def posting(self) -> Post | None:
+    def posting(self) -> Post:
         """The broker's way, as long as it is connected and the run neither stands still nor has a rate."""
-        if self._broker is None or self._pipeline.rate or self._step.status is not Status.RUNNING:
-            return None
-        return self._broker.post
+        return self._post if self._step.status is Status.RUNNING and not self._pipeline.rate else _later
 
     async def post_later(self, message: Message) -> None:
         """Hand a message to the broker when it is its turn. Raises `BrokerError`, `Stopped`."""
         await self.hold()
         await self._pace.turn()
-        await post(await self._connected(), message, self.settled)
+        await hand_over(await self._connected(), self._post, message)
 
     def _told(self, messages: Sequence[Any], found: Delivery | BrokerError) -> None:
-        """What became of messages that were posted."""
-        if isinstance(found, Delivery):
-            self.sent(messages, found)
-        courses = self._courses
+        """What became of messages that were posted. Executions that are not under way any more were let go of."""
+        if isinstance(found, BrokerError):
+            for message in messages:
+                if message.execution in self._under_way:
+                    self._course(message.execution).refused(message, found)
+            return
+        self.sent(messages, found)
+        under_way = self._under_way
         ended: list[tuple[int, str | None]] = []
         for message in messages:
             index = message.execution
-            course = courses.get(index)
-            if course is not None and course.told(message, found):  # None when all of it is let go of
-                del courses[index]
-                ended.append((index, course.error))
+            left = under_way.get(index)
+            if left == 1:
+                ended.append((index, None))
+                del under_way[index]
+            elif isinstance(left, int):
+                under_way[index] = left - 1
+            elif left is not None and left.acknowledged():
+                ended.append((index, left.error))
+                del under_way[index]
         if ended:
             self._report.ended(ended)
             self._news.set()
@@ -232,6 +262,7 @@ class RangeRun:
     async def _connected(self) -> Broker:
         if self._broker is None:
             self._broker = await self._broker_of(self._pipeline.destination.producer)
+            self._post = self._broker.posting(self._told)
         return self._broker
 
     async def _broker_of(self, name: str) -> Broker:
@@ -287,7 +318,9 @@ class RangeRun:
             broker = await self._broker_of(wanted.producer)
             try:
                 content = await self._unless_stopped(
-                    broker.expect(wanted.topic, effect.matches, since=self._started_at, within_s=left, keep=keep)
+                    broker.expect(
+                        wanted.topic, effect.matches, since=self._origin.started_at, within_s=left, keep=keep
+                    )
                 )
             except BrokerError as fault:
                 if not fault.retryable:
@@ -318,3 +351,8 @@ class RangeRun:
         finally:
             task.cancel()
             await asyncio.wait({task})
+
+
+def _later(_message: Outgoing) -> bool:
+    """Takes none: something has to be waited for first."""
+    return False

@@ -24,7 +24,10 @@ NOTHING: Final = object()
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """An acknowledged message: number `n` of its execution. Payload and headers are JSON, on their way in as text."""
+    """An acknowledged message: number `n` of its execution. Payload and headers are JSON, on their way in as text.
+
+    `delivery` and `at` are on record with its batch; items from before there were batches have them here.
+    """
 
     execution: int
     n: int
@@ -34,6 +37,14 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     key: str | None = None
     delivery: Delivery | None = None
     at: float = 0.0
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """So many messages one after the other that were acknowledged together, the first of them with that delivery."""
+
+    delivery: Delivery
+    count: int = 1
+    at: float
 
 
 class Counts(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -57,9 +68,23 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str = ITEM
     counts: Counts = msgspec.field(default_factory=Counts)
     messages: list[Sent] = []
+    batches: list[Batch] = []
     waits: list[tuple[int, int, float]] = []
     answers: list[tuple[int, int, Any]] = []
     ended: list[tuple[int, bool]] = []
+
+
+def messages_of(item: Mapping[str, Any]) -> list[Sent]:
+    """The messages of an item that was read, each with its delivery."""
+    messages = msgspec.convert(item.get("messages", []), list[Sent])
+    batches = msgspec.convert(item.get("batches", []), list[Batch])
+    if not batches:
+        return messages
+    told = ((delivery, batch.at) for batch in batches for delivery in batch.delivery.of_batch(batch.count))
+    return [
+        msgspec.structs.replace(message, delivery=delivery, at=at)
+        for message, (delivery, at) in zip(messages, told, strict=True)
+    ]
 
 
 class Report:
@@ -69,14 +94,15 @@ class Report:
         self._step = step
         self.counts = counts
         self._messages: list[Sent] = []
+        self._batches: list[Batch] = []
         self._waits: list[tuple[int, int, float]] = []
         self._answers: list[tuple[int, int, Any]] = []
         self._ended: list[tuple[int, bool]] = []
         self._handle: asyncio.TimerHandle | None = None
         self._told_at = 0.0
 
-    def begun(self) -> None:
-        self.counts.submitted += 1
+    def begun(self, executions: int) -> None:
+        self.counts.submitted += executions
         if self._handle is None:
             self._soon()
 
@@ -90,11 +116,10 @@ class Report:
                 payload=message.payload,
                 headers=message.header,
                 key=message.key,
-                delivery=delivery,
-                at=at,
             )
-            for message, delivery in zip(messages, first.of_batch(len(messages)), strict=True)
+            for message in messages
         ]
+        self._batches.append(Batch(delivery=first, count=len(messages), at=at))
         self.counts.messages += len(messages)
         self.counts.trouble = None
         if len(self._messages) >= MAX_MESSAGES:
@@ -140,11 +165,13 @@ class Report:
         item = Item(
             counts=self.counts,
             messages=self._messages,
+            batches=self._batches,
             waits=self._waits,
             answers=self._answers,
             ended=self._ended,
         )
-        self._messages, self._waits, self._answers, self._ended = [], [], [], []
+        self._messages, self._batches = [], []
+        self._waits, self._answers, self._ended = [], [], []
         self._step.publish(msgspec.Raw(JSON.encode(item)))
 
 

@@ -79,7 +79,8 @@ def run_execution(pipeline: Pipeline, execution: Execution) -> Running:
     for stage in pipeline.stages:
         if execution.left < MAX_COPIED and execution.begin_pass():
             yield BREATH
-        execution.payload, execution.headers, execution.key = {}, {}, None
+        if stage.follows:
+            execution.payload, execution.headers, execution.key = {}, {}, None
         if stage.source == "previous-stage":
             _take_last(execution)
         if stage.plain:
@@ -102,7 +103,7 @@ def _run_loop(pipeline: Pipeline, stage: Stage, loop: Loop, execution: Execution
     for iteration in range(1, loop.most + 1):
         if (execution.left < MAX_COPIED and execution.begin_pass()) or not iteration % BREATH_EVERY:
             yield BREATH
-        execution.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
+        execution.memory.meta["loop"] = {"currentIteration": iteration, "totalIterations": loop.most}
         if loop.goes_on is not None and not loop.goes_on(execution):
             return
         yield from _run_pass(pipeline, stage, execution)
@@ -121,7 +122,10 @@ def _run_pass(pipeline: Pipeline, stage: Stage, execution: Execution) -> Running
     if stage.wait_s:
         yield Wait(stage.wait_s)
         execution.waited_s += stage.wait_s
-        execution.meta["lastWait"] = {"millis": round(stage.wait_s * 1000), "simulated": execution.simulated}
+        execution.memory.meta["lastWait"] = {
+            "millis": round(stage.wait_s * 1000),
+            "simulated": execution.origin.simulated,
+        }
 
 
 def _compose(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message | None:
@@ -176,12 +180,12 @@ def _emitted(pipeline: Pipeline, stage: Stage, execution: Execution) -> Message:
     if stage.unsendable:
         raise RuleError(stage.unsendable)
     execution.sent = n = execution.sent + 1
-    header = execution.headers
+    header, trace = execution.headers, execution.origin.trace
     text = JSON.encode(execution.payload)
     message = Message(
-        message_id=f"{execution.run_id}/{execution.index}/{n}",
+        message_id=f"{execution.origin.run_id}/{execution.index}/{n}",
         body=text if stage.encoding is None else _encoded(stage, execution),
-        headers=_wired(header, execution.trace) if header else execution.trace,
+        headers=_wired(header, trace) if header else trace,
         content_type=stage.content_type,
         topic=stage.topic,
         key=execution.key,
@@ -229,14 +233,14 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
         if execution.key is not None:
             last["key"] = execution.key
         execution.last = last
-        execution.stages[stage.name] = last
+        execution.memory.stages[stage.name] = last
         if "outputEvents" in reads:
-            if len(execution.output_events) >= MAX_OUTPUT_EVENTS:
+            if len(execution.memory.output_events) >= MAX_OUTPUT_EVENTS:
                 raise RuleError(f"outputEvents holds at most {MAX_OUTPUT_EVENTS} events")
-            execution.output_events.append({"stageName": stage.name, **last})
+            execution.memory.output_events.append({"stageName": stage.name, **last})
     if "meta" in reads or "meta.lastSend" in reads:
         to = stage.destination
-        execution.meta["lastSend"] = {
+        execution.memory.meta["lastSend"] = {
             "count": 1,
             "messageType": to.type,
             "contentType": stage.content_type,
@@ -245,10 +249,10 @@ def _remember(pipeline: Pipeline, stage: Stage, execution: Execution) -> None:
             "exchange": to.exchange,
             "routingKey": to.routing_key,
             "sourcePath": "currentEvent",
-            "simulated": execution.simulated,
+            "simulated": execution.origin.simulated,
         }
     if stage.encoding is not None and stage.encoding.prefix and ("meta" in reads or "meta.lastWireFormat" in reads):
-        execution.meta["lastWireFormat"] = {
+        execution.memory.meta["lastWireFormat"] = {
             "type": "binary-prefix",
             "prefixSize": len(stage.encoding.prefix),
             "prefixSource": stage.encoding.prefix_source,

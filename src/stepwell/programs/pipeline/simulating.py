@@ -9,8 +9,8 @@ import asyncio
 import time
 from typing import Any, Final
 
-from stepwell.programs.pipeline.chance import Chance, seed_of
-from stepwell.programs.pipeline.execution import Execution
+from stepwell.programs.pipeline.chance import seed_of
+from stepwell.programs.pipeline.execution import Execution, Origin
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.running import PASSED, Breath, Effect, Expecting, Lookup, Message, run_execution
@@ -67,8 +67,9 @@ def _sample(effect: Effect, execution: Execution) -> Any:
 class _Simulation:
     def __init__(self, pipeline: Pipeline, seed: str, started_at: float, longest_s: float) -> None:
         self._pipeline = pipeline
-        self._seed = seed_of(seed)
-        self._started_at = started_at
+        self._origin = Origin(
+            workflow_id=pipeline.id, run_id=SIMULATION, seed=seed_of(seed), started_at=started_at, simulated=True
+        )
         self._events = 0
         self._bytes = 0
         self._longest_s = longest_s
@@ -76,14 +77,7 @@ class _Simulation:
 
     async def run(self, index: int, messages: list[Message]) -> None:
         """Run an execution, its messages into that list. Raises `RuleError`."""
-        execution = Execution(
-            workflow_id=self._pipeline.id,
-            run_id=SIMULATION,
-            index=index,
-            chance=Chance(self._seed, index),
-            started_at=self._started_at,
-            simulated=True,
-        )
+        execution = self._origin.execution(index)
         running = run_execution(self._pipeline, execution)
         if not index % AT_A_STRETCH:
             await self._breathe()

@@ -58,6 +58,7 @@ class StageCompiler:
         return Stage(
             name=name,
             id=step,
+            follows=number > 1,
             source=self._source(given, name, at),
             loop=loop,
             query=query,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from stepwell.programs.jq import JqClosedError, JqError, JqUnavailableError, JqWorkers, Limits
+from stepwell.programs.jq import JqClosedError, JqError, JqUnavailableError, JqWorkers, Limits, source
 from stepwell.programs.jq import process as processes
+from stepwell.programs.jq.pool import BATCH, Pool
 
 PATIENCE_S = 20.0
 
@@ -165,6 +167,37 @@ async def test_cancelled_callers_are_dropped() -> None:
 async def test_more_than_may_wait_wait_outside() -> None:
     async with JqWorkers(Limits(max_waiting=4)) as jq:
         assert await all_of(jq.evaluate(". + 1", number) for number in range(500)) == list(range(1, 501))
+
+
+async def test_a_place_that_is_not_taken_goes_to_the_next() -> None:
+    async with JqWorkers(Limits(max_waiting=1)) as jq:
+        values = [object() if number % 3 else number for number in range(60)]  # objects are no JSON
+        asking = [asyncio.create_task(jq.evaluate(". + 1", value)) for value in values]
+        await asyncio.sleep(0)
+        for task in asking[6::6]:
+            task.cancel()
+        found = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE_S)
+    answers = [result for result in found if isinstance(result, int)]
+    assert answers == [number + 1 for number in range(0, 60, 3) if number % 6 or not number]
+    assert sum(isinstance(result, JqError) for result in found) == 40
+
+
+async def test_programs_that_take_turns_are_not_mixed_up(jq: JqWorkers) -> None:
+    texts = [". + 1", ". + 1", ". * 2", "[.]", ". * 2"]
+    found = await all_of(jq.evaluate(texts[number % 5], number) for number in range(300))
+    assert found == [(number + 1, number + 1, number * 2, [number], number * 2)[number % 5] for number in range(300)]
+
+
+async def test_answers_are_taken_during_a_long_turn_of_the_loop() -> None:
+    pool = Pool(Limits())
+    await pool.open()
+    first, *others = [pool.submit(source.program(". + 1", ()), b"[%d]" % number, "") for number in range(BATCH)]
+    busy = [link.process.stream for link in pool.links if link.in_flight]
+    assert select.select(busy, [], [], PATIENCE_S)[0]
+    others += [pool.submit(source.program(". + 1", ()), b"[7]", "") for _ in range(BATCH)]
+    assert first.done()
+    assert [(await reply).payload for reply in (first, *others[-BATCH:])] == [b"1", *[b"8"] * BATCH]
+    await pool.close()
 
 
 async def test_requests_and_results_of_megabytes_pass(jq: JqWorkers) -> None:

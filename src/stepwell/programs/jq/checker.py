@@ -70,7 +70,7 @@ class Checker:
         process = self.process or self._begin()
         try:
             process.stream.settimeout(self._limits.time_s)
-            process.stream.sendall(wire.request(1, program, b""))
+            process.stream.sendall(b"".join(wire.request(program, b"")))
             reply = self._read(process, self._limits.time_s)
         except OSError:
             raise _DiedError(f"that a worker ended by {self._stop()}") from None

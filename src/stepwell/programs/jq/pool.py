@@ -2,9 +2,9 @@
 
 Two lanes, so that expressions that never end cannot keep the others from running:
 
-- **fast**: any idle worker takes what waits, several requests in one write. One that takes longer than
-  `slow_after_s` moves to the other lane: its worker is killed (evaluation has no effects, it can begin again), what
-  waited behind it on that worker goes first elsewhere.
+- **fast**: the worker with the least to do takes what waits, several requests in one write. One that takes longer
+  than `slow_after_s` moves to the other lane: its worker is killed (evaluation has no effects, it can begin again),
+  what waited behind it on that worker goes first elsewhere.
 - **slow**: few workers with a lower priority, one request each, the whole `time_s`. Programs that were slow lately
   go there at once.
 
@@ -14,7 +14,7 @@ of another's leftovers, or somebody may have killed it. The second death is blam
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from stepwell.programs.jq.errors import JqClosedError, JqError, JqUnavailableError
@@ -28,7 +28,10 @@ SPARE: Final = 1
 
 LOOK_EVERY_S: Final = 0.01
 BATCH: Final = 32
-"""Requests in one write: enough to save most of the system calls, few enough to spread over the workers."""
+"""Requests in one write at most: enough to save most of the system calls."""
+BATCH_US: Final = 1_000
+"""What a batch takes, as far as that can be told: short ones are no work for two, long ones are spread at once."""
+SMOOTHING: Final = 0.05
 
 STARVED: Final = 4
 """A request that gets little of the processor is not slow: it may take so many times longer by the clock."""
@@ -44,13 +47,22 @@ class Pool:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._room = asyncio.Semaphore(limits.max_waiting)
         self._loop = asyncio.get_running_loop()
-        self._links: set[Link] = set()
-        self._idle: list[Link] = []
-        self._idle_slow: list[Link] = []
+        self._links: dict[Link, None] = {}
+        """In the order of their birth: the first that is idle works."""
         self._waiting: deque[Request] = deque()
         self._waiting_slow: deque[Request] = deque()
+        self.full = False
+        """Whether so much waits that `room` is to be awaited before any more is submitted."""
+        self._outside: deque[asyncio.Future[None]] = deque()
+        """Callers that wait for a place."""
+        self._coming = 0
+        """Of those, how many were given one and have not submitted yet."""
+        self._gathering = False
+        """Whether what waits is handed out with the next turn of the loop."""
+        self._handing_out = False
+        self._usual_us = BATCH_US / BATCH
+        """What a request of the fast lane took lately."""
         self._slow_until: OrderedDict[bytes, float] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = {False: 0, True: 0}
@@ -58,37 +70,51 @@ class Pool:
         self._watching = False
         self._closed = False
 
-    @property
-    def room(self) -> asyncio.Semaphore:
-        """Held by a caller while its request is under way: bounds what waits, in order of arrival."""
-        return self._room
-
     def pids(self) -> list[int]:
         """The worker processes that run now."""
         return [link.process.pid for link in self._links]
 
+    @property
+    def links(self) -> Iterable[Link]:
+        """The streams of the workers that run now; for tests."""
+        return self._links
+
     async def open(self) -> None:
         """Start the workers now, and wait for the first. Raises `JqUnavailableError`."""
-        ready: asyncio.Future[Reply] = self._loop.create_future()
-        self.submit(b'"ready"', b"null", ready)
-        await ready
+        await self.submit(b'"ready"', b"null", "")
 
-    def submit(self, source: bytes, text: bytes, future: "asyncio.Future[Reply]") -> None:
+    async def room(self) -> None:
+        """Wait for a place, in order of arrival. It is to be taken at once."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._outside.append(turn)
+        self._gather()
+        try:
+            await turn
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._coming -= 1
+            if self._outside:  # in case this place is not taken after all
+                self._gather()
+
+    def submit(self, source: bytes, input: bytes, text: str) -> "asyncio.Future[Reply]":
         """Have a program run on an input. The future gets its reply, `JqError` or `JqUnavailableError`."""
         if self._closed:
             raise JqClosedError
-        request = Request(source, text, future)
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        request = Request(source, input, text, future)
         if self._slow_until and self._is_slow(source):
             self._waiting_slow.append(request)
-        elif self._idle and not self._waiting:
-            self._idle.pop().send((request,))
-            self._watch()
-            return
+            self._dispatch()
+            return future
+        self._waiting.append(request)
+        number = len(self._waiting)
+        if number >= self._limits.max_waiting:
+            self.full = True
+        if number % BATCH == 0 or (number == 1 and self._at_rest()):
+            self._dispatch()
         else:
-            self._waiting.append(request)
-            if self._links:
-                return  # all of them are busy or starting, and will ask for more
-        self._dispatch()
+            self._gather()
+        return future
 
     async def close(self) -> None:
         """Stop all workers and wait until they are gone. Whoever waits for a result is cancelled."""
@@ -99,6 +125,8 @@ class Pool:
             self._end(link)
         self._waiting.clear()
         self._waiting_slow.clear()
+        for turn in self._outside:
+            turn.cancel()
         for request in waiting:
             request.future.cancel()  # not an error: one would be recorded as the failure of a run
         while self._tasks:
@@ -106,9 +134,9 @@ class Pool:
 
     # What the links report
 
-    def started(self, link: Link) -> None:
+    def started(self, _link: Link) -> None:
         self._failed_starts = 0
-        self._free(link)
+        self._dispatch()
 
     def answered(self, link: Link, request: Request, reply: Reply) -> None:
         if not request.future.done():
@@ -116,9 +144,13 @@ class Pool:
         if reply.retires:
             self._waiting.extendleft(reversed(link.give_back()))
             self._end(link)
+            self._gather()
+
+    def caught_up(self, link: Link, number: int, took_us: int) -> None:
+        if number and not link.slow:
+            self._usual_us += (1 - (1 - SMOOTHING) ** number) * (took_us / number - self._usual_us)
+        if self._waiting or self._waiting_slow:
             self._dispatch()
-        elif not link.in_flight:
-            self._free(link)
 
     def lost(self, link: Link) -> None:
         """A worker died, not by our hand."""
@@ -130,26 +162,67 @@ class Pool:
 
     # Who runs what
 
-    def _free(self, link: Link) -> None:
-        """A worker has nothing to do."""
-        waiting = self._waiting_slow if link.slow else self._waiting
-        (self._idle_slow if link.slow else self._idle).append(link)
-        if waiting:
-            self._dispatch()
+    def _at_rest(self) -> bool:
+        """Whether no fast worker has anything to do."""
+        return not any(link.in_flight for link in self._links if not link.slow)
+
+    def _gather(self) -> None:
+        """Hand out with the next turn of the loop: others may submit until then."""
+        if not self._gathering:
+            self._gathering = True
+            self._loop.call_soon(self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._dispatch()
 
     def _dispatch(self) -> None:
-        """Hand out what waits, as far as workers are idle; keep their number up."""
-        self._hand_out(self._waiting, self._idle, BATCH)
-        self._hand_out(self._waiting_slow, self._idle_slow, 1)
+        """Hand out what waits, as far as workers take more; keep their number up."""
+        if self._handing_out:  # whoever does so goes on
+            return
+        self._handing_out = True
+        try:
+            self._hand_out()
+            self._hand_out_slow()
+        finally:
+            self._handing_out = False
         if not self._closed:
+            self._let_in()
             self._keep_up()
 
-    def _hand_out(self, waiting: deque[Request], idle: list[Link], most: int) -> None:
-        while waiting and idle:
-            share = min(most, 1 + len(waiting) // len(idle))
-            if batch := _take(waiting, share):
-                idle.pop().send(batch)
+    def _hand_out(self) -> None:
+        """To the first worker that is idle, else to the one with the least to do; each has a batch ahead at most."""
+        waiting = self._waiting
+        for link in tuple(self._links) if waiting else ():
+            if link.in_flight and not link.slow:
+                link.take_answers()  # it may be idle
+        while waiting:
+            size = max(1, min(BATCH, int(BATCH_US / self._usual_us))) if self._usual_us else BATCH
+            links = [link for link in self._links if link.ready and not link.slow and len(link.in_flight) <= size]
+            if not links:
+                return  # they will ask for more
+            if batch := _take(waiting, size):
+                min(links, key=_load).send(batch)
                 self._watch()
+
+    def _hand_out_slow(self) -> None:
+        idle = [link for link in self._links if link.slow and link.ready and not link.in_flight]
+        for link in idle:
+            if batch := _take(self._waiting_slow, 1):
+                link.send(batch)
+                self._watch()
+
+    def _places(self) -> int:
+        return self._limits.max_waiting - len(self._waiting) - len(self._waiting_slow) - self._coming
+
+    def _let_in(self) -> None:
+        """Places that have become free go to those that wait for one."""
+        while self._outside and self._places() > 0:
+            turn = self._outside.popleft()
+            if not turn.done():
+                self._coming += 1
+                turn.set_result(None)
+        self.full = bool(self._outside) or self._places() <= 0
 
     def _keep_up(self) -> None:
         """Start what is missing. Slow workers only when something waits for them."""
@@ -176,11 +249,10 @@ class Pool:
         except JqUnavailableError as error:
             self._start_failed(error.reason)
             return
-        self._links.add(link)
+        self._links[link] = None
         if slow:
             link.process.step_back()
         self._watch()
-        await self._loop.create_unix_connection(lambda: link, sock=link.process.stream)
 
     def _is_slow(self, source: bytes) -> bool:
         until = self._slow_until.get(source)
@@ -241,10 +313,7 @@ class Pool:
 
     def _end(self, link: Link, guilty: Request | None = None) -> None:
         """Kill a worker, if need be, and see it off."""
-        self._links.discard(link)
-        for idle in (self._idle, self._idle_slow):
-            if link in idle:
-                idle.remove(link)
+        self._links.pop(link, None)
         link.stop()
         self._background(self._bury(link, guilty))
 
@@ -289,6 +358,10 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
 
+def _load(link: Link) -> int:
+    return len(link.in_flight)
+
+
 def _is_over(seconds: float, cpu_s: float, limit_s: float) -> bool:
     """Whether a request had its time: by the clock, if it had the processor for half of it."""
     return seconds >= limit_s and (cpu_s >= limit_s / 2 or seconds >= STARVED * limit_s)
@@ -304,6 +377,8 @@ def _take(waiting: deque[Request], most: int) -> list[Request]:
     return batch
 
 
-def _fail(request: Request, error: Exception) -> None:
+def _fail(request: Request, error: JqError | JqUnavailableError) -> None:
+    if isinstance(error, JqError):
+        error.text = request.text
     if not request.future.done():
         request.future.set_exception(error)

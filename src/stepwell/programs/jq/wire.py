@@ -35,17 +35,17 @@ _MAX_PAYLOAD_BYTES = 1 << 30
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """What a worker made of the request of this number. After one that `retires`, it reads no more requests."""
+    """What a worker made of a request. After one that `retires`, it reads no more requests."""
 
-    number: int
     kind: int
+    took_us: int
     payload: bytes
     retires: bool
 
 
-def request(number: int, source: bytes, text: bytes) -> bytes:
-    """One request. Several may follow each other in one write."""
-    return REQUEST.pack(number, len(source), len(text)) + source + text
+def request(source: bytes, text: bytes) -> tuple[bytes, bytes, bytes]:
+    """The parts of one request. Several may follow each other; without a source it is that of the one before."""
+    return REQUEST.pack(len(source), len(text)), source, text
 
 
 class Replies:
@@ -59,25 +59,16 @@ class Replies:
         if self._rest:
             self._rest += data
         whole = self._rest or data
-        start = 0
-        while (found := _reply(whole, start)) is not None:
-            reply, start = found
-            yield reply
+        start, length = 0, len(whole)
+        while (begin := start + REPLY.size) <= length:
+            kind, took_us, size = REPLY.unpack_from(whole, start)
+            if size > _MAX_PAYLOAD_BYTES:
+                raise ValueError(f"expected a reply, found one of {size} bytes")
+            if begin + size > length:
+                break
+            start = begin + size
+            yield Reply(kind & ~RETIRES, took_us, bytes(whole[begin:start]), kind >= RETIRES)
         if whole is self._rest:
             del self._rest[:start]
-        elif start < len(data):
+        elif start < length:
             self._rest += data[start:]
-
-
-def _reply(data: bytes | bytearray, start: int) -> tuple[Reply, int] | None:
-    """The reply at `start` and where the next one begins; None when it is not whole."""
-    begin = start + REPLY.size
-    if len(data) < begin:
-        return None
-    number, kind, size = REPLY.unpack_from(data, start)
-    if size > _MAX_PAYLOAD_BYTES:
-        raise ValueError(f"expected a reply, found one of {size} bytes")
-    end = begin + size
-    if len(data) < end:
-        return None
-    return Reply(number, kind & ~RETIRES, bytes(data[begin:end]), bool(kind & RETIRES)), end

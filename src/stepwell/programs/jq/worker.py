@@ -9,7 +9,8 @@ The rules it keeps:
 - it answers in order, each request as soon as it is done, so that the other side knows which one was its last;
 - it ends itself when it has become large: what one program left behind never counts against the next.
 
-Request: number, sizes, source, input. Reply: number, kind, size, payload. Numbers are little-endian.
+Request: sizes, source, input; without a source it is that of the request before. Reply: kind, microseconds it took,
+size, payload. Numbers are little-endian.
 """
 
 import gc
@@ -22,8 +23,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
-REQUEST: Final = Struct("<III")
-REPLY: Final = Struct("<IBI")
+REQUEST: Final = Struct("<II")
+REPLY: Final = Struct("<BII")
 
 READY, VALUE, NOTHING, FAILED, MALFORMED, NO_MEMORY, TOO_LARGE = range(7)
 RETIRES: Final = 0x80
@@ -31,9 +32,12 @@ RETIRES: Final = 0x80
 
 STREAM: Final = 0
 CHUNK_BYTES: Final = 1 << 16
+MOST_US: Final = (1 << 32) - 1
 MESSAGE_CHARACTERS: Final = 2_000
 """Of an error's text: `error(...)` can raise any amount of it."""
 SHORT_S: Final = 0.002
+ARM_EVERY_S: Final = 0.1
+"""The CPU timer is set anew so often while there is work: each request has its time, less this."""
 LOOK_EVERY: Final = 256
 """Requests between two looks at the memory in use, when none of them took longer than `SHORT_S`."""
 
@@ -88,27 +92,34 @@ class Evaluator:
 def serve(evaluator: Evaluator, *, busy_s: float, is_large: Callable[[], bool]) -> None:
     """Answer requests until the stream ends or this process has become large."""
     waiting = bytearray()
-    count = 0
+    source, count = b"", 0
+    armed = -ARM_EVERY_S
     while chunk := os.read(STREAM, CHUNK_BYTES):
         waiting += chunk
-        while (request := _take(waiting)) is not None:
-            number, source, text = request
-            # Re-armed by each request, runs only while there is work, and needs no handler: the default action of
-            # SIGPROF ends the process. RLIMIT_CPU would count the whole life of a worker.
-            signal.setitimer(signal.ITIMER_PROF, busy_s)
-            started = time.perf_counter()
+        taken, now = 0, time.process_time()
+        while (request := _take(waiting, taken)) is not None:
+            given, text, taken = request
+            source = given or source
+            began = now
+            if began - armed > ARM_EVERY_S:
+                # Runs only while there is work, and needs no handler: the default action of SIGPROF ends the
+                # process. RLIMIT_CPU would count the whole life of a worker.
+                signal.setitimer(signal.ITIMER_PROF, busy_s)
+                armed = began
             kind, payload = evaluator.answer(source, text)
             count += 1
-            look = time.perf_counter() - started > SHORT_S or count % LOOK_EVERY == 0
-            retires = kind == NO_MEMORY or (look and is_large())
-            send(number, kind | RETIRES if retires else kind, payload)
+            now = time.process_time()
+            took = now - began
+            retires = kind == NO_MEMORY or ((took > SHORT_S or count % LOOK_EVERY == 0) and is_large())
+            send(kind | RETIRES if retires else kind, took, payload)
             if retires:
                 return
+        del waiting[:taken]
 
 
-def send(number: int, kind: int, payload: bytes = b"") -> None:
+def send(kind: int, took_s: float = 0.0, payload: bytes = b"") -> None:
     """Write one reply, however many writes that takes."""
-    reply = REPLY.pack(number, kind, len(payload)) + payload
+    reply = REPLY.pack(kind, min(int(took_s * 1e6), MOST_US), len(payload)) + payload
     written = os.write(STREAM, reply)
     if written < len(reply):
         rest = memoryview(reply)
@@ -149,18 +160,17 @@ def load(folder: str) -> Compile:
     return compile_source
 
 
-def _take(waiting: bytearray) -> tuple[int, bytes, bytes] | None:
-    """Remove the first whole request; None while there is none."""
-    if len(waiting) < REQUEST.size:
+def _take(waiting: bytearray, start: int) -> tuple[bytes, bytes, int] | None:
+    """The request at `start` and where the next one begins; None when it is not whole."""
+    begin = start + REQUEST.size
+    if len(waiting) < begin:
         return None
-    number, source_bytes, text_bytes = REQUEST.unpack_from(waiting)
-    middle = REQUEST.size + source_bytes
+    source_bytes, text_bytes = REQUEST.unpack_from(waiting, start)
+    middle = begin + source_bytes
     end = middle + text_bytes
     if len(waiting) < end:
         return None
-    source, text = bytes(waiting[REQUEST.size : middle]), bytes(waiting[middle:end])
-    del waiting[:end]
-    return number, source, text
+    return bytes(waiting[begin:middle]), bytes(waiting[middle:end]), end
 
 
 def _message(error: ValueError) -> bytes:
@@ -174,7 +184,7 @@ def main(folder: str, memory_bytes: int, busy_ms: int, programs: int, result_byt
     is_large = measure(memory_bytes)
     confine(memory_bytes)
     try:
-        send(0, READY)
+        send(READY)
         serve(evaluator, busy_s=busy_ms / 1000, is_large=is_large)
     except OSError:
         pass  # the server is gone

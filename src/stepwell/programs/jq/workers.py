@@ -14,6 +14,7 @@ from stepwell.programs.jq.checker import Checker
 from stepwell.programs.jq.errors import JqClosedError, JqError
 from stepwell.programs.jq.limits import Limits
 from stepwell.programs.jq.pool import Pool
+from stepwell.programs.jq.source import checked_program
 
 _DEFAULT_LIMITS = Limits()
 _LARGEST = 1.7976931348623157e308
@@ -74,8 +75,12 @@ class JqWorkers:
     async def evaluate(self, text: str, value: Any, variables: Variables = NO_VARIABLES) -> Any:
         """The result on `value`. Raises `JqError`, which is an `ExpressionError`."""
         names = tuple(variables)
-        reply = await self._run(self._program(text, names), text, (value, *variables.values()))
-        return self._result(reply, text, names)
+        program = checked_program(text, names, self.limits.text_characters)
+        pool = self._pool or self._started()
+        if pool.full:
+            await pool.room()
+        reply = await pool.submit(program, self._input((value, *variables.values()), text), text)
+        return _decoded(reply, text) if reply.kind == wire.VALUE else self._without(reply, text, names)
 
     async def evaluate_all(self, texts: Sequence[str], value: Any, variables: Variables = NO_VARIABLES) -> list[Any]:
         """The results of several expressions on the same value: one request, and one limit, for all of them.
@@ -86,26 +91,16 @@ class JqWorkers:
             return [await self.evaluate(text, value, variables) for text in texts]
         names = tuple(variables)
         for text in texts:
-            self._program(text, names)  # raises for what must not be part of a program
+            checked_program(text, names, self.limits.text_characters)  # raises for what must not be part of one
         program = source.program_of_all(tuple(texts), names)
-        reply = await self._run(program, ", ".join(texts), (value, *variables.values()))
-        if reply.kind == wire.VALUE and len(results := self._result(reply, "", names)) == len(texts):
+        pool = self._pool or self._started()
+        if pool.full:
+            await pool.room()
+        together = ", ".join(texts)
+        reply = await pool.submit(program, self._input((value, *variables.values()), together), together)
+        if reply.kind == wire.VALUE and len(results := _decoded(reply, "")) == len(texts):
             return list(results)
         return [await self.evaluate(text, value, variables) for text in texts]  # one by one, to see which it is
-
-    def _program(self, text: str, names: tuple[str, ...]) -> bytes:
-        return source.checked_program(text, names, self.limits.text_characters)
-
-    async def _run(self, program: bytes, text: str, values: tuple[Any, ...]) -> wire.Reply:
-        pool = self._pool or self._started()
-        async with pool.room:
-            future: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
-            pool.submit(program, self._input(values, text), future)
-            try:
-                return await future
-            except JqError as error:
-                error.text = text
-                raise
 
     def _started(self) -> Pool:
         if self._closed:
@@ -122,23 +117,20 @@ class JqWorkers:
             raise JqError(f"{len(encoded)}", text=text, expected=f"at most {self.limits.input_bytes} bytes to read")
         return encoded
 
-    def _result(self, reply: wire.Reply, text: str, names: tuple[str, ...]) -> Any:
-        match reply.kind:
-            case wire.VALUE:
-                return _value(reply.payload, text)
-            case wire.NOTHING:
-                return None
-        raise _error(reply, text, names, self.limits)
+    def _without(self, reply: wire.Reply, text: str, names: tuple[str, ...]) -> None:
+        """What a reply means that has no value: None, or the error that is raised."""
+        if reply.kind != wire.NOTHING:
+            raise _error(reply, text, names, self.limits)
 
 
-def _value(payload: bytes, text: str) -> Any:
+def _decoded(reply: wire.Reply, text: str) -> Any:
     try:
-        return _decode(payload)
+        return _decode(reply.payload)
     except (msgspec.DecodeError, RecursionError):
         pass
     try:
         # Larger than a double: jq keeps such a literal, JSON allows it, msgspec refuses it.
-        return json.loads(payload, parse_float=_float)
+        return json.loads(reply.payload, parse_float=_float)
     except (ValueError, RecursionError):
         raise JqError("one that is nested too deeply", text=text, expected="a result") from None
 

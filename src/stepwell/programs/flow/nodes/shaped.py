@@ -1,6 +1,7 @@
 """What surrounds a task: `if`, `input`, `output`, `export`, `timeout`, `$task`. Only tasks that have any of it
 get one of these around them. The order is the standard's ("Data Flow")."""
 
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -37,8 +38,16 @@ class Shaped:
     def __init__(self, node: Node, shape: Shape) -> None:
         self.node = node
         self.shape = shape
+        self._within = shape.descriptor is not None or shape.condition is not None or shape.timeout is not None
+        self._after = any(
+            part is not None for part in (shape.descriptor, shape.output_as, shape.output_schema, shape.export_as)
+        )
 
-    async def perform(self, scope: Scope, key: str, value: Any) -> Any:
+    def perform(self, scope: Scope, key: str, value: Any) -> Coroutine[Any, Any, Any]:
+        # One coroutine, unless more is needed: this is on the path of every step with a shape.
+        return (self._perform_within if self._within else self._perform)(scope, key, value)
+
+    async def _perform_within(self, scope: Scope, key: str, value: Any) -> Any:
         shape = self.shape
         if shape.descriptor is not None:
             started_at = date_time(scope.strand.ctx.now)
@@ -63,6 +72,8 @@ class Shaped:
         if shape.authorizer is not None:
             scope = scope.inside(scope.prefix, {"authorization": await shape.authorizer.describe(scope, value)})
         outcome = await self.node.perform(scope, key, value)
+        if not self._after:
+            return outcome
         if type(outcome) is Jump:
             return Jump(await self._finish(scope, value, outcome.output), outcome.target)
         return await self._finish(scope, value, outcome)

@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from confluent_kafka import Producer
 
 from stepwell.brokers.kafka import KafkaBroker
@@ -164,3 +166,22 @@ async def test_keys_choose_the_partition_as_other_clients_do(cluster: KafkaClust
     assert len(found) == 20
     assert all(len(partitions) == 1 for partitions in found.values())
     assert len(set.union(*found.values())) > 1
+
+
+async def test_a_topic_that_is_not_there_is_looked_for_once(
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    async def partitions_for(_producer: AIOKafkaProducer, topic: str) -> set[int]:
+        looked.append(topic)
+        raise UnknownTopicOrPartitionError
+
+    monkeypatch.setattr(AIOKafkaProducer, "partitions_for", partitions_for)
+    for n in range(20):
+        with pytest.raises(BrokerError, match=r"^Kafka has no topic nowhere$") as raised:
+            await deliver(broker, outgoing("nowhere", n))
+        assert not raised.value.retryable
+    assert looked == ["nowhere"]
+    monkeypatch.undo()
+    assert (await deliver(broker, outgoing("somewhere", 1))).topic == "somewhere"

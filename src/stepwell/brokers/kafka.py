@@ -23,6 +23,8 @@ from stepwell.brokers.turns import Turns
 
 KNOWN_FOR_S: Final = 60.0
 """How long the partitions of a topic are taken to be the same."""
+FAILED_FOR_S: Final = 1.0
+"""How long a topic that was not found is not looked for again."""
 CLOSE_S: Final = 5.0
 """What messages under way get when the connection is let go of."""
 _BY_KEY: Final = DefaultPartitioner()
@@ -63,6 +65,8 @@ class KafkaBroker:
         self._producer: AIOKafkaProducer | None = None
         self._starting = Turns()
         self._topics: dict[str, _Topic] = {}
+        self._failed: dict[str, tuple[float, BrokerError]] = {}
+        """Of topics that could not be found just now: until when that counts, and why."""
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -83,13 +87,22 @@ class KafkaBroker:
         producer = self._producer or await self._start()
         topic = self._topics.get(message.topic)
         if topic is None or time.monotonic() > topic.until:
-            try:
-                self._topics[message.topic] = _Topic(await producer.partitions_for(message.topic))
-            except KafkaError as fault:
-                raise broker_error(fault, message.topic) from None
+            self._topics[message.topic] = await self._find(producer, message.topic)
         lane = self._lane(message)
         if lane is not None:
             await lane.room()
+
+    async def _find(self, producer: AIOKafkaProducer, name: str) -> _Topic:
+        """Look for a topic. One that is not there costs the client's whole time limit: messages share the answer."""
+        failed = self._failed.get(name)
+        if failed is not None and time.monotonic() < failed[0]:
+            raise BrokerError(str(failed[1]), retryable=failed[1].retryable)
+        try:
+            return _Topic(await producer.partitions_for(name))
+        except KafkaError as fault:
+            found = broker_error(fault, name)
+            self._failed[name] = time.monotonic() + FAILED_FOR_S, found
+            raise found from None
 
     def hurry(self) -> None:
         for lane in self._lanes.values():

@@ -161,7 +161,9 @@ def check_size(message: Outgoing) -> None:
 
 def broker_error(fault: KafkaError, topic: str) -> BrokerError:
     """What a fault of the client means for a message."""
+    if isinstance(fault, UnknownTopicOrPartitionError):
+        return BrokerError(f"Kafka has no topic {topic}", retryable=False)
     text = str(fault) or type(fault).__name__
-    again = bool(getattr(fault, "retriable", False)) and not isinstance(fault, UnknownTopicOrPartitionError)
+    again = bool(getattr(fault, "retriable", False))
     of_the_producer = isinstance(fault, _OF_THE_PRODUCER) or type(fault) is KafkaError
     return BrokerError(f"Kafka did not take a message for {topic}: {text}", retryable=again or of_the_producer)

@@ -47,6 +47,7 @@ class Served:
         headers = {"X-API-Key": key} if key else {}
         idle = httpx.Limits(keepalive_expiry=2)  # less than the server keeps a silent connection
         self.client = httpx.Client(base_url=self.url, headers=headers, timeout=WAIT_S, limits=idle)
+        self.client.get("/console/", timeout=6 * WAIT_S)  # a server loads the console's library with the first page
 
     def start(self) -> None:
         """The same server again: its port and its database."""

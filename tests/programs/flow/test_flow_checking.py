@@ -115,6 +115,12 @@ def faults_of(text: str) -> tuple[Fault, ...]:
         ),
         ("do:\n  - a: {raise: {error: {type: 'http://x'}}}", 7, "/do/0/a/raise/error/status", "'status'"),
         (
+            "do:\n  - a: {raise: {error: {type: 'http://x', status: 4000}}}",
+            7,
+            "/do/0/a/raise/error/status",
+            "expected a status from 100 to 599, found the number 4000",
+        ),
+        (
             "do:\n  - a: {raise: {error: {type: 'http://x', status: '4'}}}",
             7,
             "/do/0/a/raise/error/status",

@@ -101,11 +101,19 @@ class Catalog(Part, frozen=True, kw_only=True):
     endpoint: AnyEndpoint
 
 
+def read_status(value: Any, at: str, check: Check) -> Any:
+    """A status as answers over HTTP have it (RFC 9110 §15): other doors give it on as theirs."""
+    status = reader_of(int)(value, at, check)
+    if isinstance(status, int) and not 100 <= status <= 599:
+        return check.fault(at, f"expected a status from 100 to 599, found {describe(value)}")
+    return status
+
+
 class ErrorDefinition(Part, frozen=True, kw_only=True):
     """An error to raise, as RFC 9457 has it; its `type` stays as it is written."""
 
     type: Annotated[Expression, read_uri]
-    status: int
+    status: Annotated[int, read_status]
     instance: Text | None = None
     title: Text | None = None
     detail: Text | None = None

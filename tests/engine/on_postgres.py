@@ -14,6 +14,7 @@ import asyncpg
 from postgres.server import emptied_database
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
+from stepwell.engine.duties.timers import RECHECK_EVERY_S
 from stepwell.store.port import Batch, CommitResult, Loaded
 from stepwell.store.postgres import PostgresStore
 
@@ -82,6 +83,8 @@ class NodeDispatch(LocalDispatch):
         super()._ended(run_id, task)
         if again:
             self.take(run_id)
+        elif not (task.cancelled() or task.exception() or task.result()):  # not by us: handed out anew
+            asyncio.get_running_loop().call_later(RECHECK_EVERY_S, self.submit, run_id)
 
 
 class CrashingPostgres(Crashing, PostgresStore):

@@ -29,6 +29,8 @@ SHORT_TEXT: Final = 20_000
 NEIGHBOURS: Final = 1_000
 CHOSEN: Final = 5
 """So many of a text's trigrams are looked up, the rarest: frequent ones exclude little, and their lists are long."""
+LOOKED_UP: Final = 2_048
+"""Runs that are looked at together once their trigrams were looked up."""
 CHEAPER: Final = 8
 """How much less an entry in a trigram's list costs than a run that is looked at."""
 NOWHERE: Final = 2**62
@@ -61,6 +63,8 @@ class Way(msgspec.Struct):
     """How many runs may still be looked at."""
     partial: bool = False
     """Whether a walk may see less than a piece before the end."""
+    least: int = 0
+    """Pieces are no smaller: where all is looked up for each of them."""
     price: float = 0.0
     """How many are looked at on the other ways before this one is walked."""
     found: list[int] = []
@@ -68,7 +72,7 @@ class Way(msgspec.Struct):
 
     async def walk(self, connection: Connection, piece: int) -> None:
         """Look at the next `piece` runs."""
-        piece = min(piece, self.left)
+        piece = min(max(piece, self.least), self.left)
         places = {"below": f"${len(self.values) + 1}::bigint", "piece": f"${len(self.values) + 2}::bigint"}
         runs = f"SELECT id FROM ({self.ranges}) r ORDER BY id DESC LIMIT {{piece}}"
         if self.condition:
@@ -286,7 +290,7 @@ class _Finder:
         ranges = f"SELECT id FROM ({found}) t WHERE id < {{below}} AND id >= {self._lowest}"
         if self._in_text:
             ranges = f"{ranges} UNION ({self._ranges_of_series(self._in_text, whole=True)[0]})"
-        return self._way_of(ranges, price=self._price)
+        return self._way_of(ranges, price=self._price, least=LOOKED_UP)
 
 
 async def _rarest(connection: Connection, text: str) -> tuple[list[int], float]:

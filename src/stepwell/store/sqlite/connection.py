@@ -14,6 +14,8 @@ from stepwell.store.sql import migrations
 APPLICATION_ID: Final = 0x53574C31  # "SWL1"
 BUSY_TIMEOUT_MS: Final = 2_000
 CHECKPOINT_PAGES: Final = 4_000  # 16 MB of log: few checkpoints under load, a short recovery
+WRITER_CACHE_KB: Final = 12_288  # a group touches the ends of tables and indexes: more is kept for nothing
+READER_CACHE_KB: Final = 32_768
 
 
 @contextmanager
@@ -48,7 +50,8 @@ def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    connection.execute("PRAGMA cache_size = -32768; PRAGMA temp_store = memory; PRAGMA mmap_size = 0")
+    cache_kb = READER_CACHE_KB if read_only else WRITER_CACHE_KB
+    connection.execute(f"PRAGMA cache_size = -{cache_kb}; PRAGMA temp_store = memory; PRAGMA mmap_size = 0")
     if read_only:
         connection.execute("PRAGMA query_only = 1")
     return connection

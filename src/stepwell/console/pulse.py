@@ -15,7 +15,7 @@ from stepwell.engine import Engine
 BEAT_S: Final = 0.25
 QUIET_S: Final = 5.0
 """A page is refreshed this often although nothing was committed here: another machine may have."""
-SHARE: Final = 0.03
+SHARE: Final = 0.025
 """Of one core, for refreshing all pages and sending what has changed."""
 SEND_S: Final = 0.0002
 """What sending to one page takes, most of it in the system's call; measured by `bench.console`."""
@@ -103,25 +103,26 @@ class Pulse:
     # --- the loop ---------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        due: list[Page] = []
         while self._pages:
             await asyncio.sleep(BEAT_S)
-            now = time.monotonic()
-            self._look(now)
-            due = [page for page in self._pages if page.is_due(now)]
-            for page in sorted(due, key=lambda page: page.refreshed_at):
-                if not self._may_spend():
-                    break  # whoever waits longest is first at the next beat
-                await self._refresh(page)
+            if not due:  # all of a round share what it read, however many beats the round takes
+                due = self._look(time.monotonic())
+            while due and self._may_spend():
+                page = due.pop(0)
+                if page in self._pages:
+                    await self._refresh(page)
         self._task = None
 
-    def _look(self, now: float) -> None:
-        """Mark the pages that may have something to show."""
+    def _look(self, now: float) -> list[Page]:
+        """Mark the pages that may have something to show; those that are due, who waits longest first."""
         seen = self._engine.writes_seen
         news, self._seen = seen != self._seen, seen
         if news or any(now - page.refreshed_at > QUIET_S for page in self._pages):
             self.forget()
         for page in self._pages:
             page.dirty |= news or page.version() != page.seen or now - page.refreshed_at > QUIET_S
+        return sorted((page for page in self._pages if page.is_due(now)), key=lambda page: page.refreshed_at)
 
     async def _refresh(self, page: Page) -> None:
         began = time.thread_time()

@@ -147,7 +147,7 @@ class RunPage(LivePage):
                 "add",
                 rows,
                 [run_items.item_row(item, hiding) for item in items],
-                [message for item in items for message in run_items.messages_of(item)],
+                [message for item in items for message in run_items.message_rows(item)],
             )
 
     async def _new_items(self) -> list[StreamItem]:

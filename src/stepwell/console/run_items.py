@@ -5,11 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
+from stepwell.brokers.port import Delivery
 from stepwell.core import history as h
 from stepwell.core.program import Hiding
 from stepwell.core.status import Answer, Status, Trigger, outcome
 from stepwell.doors.kit.masked import masked_event
 from stepwell.engine.views import AttemptView, RunView, StepView
+from stepwell.programs.pipeline.reporting import messages_of
 from stepwell.store.port import StreamItem
 
 MAX_LANES: Final = 300
@@ -169,10 +171,10 @@ def event_row(seq: int, event: h.AnyEvent, hiding: Hiding | None) -> Json:
 
 
 def item_row(item: StreamItem, hiding: Hiding | None) -> Json:
-    """A stream item as a row; messages of pipelines stand in rows of their own (`messages_of`)."""
+    """A stream item as a row; messages of pipelines stand in rows of their own (`message_rows`)."""
     data = item.data
     if is_pipeline_item(item):
-        data = {name: value for name, value in data.items() if name != "messages"}
+        data = {name: value for name, value in data.items() if name not in ("messages", "batches")}
     shown = data if hiding is None else hiding.value(data)
     text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
     return {"n": item.n, "at": item.at, "type": item.type, "key": item.key, "text": text[:MAX_TEXT]}
@@ -183,29 +185,29 @@ def is_pipeline_item(item: StreamItem) -> bool:
     return isinstance(item.data, dict) and item.data.get("kind", "pipeline") == "pipeline" and "counts" in item.data
 
 
-def messages_of(item: StreamItem) -> list[Json]:
+def message_rows(item: StreamItem) -> list[Json]:
     """The messages that a broker acknowledged, with what it said of each."""
     if not is_pipeline_item(item):
         return []
     return [
         {
             "id": f"{item.n}.{index}",
-            "at": message.get("at", item.at),
-            "execution": message.get("execution", 0),
-            "stage": message.get("stage", ""),
-            "key": message.get("key") or "",
-            "payload": msgspec.json.encode(message.get("payload")).decode()[:MAX_TEXT],
-            "ack": _ack(message.get("delivery")),
+            "at": message.at or item.at,
+            "execution": message.execution,
+            "stage": message.stage,
+            "key": message.key or "",
+            "payload": msgspec.json.encode(message.payload).decode()[:MAX_TEXT],
+            "ack": _ack(message.delivery),
         }
-        for index, message in enumerate(item.data.get("messages", ()))
+        for index, message in enumerate(messages_of(item.data))
     ]
 
 
-def _ack(delivery: Json | None) -> str:
+def _ack(delivery: Delivery | None) -> str:
     """What the broker said, in a few words."""
-    if not delivery:
+    if delivery is None:
         return "acknowledged"
-    if "partition" in delivery:
-        return f"{delivery.get('topic', '')} partition {delivery['partition']} offset {delivery.get('offset')}"
-    confirmed = "confirmed" if delivery.get("confirmed", True) else "not confirmed"
-    return f"{delivery.get('exchange') or ''} {delivery.get('routing_key') or ''} {confirmed}".strip()
+    if delivery.partition is not None:
+        return f"{delivery.topic} partition {delivery.partition} offset {delivery.offset}"
+    confirmed = "confirmed" if delivery.confirmed else "not confirmed"
+    return f"{delivery.exchange or ''} {delivery.routing_key or ''} {confirmed}".strip()

@@ -290,8 +290,6 @@ class BranchContext:
         choice = self._driver.state.choices.get(key)
         if choice is not None:
             return self._decided(choice)
-        if until == "all" and len(branches) == 1 and not after:
-            return [await self._alone(key, *next(iter(branches.items())))]
         contexts: dict[str, BranchContext] = {}
 
         def begin(name: str) -> Awaitable[Any]:
@@ -311,39 +309,26 @@ class BranchContext:
                 if fault is not None or until == "first":
                     field.join()  # from here it waits for itself, not for its branches
                     losers = [context for other, context in contexts.items() if other != name]
-                    value = task.result() if fault is None else None
-                    return await self._decide(key, name, value, fault, losers)
+                    return await self._decide(key, name, task, losers)
                 values[name] = task.result()
         finally:
             field.leave()
         self._now = max((context.now for context in contexts.values()), default=self._now)
         return [values[name] for name in branches]
 
-    async def _alone(self, key: str, name: str, branch: Branch) -> Any:
-        """The only branch of a race for all: there is nobody to race with, so it takes no task."""
-        context = BranchContext(self._driver, now=self._now)
-        self._inner.append(context)
-        try:
-            value = await branch(context)
-        except (Exception, asyncio.CancelledError) as fault:
-            if isinstance(fault, asyncio.CancelledError) and being_cancelled():
-                raise
-            return await self._decide(key, name, None, fault, [])
-        self._now = max(context.now, self._now)
-        return value
-
     async def _decide(
-        self, key: str, winner: str, found: Any, fault: BaseException | None, losers: list["BranchContext"]
+        self, key: str, winner: str, task: asyncio.Task[Any], losers: list["BranchContext"]
     ) -> RaceResult:
         """Put the outcome of a race on record; what the losers have open is cancelled with it."""
         await self._driver.ready()  # what a loser opens until then is cancelled too
+        fault = fault_of(task)
         keys = tuple(open_key for loser in losers for open_key in loser.open_keys())
         raw, value = NULL, None
         error: Problem | None = None
         forget: tuple[str, ...] = ()
         if fault is None:
             try:
-                raw, value = recorded(found)
+                raw, value = recorded(task.result())
             except ProgramError as not_json:
                 fault = not_json
         if fault is not None:

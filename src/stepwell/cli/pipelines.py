@@ -11,7 +11,7 @@ from stepwell.cli.output import say
 from stepwell.core.state import State
 from stepwell.engine import Engine, Seen
 from stepwell.programs.pipeline.programs import PREFIX, PipelinePrograms, range_of, requested
-from stepwell.programs.pipeline.reporting import ITEM, Counts
+from stepwell.programs.pipeline.reporting import Counts, is_item
 
 EVERY_S: Final = 5.0
 
@@ -59,10 +59,8 @@ class PipelineFollower:
 
     def _take(self, seen: Seen) -> None:
         item = seen.item
-        if item is None or not item.key.startswith(PREFIX) or not isinstance(item.data, dict):
-            return
-        if item.data.get("kind", ITEM) == ITEM:
-            self._ranges[range_of(item.key)] = msgspec.convert(item.data.get("counts", {}), Counts)
+        if item is not None and item.key.startswith(PREFIX) and is_item(item.data):
+            self._ranges[range_of(item.key)] = msgspec.convert(item.data["counts"], Counts)
 
     @property
     def _messages(self) -> int:

@@ -11,7 +11,7 @@ from stepwell.core.program import Hiding
 from stepwell.core.status import Answer, Status, Trigger, outcome
 from stepwell.doors.kit.masked import masked_event
 from stepwell.engine.views import AttemptView, RunView, StepView
-from stepwell.programs.pipeline.reporting import messages_of
+from stepwell.programs.pipeline.reporting import is_item, messages_of
 from stepwell.store.port import StreamItem
 
 MAX_LANES: Final = 300
@@ -173,21 +173,16 @@ def event_row(seq: int, event: h.AnyEvent, hiding: Hiding | None) -> Json:
 def item_row(item: StreamItem, hiding: Hiding | None) -> Json:
     """A stream item as a row; messages of pipelines stand in rows of their own (`message_rows`)."""
     data = item.data
-    if is_pipeline_item(item):
+    if is_item(data):
         data = {name: value for name, value in data.items() if name not in ("messages", "batches")}
     shown = data if hiding is None else hiding.value(data)
     text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
     return {"n": item.n, "at": item.at, "type": item.type, "key": item.key, "text": text[:MAX_TEXT]}
 
 
-def is_pipeline_item(item: StreamItem) -> bool:
-    """Whether an item tells what a pipeline has sent."""
-    return isinstance(item.data, dict) and item.data.get("kind", "pipeline") == "pipeline" and "counts" in item.data
-
-
 def message_rows(item: StreamItem) -> list[Json]:
     """The messages that a broker acknowledged, with what it said of each."""
-    if not is_pipeline_item(item):
+    if not is_item(item.data):
         return []
     return [
         {

@@ -3,8 +3,15 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
+
+from stepwell.brokers.port import Delivery
+from stepwell.doors.llama.envelopes import plain_events
+from stepwell.engine.watching import Seen
+from stepwell.programs.pipeline.reporting import Batch, Counts, Item, Sent
+from stepwell.store.port import StreamItem
 
 from .door import SHOUT, Door, new_app, opened
 
@@ -98,6 +105,20 @@ async def test_what_steps_say_is_on_the_stream(door: Door) -> None:
         ("Item", {"said": 1}),
     ]
     assert (events[-1]["type"], events[-1]["value"]) == ("StopEvent", {"result": "x"})
+
+
+def test_each_message_of_a_pipeline_is_an_event() -> None:
+    sent = [Sent(execution=1, n=n, stage="a", payload={"x": n}) for n in (1, 2)]
+    batch = Batch(delivery=Delivery(topic="t", partition=0, offset=3), count=2, at=1.0)
+    data = msgspec.to_builtins(Item(counts=Counts(messages=2), messages=sent, batches=[batch]))
+    item = StreamItem(type="item", data=data, key="range", n=1)
+
+    events = [seen.envelope for seen in plain_events(Seen(seq=3, item_number=1, item=item), None)]
+
+    assert [(event.type, event.value["stage"], event.value["payload"]) for event in events] == [
+        ("Message", "a", {"x": 1}),
+        ("Message", "a", {"x": 2}),
+    ]
 
 
 async def test_person_answers_an_approval_with_an_event(door: Door) -> None:

@@ -7,7 +7,7 @@ from stepwell.core.status import Status
 from stepwell.doors.devset.wire import Run, RunStatus
 from stepwell.engine import Engine
 from stepwell.programs.pipeline.programs import PREFIX, add_up, range_of, requested
-from stepwell.programs.pipeline.reporting import ITEM, Counts
+from stepwell.programs.pipeline.reporting import Counts, is_item
 
 WORDS: dict[Status, RunStatus] = {
     Status.SCHEDULED: "PENDING",
@@ -76,8 +76,8 @@ async def _counts(engine: Engine, state: State) -> tuple[Counts, int]:
 async def _latest(engine: Engine, run_id: str, key: str) -> Counts:
     """What the range that is being run told last."""
     for item in reversed(await engine.last_items(run_id)):
-        if item.key == key and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
-            return msgspec.convert(item.data.get("counts", {}), Counts)
+        if item.key == key and is_item(item.data):
+            return msgspec.convert(item.data["counts"], Counts)
     return Counts()
 
 

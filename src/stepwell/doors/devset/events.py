@@ -14,7 +14,7 @@ from stepwell.doors.kit import Answer, Call, EventStream, Message, Reply, last_p
 from stepwell.doors.kit.streams import MEDIA_TYPE
 from stepwell.engine import Engine
 from stepwell.programs.pipeline.execution import iso
-from stepwell.programs.pipeline.reporting import ITEM, Sent, messages_of
+from stepwell.programs.pipeline.reporting import Sent, is_item, messages_of
 from stepwell.store.port import StreamItem
 
 PAGE = 5
@@ -88,7 +88,7 @@ async def _before(engine: Engine, run_id: str, since: int) -> tuple[int, int]:
 
 def _total(item: StreamItem) -> int | None:
     """How many messages of the run there were up to an item of its stream."""
-    if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
+    if item.type == "item" and is_item(item.data):
         return int(item.data.get("counts", {}).get("messages", 0))
     return None
 
@@ -104,7 +104,7 @@ async def _sent(engine: Engine, run_id: str, after: int) -> AsyncGenerator[Sent,
 
 def messages_in(item: StreamItem) -> list[Sent]:
     """The messages that an item of the stream tells of."""
-    if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind", ITEM) == ITEM:
+    if item.type == "item" and is_item(item.data):
         return messages_of(item.data)
     return []
 

@@ -17,7 +17,7 @@ from stepwell.doors.llama.mapping import EMPTY_STOP
 from stepwell.doors.llama.plain import ASKED, MESSAGE
 from stepwell.doors.llama.reading import envelope_of
 from stepwell.engine.watching import Seen
-from stepwell.programs.pipeline.reporting import ITEM
+from stepwell.programs.pipeline.reporting import is_item
 from stepwell.store.port import StreamItem
 
 _ITEM_BITS: Final = 36  # 2**53 is the largest number that every client reads exactly; a history has 100,000 events
@@ -71,7 +71,7 @@ def plain_events(seen: Seen, hiding: Hiding | None) -> Iterator[Numbered]:
 
 
 def _of_item(item: StreamItem) -> list[Envelope]:
-    if item.type == "item" and isinstance(item.data, dict) and item.data.get("kind") == ITEM:
+    if item.type == "item" and is_item(item.data):
         return [_event(MESSAGE, _message(sent)) for sent in item.data.get("messages", ())]
     return [_event(item.type.capitalize(), {"step": item.key, "data": item.data})]
 

@@ -7,7 +7,7 @@ again.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -72,6 +72,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waits: list[tuple[int, int, float]] = []
     answers: list[tuple[int, int, Any]] = []
     ended: list[tuple[int, bool]] = []
+
+
+def is_item(data: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether what an item of a run's stream holds is an `Item`."""
+    return isinstance(data, Mapping) and data.get("kind", ITEM) == ITEM and "counts" in data
 
 
 def messages_of(item: Mapping[str, Any]) -> list[Sent]:

@@ -63,4 +63,4 @@ def tune_gc() -> None:
     """As the server does: what is loaded stays, and young garbage is looked at less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)

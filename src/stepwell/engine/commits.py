@@ -23,6 +23,10 @@ TURNS: Final = 4
 """Of the loop, before a group is taken: they let the runs that the last commit woke add their next batch, a new run
 its first step, and the loop of a hosted workflow what follows from a step.
 """
+TOLD_AT_ONCE: Final = 32
+"""Sources that are told before those whom that woke go on: their memory is still in the processor's cache (measured:
+a tenth of a step with 1,000 runs at once).
+"""
 
 
 class Source(Protocol):
@@ -133,7 +137,9 @@ class Committer:
         if self.wrote is not None:
             self.wrote(len(group), time.perf_counter() - began)
         told = False
-        for (source, batch), result in zip(group, results, strict=True):
+        for number, ((source, batch), result) in enumerate(zip(group, results, strict=True), 1):
+            if number % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if isinstance(result, Unwritten):
                 log.error("commit.failed", run_id=batch.run_id, error=str(result.fault))
                 source.failed(result.fault)

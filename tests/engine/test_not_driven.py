@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import structlog
-
 import stepwell
+from logged import logged
 from stepwell.core.history import AnyEvent
 from stepwell.settings import Settings
 
@@ -23,12 +22,12 @@ async def test_the_reason_is_logged_once_for_all_runs_of_a_workflow(tmp_path: Pa
     db = f"sqlite:///{tmp_path}/runs.db"
     async with with_sleeper(db) as app:
         runs = [(await app.engine.start("sleeper")).run_id for _ in range(3)]
-    async with stepwell.App(settings=Settings(db=db)) as without:
-        with structlog.testing.capture_logs() as logged:
+    with logged() as said:
+        async with stepwell.App(settings=Settings(db=db)) as without:  # it takes them up by itself, too
             for run_id in runs:
                 assert not await without.engine.drivers.drive(run_id)
-    assert [line["event"] for line in logged] == ["run.not_driven"]
-    assert "sleeper" in logged[0]["error"]
+    assert [line["event"] for line in said] == ["run.not_driven"]
+    assert "sleeper" in said[0]["error"]
 
 
 async def test_a_history_that_is_read_in_pages_is_folded_once(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def tune_collection() -> None:
 
     With Python's defaults (700, 10, 10) the collector walks all of the former again and again for the sake of the
     latter, which free themselves: nearly nothing of ours is cyclic. What was imported is never garbage: it is frozen.
+    A thousand runs in flight are 80,000 objects to it, so its threshold is above that.
     """
     gc.collect()
     gc.freeze()

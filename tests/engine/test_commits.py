@@ -1,0 +1,107 @@
+"""Group commit with more sources than are told at once: their next batches are taken ahead, and none is lost."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from stepwell.core.errors import StorageError, StorageUnavailableError
+from stepwell.engine.commits import TOLD_AT_ONCE, TURNS, Committer
+from stepwell.store.port import Batch, CommitResult, Committed, RunStore
+
+SOURCES = TOLD_AT_ONCE * (TURNS + 4)
+BATCHES = 5
+
+
+class Disk:
+    """Takes every group but one; notes how many runs wrote what."""
+
+    lines = 1
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.written: list[tuple[int, int]] = []
+        self._fails_at = fails_at
+        self._groups = 0
+
+    async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        self._groups += 1
+        await asyncio.sleep(0)
+        if self._groups == self._fails_at:
+            raise StorageUnavailableError("the disk is full")
+        self.written += [(batch.run, batch.base_seq) for batch in batches]
+        return [Committed(batch.run) for batch in batches]
+
+
+class Run:
+    """A run that has its next batch a turn of the loop after the last was settled."""
+
+    def __init__(self, committer: Committer, number: int) -> None:
+        self._committer = committer
+        self._number = number
+        self.settled_batches = 0
+        self.lost = 0
+        self.in_flight = False
+        self.after_settled: Any = lambda: None
+
+    def go_on(self) -> None:
+        self._committer.announce(self)
+
+    def take_batch(self) -> Batch:
+        assert not self.in_flight, "one batch of a run at a time"
+        self.in_flight = True
+        return Batch(
+            run=self._number, run_id=str(self._number), base_seq=self.settled_batches, epoch=0, count=1,
+            events=b"[]", step="", attempts=0,
+        )  # fmt: skip
+
+    def settled(self, result: CommitResult) -> None:
+        assert result == Committed(self._number), "its own answer"
+        self.settled_batches += 1
+        self._end()
+
+    def failed(self, fault: StorageError) -> None:  # noqa: ARG002  # the protocol's signature
+        self.lost += 1
+        self._end()
+
+    def _end(self) -> None:
+        assert self.in_flight
+        self.in_flight = False
+        if self.settled_batches < BATCHES:
+            asyncio.get_running_loop().call_soon(self.go_on)
+        self.after_settled()
+
+
+async def all_runs(disk: Disk) -> tuple[list[Run], list[int]]:
+    """The runs after all is committed; and how many were in flight again when the last of a group was told."""
+    committer = Committer(cast(RunStore, disk))
+    runs = [Run(committer, number) for number in range(1, SOURCES + 1)]
+    ahead: list[int] = []
+    runs[-1].after_settled = lambda: ahead.append(sum(run.in_flight for run in runs))
+    committer.start()
+    for run in runs:
+        run.go_on()
+    async with asyncio.timeout(60):
+        while any(run.settled_batches < BATCHES for run in runs):  # noqa: ASYNC110  # the committer tells only its sources
+            await asyncio.sleep(0)
+        await committer.stop()
+    return runs, ahead
+
+
+async def test_each_batch_is_written_once_and_in_order() -> None:
+    disk = Disk()
+    runs, ahead = await all_runs(disk)
+    for number in range(1, SOURCES + 1):
+        assert [seq for run, seq in disk.written if run == number] == list(range(BATCHES))
+    assert max(ahead) > 0, "some went on while others of their group were still to be told"
+    assert not any(run.in_flight for run in runs)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+async def test_group_that_fails_takes_no_other_along(fails_at: int) -> None:
+    disk = Disk(fails_at)
+    runs, _ = await all_runs(disk)
+    for number in range(1, SOURCES + 1):
+        assert [seq for run, seq in disk.written if run == number] == list(range(BATCHES))
+    assert 0 < sum(run.lost for run in runs) <= SOURCES
+    assert max(run.lost for run in runs) == 1

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.floor import Floor, Shape
-from bench.house import tune_gc
+from stepwell.tuning import tune_interpreter
 
 ANSWER: Final = b'{"success":true,"status":"completed"}'
 
@@ -61,7 +61,7 @@ def main() -> None:
     print(f"floor serves http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     app = Starlette(routes=[Route("/{path:path}", execute, methods=["POST"])])
     config = uvicorn.Config(app, http="httptools", log_config=None, access_log=False, server_header=False)
-    tune_gc()
+    tune_interpreter()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listener]))
 

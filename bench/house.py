@@ -1,7 +1,6 @@
 """The engine under test, put together as a user does: flow documents and functions, loaded through `App`."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 from stepwell import App, RunContext
 from stepwell.engine import Engine
 from stepwell.settings import Settings
+from stepwell.tuning import tune_interpreter
 
 FLOWS: Final = Path(__file__).parent / "flows"
 Gate = Callable[[], Awaitable[None]]
@@ -42,7 +42,7 @@ async def open_engine(
     app.function(name="gate")(gate)
     app.add_workflow("waits", waits)
     app.load(FLOWS)
-    tune_gc()
+    tune_interpreter()
     async with app:
         yield app.engine
 
@@ -57,10 +57,3 @@ async def none_live(engine: Engine) -> None:
     """Wait until no run on disk needs a driver."""
     while await engine.store.wanted(engine.clock.now(), 1):  # noqa: ASYNC110  # the store tells nobody
         await asyncio.sleep(0.01)
-
-
-def tune_gc() -> None:
-    """As the server does (`stepwell.cli.serve.tune_collection`, whose import would count in the memory)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)

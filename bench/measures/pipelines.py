@@ -18,13 +18,13 @@ from tests.brokers.kafka import KafkaProcess, kafka
 from tests.brokers.rabbit import Rabbit, installed, rabbit
 
 from bench.gauge import median, rss_bytes, timed
-from bench.house import tune_gc
 from bench.size import Size
 from stepwell import App
 from stepwell.engine import Engine
 from stepwell.programs.pipeline.encoding import JSON
 from stepwell.programs.pipeline.simulating import simulate
 from stepwell.settings import Settings
+from stepwell.tuning import tune_interpreter
 
 PLACE: Final = "bench"
 """The topic, the queue, and the name of both connections."""
@@ -56,7 +56,7 @@ async def measure(folder: Path, size: Size) -> dict[str, float]:
         app = App(
             settings=Settings(db=f"sqlite:///{folder}/engine.db", connections=_connections(folder, cluster, node))
         )
-        tune_gc()
+        tune_interpreter()
         async with app:
             payloads = await _payloads(app, size.messages)
             figures = await _simulated(app, size)

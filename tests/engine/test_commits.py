@@ -7,27 +7,36 @@ from typing import Any, cast
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.engine.commits import TOLD_AT_ONCE, TURNS, Committer
+from stepwell.engine.commits import MAX_GROUP, TOLD_AT_ONCE, Committer
 from stepwell.store.port import Batch, CommitResult, Committed, RunStore
 
-SOURCES = TOLD_AT_ONCE * (TURNS + 4)
+SOURCES = 2 * MAX_GROUP + TOLD_AT_ONCE
+TURNS_OF_DISK = 20
+"""Of the loop, which a group takes to be written."""
 BATCHES = 5
 
 
 class Disk:
     """Takes every group but one; notes how many runs wrote what."""
 
-    lines = 1
-
-    def __init__(self, fails_at: int = 0) -> None:
+    def __init__(self, lines: int, *, fails_at: int = 0) -> None:
+        self.lines = lines
         self.written: list[tuple[int, int]] = []
+        self.at_once = 0
+        """Groups that were on their way together, at most."""
         self._fails_at = fails_at
         self._groups = 0
+        self._under_way = 0
 
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
         self._groups += 1
-        await asyncio.sleep(0)
-        if self._groups == self._fails_at:
+        group = self._groups
+        self._under_way += 1
+        self.at_once = max(self.at_once, self._under_way)
+        for _ in range(TURNS_OF_DISK):
+            await asyncio.sleep(0)
+        self._under_way -= 1
+        if group == self._fails_at:
             raise StorageUnavailableError("the disk is full")
         self.written += [(batch.run, batch.base_seq) for batch in batches]
         return [Committed(batch.run) for batch in batches]
@@ -88,18 +97,21 @@ async def all_runs(disk: Disk) -> tuple[list[Run], list[int]]:
     return runs, ahead
 
 
-async def test_each_batch_is_written_once_and_in_order() -> None:
-    disk = Disk()
+@pytest.mark.parametrize("lines", [1, 2, 3])
+async def test_each_batch_is_written_once_and_in_order(lines: int) -> None:
+    disk = Disk(lines)
     runs, ahead = await all_runs(disk)
     for number in range(1, SOURCES + 1):
         assert [seq for run, seq in disk.written if run == number] == list(range(BATCHES))
     assert max(ahead) > 0, "some went on while others of their group were still to be told"
     assert not any(run.in_flight for run in runs)
+    assert disk.at_once == lines, "each line writes while others decide"
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
-async def test_group_that_fails_takes_no_other_along(fails_at: int) -> None:
-    disk = Disk(fails_at)
+@pytest.mark.parametrize("lines", [1, 2])
+async def test_group_that_fails_takes_no_other_along(lines: int, fails_at: int) -> None:
+    disk = Disk(lines, fails_at=fails_at)
     runs, _ = await all_runs(disk)
     for number in range(1, SOURCES + 1):
         assert [seq for run, seq in disk.written if run == number] == list(range(BATCHES))

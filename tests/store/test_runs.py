@@ -41,6 +41,23 @@ async def test_appended_events_follow_in_order(store: Store) -> None:
     assert await labels(store, "a", 2) == ["event 3", "event 4"]
 
 
+async def test_group_of_thousands_is_written_whole_or_loses_only_what_conflicts(store: Store) -> None:
+    number = 2_500  # more values than one statement of SQLite takes
+    run_ids = [f"r{n}" for n in range(number)]
+    runs = await create(store, *(creation(run_id) for run_id in run_ids))
+    assert len(set(runs)) == number
+    both = list(zip(runs, run_ids, strict=True))
+    results = await store.commit([append(run, run_id, 1, timers={"t": T0}) for run, run_id in both])
+    assert results == [Committed(run) for run in runs]
+    late = {0, 1_234, number - 1}  # these say that they follow an event which is not there
+    results = await store.commit(
+        [append(run, run_id, 2 + (n in late), timers={"t": None}, live=False) for n, (run, run_id) in enumerate(both)]
+    )
+    assert results == [CONFLICT if n in late else Committed(run) for n, run in enumerate(runs)]
+    assert {n for n, loaded in enumerate(await store.load(run_ids)) if loaded.seq == 2} == late
+    assert {run_id for _, run_id in await store.wanted(T0, number)} == {run_ids[n] for n in late}
+
+
 async def test_page_of_events_starts_within_a_row(store: Store) -> None:
     (run,) = await create(store, creation("a", events=3))
     for base in range(3, 9, 2):

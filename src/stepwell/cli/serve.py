@@ -1,7 +1,6 @@
 """`stepwell serve`: the server, until it is told to stop."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.doors.hosts import is_loopback
 from stepwell.security.limits.protocol import BoundedHeaders
 from stepwell.settings import Settings, SettingsError
+from stepwell.tuning import tune_interpreter
 
 MOST_FILES: Final = 65_536
 """Open files that we ask for; what else runs on the machine needs some too."""
@@ -122,7 +122,7 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
             ws_per_message_deflate=False,  # the console's messages are small and many: packing them costs more
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
-        tune_collection()
+        tune_interpreter()
         _allow_files()
         with ExitStack() as stack:
             if settings.watchdog_s and app.engine.store.shared:
@@ -133,20 +133,6 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
 def _announce(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     print(f"stepwell serves http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-
-
-def tune_collection() -> None:
-    """Fit the garbage collector to a server.
-
-    A server holds many long-lived records (runs in memory) and makes many short-lived ones per step.
-
-    With Python's defaults (700, 10, 10) the collector walks all of the former again and again for the sake of the
-    latter, which free themselves: nearly nothing of ours is cyclic. What was imported is never garbage: it is frozen.
-    A thousand runs in flight are 80,000 objects to it, so its threshold is above that.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)
 
 
 def _allow_files() -> None:

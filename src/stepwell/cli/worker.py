@@ -10,10 +10,11 @@ from cyclopts import Parameter
 from stepwell.app import App
 from stepwell.cli.opening import hosted_app
 from stepwell.cli.options import HERE, AppName, Where
-from stepwell.cli.serve import loop_factory, tune_collection
+from stepwell.cli.serve import loop_factory
 from stepwell.cli.watchdog import Watchdog
 from stepwell.databases import is_postgres
 from stepwell.settings import Settings, SettingsError
+from stepwell.tuning import tune_interpreter
 
 
 def worker(
@@ -41,6 +42,6 @@ async def _drive_until_stopped(app: App, settings: Settings) -> None:
         with ExitStack() as stack:
             if settings.watchdog_s:
                 stack.enter_context(Watchdog(settings.watchdog_s))
-            tune_collection()
+            tune_interpreter()
             print("stepwell drives runs", flush=True)
             await stopped.wait()

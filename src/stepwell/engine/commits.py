@@ -17,10 +17,10 @@ from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.store.port import Batch, CommitResult, RunStore, Unwritten
 
 log = structlog.get_logger()
-MAX_GROUP: Final = 2_000
-"""Batches in one transaction: more gain nothing and make the first one wait."""
-MAX_OF_SEVERAL: Final = 250
-"""The same where several groups may be on their way: so many runs that begin together do so in several groups."""
+MAX_GROUP: Final = 250
+"""Batches in one transaction: so many runs that begin together do so in several groups, of which the store writes one
+while what follows from another is decided.
+"""
 TURNS: Final = 4
 """Of the loop, before a group is taken: they let the runs that the last commit woke add their next batch, a new run
 its first step, and the loop of a hosted workflow what follows from a step.
@@ -43,7 +43,8 @@ class Source(Protocol):
 
 
 class Committer:
-    """A loop for each of the store's lines, which commits group after group while there is news.
+    """A loop for each of the store's lines, which commits group after group while there is news. One line at a time
+    tells its group and takes the next: the store writes the one group while what follows from the other is decided.
 
     No run has batches in two groups that are on their way, so that those may come to their end in any order.
 
@@ -60,7 +61,8 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._max_group = MAX_GROUP if store.lines == 1 else MAX_OF_SEVERAL
+        self._turn = asyncio.Lock()
+        """Of the line that tells, and then takes."""
         self._under_way = 0
         self.on_outbox: Callable[[], None] | None = None
         """Called after a commit that wrote outbox items or webhooks."""
@@ -90,32 +92,37 @@ class Committer:
             self._idle.clear()
 
     async def _commit_groups(self) -> None:
+        group: list[tuple[Source, Batch]] = []
+        results: Sequence[CommitResult] = ()
         while True:
-            await self._wake.wait()
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            most = self._max_group
-            group, self._taken = self._taken[:most], self._taken[most:]
-            more = most - len(group)
-            sources, self._news = self._news[:more], self._news[more:]
-            if not (group or sources):
-                self._wake.clear()
+            if not group:
+                await self._wake.wait()
+            async with self._turn:
+                await self._tell(group, results)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                self._under_way -= bool(group)
+                group = self._take_group()
+                self._under_way += bool(group)
                 self._look_idle()
-                continue
-            self._under_way += 1
-            try:
-                await self._commit(group + _batches_of(sources))
-            finally:
-                self._under_way -= 1
-                self._look_idle()
+            results = await self._commit(group)
+
+    def _take_group(self) -> list[tuple[Source, Batch]]:
+        group, self._taken = self._taken[:MAX_GROUP], self._taken[MAX_GROUP:]
+        more = MAX_GROUP - len(group)
+        sources, self._news = self._news[:more], self._news[more:]
+        if not (self._news or self._taken):
+            self._wake.clear()
+        return group + _batches_of(sources)
 
     def _look_idle(self) -> None:
         if not (self._news or self._taken or self._under_way):
             self._idle.set()
 
-    async def _commit(self, group: list[tuple[Source, Batch]]) -> None:
+    async def _commit(self, group: list[tuple[Source, Batch]]) -> Sequence[CommitResult]:
+        """Have a group written. The store's fault is the answer to each batch that suffered from it."""
         if not group:
-            return
+            return ()
         began = time.perf_counter()
         try:
             if self._at_boundary is not None:
@@ -124,15 +131,15 @@ class Committer:
             if self._at_boundary is not None:
                 self._at_boundary("after_commit")
         except NotRecordableError as fault:
-            await self._commit_singly(group, fault)
-            return
+            if len(group) > 1:  # only the run that it belongs to is to suffer
+                return [result for pair in group for result in await self._commit([pair])]
+            log.error("commit.not_recordable", run_id=group[0][1].run_id, error=str(fault))
+            return [Unwritten(fault)]
         except StorageError as fault:
             if not self._failing:  # once for a full disk, not once a second
                 log.error("commit.failed", error=str(fault))
             self._failing = True
-            for source, _ in group:
-                source.failed(fault)
-            return
+            return [Unwritten(fault)] * len(group)
         if self._failing:
             log.info("commit.works_again")
         self._failing = False
@@ -140,7 +147,10 @@ class Committer:
         self.batches += len(group)
         if self.wrote is not None:
             self.wrote(len(group), time.perf_counter() - began)
-        await self._tell(group, results)
+        for (_, batch), result in zip(group, results, strict=True):
+            if type(result) is Unwritten:
+                log.error("commit.failed", run_id=batch.run_id, error=str(result.fault))
+        return results
 
     async def _tell(self, group: list[tuple[Source, Batch]], results: Sequence[CommitResult]) -> None:
         """Tell the sources what became of a group. They go on a few at a time, and their next batches are taken some
@@ -150,8 +160,7 @@ class Committer:
         told = False
         woken: deque[list[Source]] = deque()
         for number, ((source, batch), result) in enumerate(zip(group, results, strict=True), 1):
-            if isinstance(result, Unwritten):
-                log.error("commit.failed", run_id=batch.run_id, error=str(result.fault))
+            if type(result) is Unwritten:
                 source.failed(result.fault)
                 continue
             source.settled(result)
@@ -167,15 +176,6 @@ class Committer:
             self._wake.set()
         if told and self.on_outbox is not None:
             self.on_outbox()
-
-    async def _commit_singly(self, group: list[tuple[Source, Batch]], fault: NotRecordableError) -> None:
-        """One batch of the group cannot be written, for what it holds: only its own run is to suffer."""
-        if len(group) == 1:
-            log.error("commit.not_recordable", run_id=group[0][1].run_id, error=str(fault))
-            group[0][0].failed(fault)
-            return
-        for pair in group:
-            await self._commit([pair])
 
 
 def _batches_of(sources: list[Source]) -> list[tuple[Source, Batch]]:

@@ -1,8 +1,9 @@
 """`SqliteStore`: the store port on one SQLite file.
 
-One connection writes; it works inline on the event loop while a flush is quick, else on its own thread. Others only
-read. Fencing (`epoch`) is not needed here: one process at a time drives the file, its lock sees to that
-(`dispatch.local`); what other processes append is caught by `(run, seq)`.
+One connection writes: small groups inline on the event loop while a flush is quick, all else on its own thread, where
+SQLite works through a group while the event loop decides the next. Others only read. Fencing (`epoch`) is not needed
+here: one process at a time drives the file, its lock sees to that (`dispatch.local`); what other processes append is
+caught by `(run, seq)`.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ from stepwell.store.sqlite.writer import Writer
 
 INLINE_BELOW_S: Final = 0.000_5
 """A flush quicker than this is cheaper on the event loop than the hop to a thread and back (measured)."""
+INLINE_BATCHES: Final = 32
+"""A larger group is written on the thread in any case: the runs of the other line go on meanwhile."""
 SMOOTHING: Final = 0.1
 MOST_STEADY: Final = 10_000
 """Records kept in memory."""
@@ -56,7 +59,7 @@ class SqliteStore:
     """Runs in one SQLite file. `path` is a file name or a `file:` URI (tests use `vfs=memdb`)."""
 
     shared = False
-    lines = 1
+    lines = 2
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -111,7 +114,7 @@ class SqliteStore:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
-        if self._inline and not self._on_thread:
+        if self._inline and not self._on_thread and len(batches) <= INLINE_BATCHES:
             results = self._commit_now(batches)
         else:
             results = await self._on_writer(self._commit_now, batches)

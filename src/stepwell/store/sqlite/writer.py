@@ -1,11 +1,15 @@
 """Writes one group of batches in one transaction, or, when one of them conflicts, batch by batch.
 
-Runs on the one writer connection. The statements of a group go out kind by kind, as `executemany`.
+Runs on the one writer connection. A group takes one statement for each kind of row: while SQLite works through it,
+the interpreter is free for others. With a statement for each row it would have to be waited for each time.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import apsw
@@ -17,6 +21,9 @@ from stepwell.store.rows import Move, delivery_row, move_of, search_text, totals
 from stepwell.store.sql import statements
 
 SERIES_KEPT: Final = 10_000
+MOST_VALUES: Final = 32_766
+"""Of one statement (SQLITE_MAX_VARIABLE_NUMBER)."""
+_ONE_ROW: Final = re.compile(r"VALUES (\(\?(?:, \?)*\))")
 
 
 class _Lost(Exception):
@@ -28,7 +35,6 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._cursor = connection.cursor()
         self._sql = statements("sqlite")
         self._encode = msgspec.json.Encoder().encode
         self._series: dict[tuple[str, str, str], int] = {}
@@ -73,72 +79,72 @@ class Writer:
 
     def _write_runs(self, batches: Sequence[Batch]) -> list[int]:
         """Insert new runs and move the others forward; their numbers, in order."""
-        advances, updates, lives = [], [], []
+        created, texts, advances, updates, lives = [], [], [], [], []
+        last = self._last_number() if any(batch.run == 0 for batch in batches) else 0
         numbers = []
         for batch in batches:
+            row, seq = batch.row, batch.base_seq + batch.count
             if batch.run == 0:
-                numbers.append(self._create(batch))
+                assert row is not None, "a new run comes with its row"
+                last += 1
+                numbers.append(last)
+                created.append(self._new_run(last, batch, row))
+                texts.append((last, search_text(row)))
                 continue
             numbers.append(batch.run)
-            seq = batch.base_seq + batch.count
-            if batch.row is not None:
-                updates.append(
-                    (
-                        seq,
-                        batch.step,
-                        batch.attempts,
-                        batch.live,
-                        batch.row.status,
-                        batch.row.ended_at,
-                        self._encode(batch.row).decode(),
-                        batch.run,
-                        batch.base_seq,
-                    )
-                )
+            if row is not None:
+                look = (row.status, row.ended_at, self._encode(row).decode())
+                updates.append((batch.run, batch.base_seq, seq, batch.step, batch.attempts, batch.live, *look))
             elif batch.count:
-                advances.append((seq, batch.step, batch.attempts, batch.run, batch.base_seq))
-            if batch.live is not None and batch.row is None:
-                lives.append((batch.live, batch.run, seq))
+                advances.append((batch.run, batch.base_seq, seq, batch.step, batch.attempts))
+            if batch.live is not None and row is None:
+                lives.append((batch.run, seq, batch.live))
+        self._write("insert_run", created)
+        self._write("insert_text", texts)
         self._update_all("advance_run", advances)
         self._update_all("update_run", updates)
         self._update_all("set_live", lives)
         return numbers
 
-    def _update_all(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Each row must find its run at the seq it expects."""
+    def _write(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """As few statements as hold all rows."""
         if not rows:
             return
+        most = MOST_VALUES // len(rows[0])
+        for first in range(0, len(rows), most):
+            some = rows[first : first + most]
+            self._connection.execute(_of_rows(self._sql[name], len(some)), tuple(chain.from_iterable(some)))
+
+    def _update_all(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Each row must find its run at the seq it expects."""
         before = self._connection.total_changes()
-        self._connection.executemany(self._sql[name], rows)
+        self._write(name, rows)
         if self._connection.total_changes() - before != len(rows):
             raise _Lost
 
-    def _create(self, batch: Batch) -> int:
-        row = batch.row
-        assert row is not None, "a new run comes with its row"
-        self._cursor.execute(
-            self._sql["insert_run"],
-            (
-                row.run_id,
-                batch.count,
-                batch.live is not False,
-                row.status,
-                row.owner,
-                row.workflow,
-                self._series_of(row),
-                batch.step,
-                batch.attempts,
-                row.created_at,
-                row.ended_at,
-                batch.start_key,
-                batch.definition,
-                row.parent_id,
-                self._encode(row).decode(),
-            ),
+    def _last_number(self) -> int:
+        found: int = self._connection.execute(self._sql["last_run"]).get
+        return found
+
+    def _new_run(self, number: int, batch: Batch, row: RunRow) -> tuple[Any, ...]:
+        return (
+            number,
+            row.run_id,
+            batch.count,
+            batch.live is not False,
+            row.status,
+            row.owner,
+            row.workflow,
+            self._series_of(row),
+            batch.step,
+            batch.attempts,
+            row.created_at,
+            row.ended_at,
+            batch.start_key,
+            batch.definition,
+            row.parent_id,
+            self._encode(row).decode(),
         )
-        number = self._connection.last_insert_rowid()
-        self._cursor.execute(self._sql["insert_text"], (number, search_text(row)))
-        return number
 
     def _series_of(self, row: RunRow) -> int:
         """The number of a run's series; a new one when this is its first run."""
@@ -158,41 +164,37 @@ class Writer:
                 events.append((run, batch.base_seq + 1, batch.count, batch.events, batch.hash or None))
             if batch.item_count:
                 items.append((run, batch.first_item, batch.item_count, batch.items))
-        if events:
-            self._connection.executemany(self._sql["insert_history"], events)
-        if items:
-            self._connection.executemany(self._sql["insert_stream"], items)
+        self._write("insert_history", events)
+        self._write("insert_stream", items)
 
     def _write_implied(self, batches: Sequence[Batch], numbers: list[int]) -> None:
         """Timers, approvals, outbox rows and totals: whatever the events imply."""
+        timers: list[tuple[int, str, float | None]] = []
+        outbox: list[tuple[Any, ...]] = []
+        deliveries: list[tuple[Any, ...]] = []
         moves: Counter[Move] = Counter()
         for batch, run in zip(batches, numbers, strict=True):
             if batch.timers:
-                self._write_timers(run, batch.timers)
+                timers += [(run, key, due_at) for key, due_at in batch.timers.items()]
             if batch.approvals:
                 for approval in batch.approvals:
                     self._write_approval(run, approval)
             if batch.outbox:
-                self._write_outbox(batch.outbox)
+                outbox += map(self._outbox_row, batch.outbox)
             if batch.deliveries:
-                self._connection.executemany(self._sql["insert_delivery"], map(delivery_row, batch.deliveries))
+                deliveries += map(delivery_row, batch.deliveries)
             if batch.listens is not None:
                 self._write_listeners(run, batch.listens)
             if batch.row is not None and batch.was is not batch.row.status:
                 moves[move_of(self._series_of(batch.row), batch.row, batch.was)] += 1
-        if moves:
-            self._connection.executemany(self._sql["add_count"], totals(moves))
+        self._write("put_timer", [timer for timer in timers if timer[2] is not None])
+        self._write("drop_timer", [(run, key) for run, key, due_at in timers if due_at is None])
+        self._write("insert_outbox", outbox)
+        self._write("insert_delivery", deliveries)
+        self._write("add_count", totals(moves))
 
-    def _write_outbox(self, items: Sequence[OutboxItem]) -> None:
-        rows = [(item.kind, item.run_id, self._encode(item.data).decode(), item.due_at) for item in items]
-        self._connection.executemany(self._sql["insert_outbox"], rows)
-
-    def _write_timers(self, run: int, timers: dict[str, float | None]) -> None:
-        for key, due_at in timers.items():
-            if due_at is None:
-                self._connection.execute(self._sql["drop_timer"], (run, key))
-            else:
-                self._connection.execute(self._sql["put_timer"], (run, key, due_at))
+    def _outbox_row(self, item: OutboxItem) -> tuple[Any, ...]:
+        return item.kind, item.run_id, self._encode(item.data).decode(), item.due_at
 
     def _write_listeners(self, run: int, listens: Sequence[Listen]) -> None:
         self._connection.execute(self._sql["drop_listeners"], (run,))
@@ -207,3 +209,9 @@ class Writer:
         self._connection.execute(self._sql["drop_deciders"], (number,))
         for who in row.deciders:
             self._connection.execute(self._sql["insert_decider"], (who, row.status, number))
+
+
+@lru_cache(500)
+def _of_rows(statement: str, rows: int) -> str:
+    """A statement that is written for one row, for so many."""
+    return _ONE_ROW.sub(lambda found: "VALUES " + ",".join([found[1].replace(" ", "")] * rows), statement)

@@ -1,1 +1,1 @@
-DELETE FROM timer WHERE run = ? AND key = ?
+DELETE FROM timer WHERE (run, key) IN (VALUES (?, ?))

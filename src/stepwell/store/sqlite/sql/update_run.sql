@@ -1,3 +1,5 @@
+WITH new (id, base, seq, step, attempts, live, status, ended_at, shown) AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
 UPDATE run
-SET seq = ?, step = ?, attempts = ?, live = coalesce(?, live), status = ?, ended_at = ?, shown = ?
-WHERE id = ? AND seq = ?
+SET seq = new.seq, step = new.step, attempts = new.attempts, live = coalesce(new.live, run.live),
+    status = new.status, ended_at = new.ended_at, shown = new.shown
+FROM new WHERE run.id = new.id AND run.seq = new.base

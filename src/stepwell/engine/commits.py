@@ -17,7 +17,7 @@ from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.store.port import Batch, CommitResult, RunStore, Unwritten
 
 log = structlog.get_logger()
-MAX_GROUP: Final = 250
+MAX_GROUP: Final = 256
 """Batches in one transaction: so many runs that begin together do so in several groups, of which the store writes one
 while what follows from another is decided.
 """

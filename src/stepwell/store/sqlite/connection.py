@@ -16,6 +16,8 @@ BUSY_TIMEOUT_MS: Final = 2_000
 CHECKPOINT_PAGES: Final = 4_000  # 16 MB of log: few checkpoints under load, a short recovery
 WRITER_CACHE_KB: Final = 12_288  # a group touches the ends of tables and indexes: more is kept for nothing
 READER_CACHE_KB: Final = 32_768
+STATEMENTS_KEPT: Final = 200
+"""Prepared statements of a connection; the writer has nine for each kind of row."""
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def faults_named(path: str) -> Iterator[None]:
 def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
     """A connection with our settings. `path` is a file, or a `file:` URI."""
     flags = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = apsw.Connection(path, flags=flags)
+    connection = apsw.Connection(path, flags=flags, statementcachesize=STATEMENTS_KEPT)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     cache_kb = READER_CACHE_KB if read_only else WRITER_CACHE_KB
     connection.execute(f"PRAGMA cache_size = -{cache_kb}; PRAGMA temp_store = memory; PRAGMA mmap_size = 0")

@@ -8,7 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any, Final
 
@@ -21,8 +21,10 @@ from stepwell.store.rows import Move, delivery_row, move_of, search_text, totals
 from stepwell.store.sql import statements
 
 SERIES_KEPT: Final = 10_000
-MOST_VALUES: Final = 32_766
-"""Of one statement (SQLITE_MAX_VARIABLE_NUMBER)."""
+MOST_ROWS: Final = 256
+"""Of one statement, which has a power of two: a few dozen statements are prepared once, and kept. As many as
+a large group has batches.
+"""
 _ONE_ROW: Final = re.compile(r"VALUES (\(\?(?:, \?)*\))")
 
 
@@ -67,6 +69,7 @@ class Writer:
             numbers = self._write_runs(batches)
             self._write_logs(batches, numbers)
             self._write_implied(batches, numbers)
+            self._write_texts(batches, numbers)
             started = time.perf_counter()
             execute("COMMIT")
             self.flush_s = time.perf_counter() - started
@@ -79,7 +82,7 @@ class Writer:
 
     def _write_runs(self, batches: Sequence[Batch]) -> list[int]:
         """Insert new runs and move the others forward; their numbers, in order."""
-        created, texts, advances, updates, lives = [], [], [], [], []
+        created, advances, updates, lives = [], [], [], []
         last = self._last_number() if any(batch.run == 0 for batch in batches) else 0
         numbers = []
         for batch in batches:
@@ -89,7 +92,6 @@ class Writer:
                 last += 1
                 numbers.append(last)
                 created.append(self._new_run(last, batch, row))
-                texts.append((last, search_text(row)))
                 continue
             numbers.append(batch.run)
             if row is not None:
@@ -100,20 +102,19 @@ class Writer:
             if batch.live is not None and row is None:
                 lives.append((batch.run, seq, batch.live))
         self._write("insert_run", created)
-        self._write("insert_text", texts)
         self._update_all("advance_run", advances)
         self._update_all("update_run", updates)
         self._update_all("set_live", lives)
         return numbers
 
     def _write(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """As few statements as hold all rows."""
-        if not rows:
-            return
-        most = MOST_VALUES // len(rows[0])
-        for first in range(0, len(rows), most):
-            some = rows[first : first + most]
-            self._connection.execute(_of_rows(self._sql[name], len(some)), tuple(chain.from_iterable(some)))
+        """All rows, in as few statements as there are numbers of rows to choose from."""
+        first = 0
+        while first < len(rows):
+            number = min(1 << (len(rows) - first).bit_length() - 1, MOST_ROWS)
+            some = rows[first : first + number]
+            self._connection.execute(_of_rows(self._sql[name], number), tuple(chain.from_iterable(some)))
+            first += number
 
     def _update_all(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Each row must find its run at the seq it expects."""
@@ -193,6 +194,16 @@ class Writer:
         self._write("insert_delivery", deliveries)
         self._write("add_count", totals(moves))
 
+    def _write_texts(self, batches: Sequence[Batch], numbers: list[int]) -> None:
+        """The search texts of new runs, in one statement and as the last one: at the begin of any other that may be
+        taken back alone, FTS5 writes what it holds in memory, a segment of its own that is merged later.
+        """
+        pairs = zip(batches, numbers, strict=True)
+        texts = [(number, search_text(batch.row)) for batch, number in pairs if batch.run == 0 and batch.row]
+        if texts:
+            statement = _of_rows(self._sql["insert_text"], len(texts))
+            self._connection.execute(statement, tuple(chain.from_iterable(texts)), can_cache=False)
+
     def _outbox_row(self, item: OutboxItem) -> tuple[Any, ...]:
         return item.kind, item.run_id, self._encode(item.data).decode(), item.due_at
 
@@ -211,7 +222,7 @@ class Writer:
             self._connection.execute(self._sql["insert_decider"], (who, row.status, number))
 
 
-@lru_cache(500)
+@cache
 def _of_rows(statement: str, rows: int) -> str:
     """A statement that is written for one row, for so many."""
     return _ONE_ROW.sub(lambda found: "VALUES " + ",".join([found[1].replace(" ", "")] * rows), statement)

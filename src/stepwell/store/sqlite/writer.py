@@ -9,14 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import Any, Final
 
 import apsw
 import msgspec
 
 from stepwell.core.history import Listen
-from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, OutboxItem, RunRow
+from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
 from stepwell.store.rows import Move, delivery_row, move_of, search_text, totals
 from stepwell.store.sql import statements
 
@@ -26,6 +25,35 @@ MOST_ROWS: Final = 256
 a large group has batches.
 """
 _ONE_ROW: Final = re.compile(r"VALUES (\(\?(?:, \?)*\))")
+
+
+_KINDS: Final = (
+    "insert_run",
+    "advance_run",
+    "update_run",
+    "set_live",
+    "insert_history",
+    "insert_stream",
+    "put_timer",
+    "drop_timer",
+    "insert_outbox",
+    "insert_delivery",
+    "add_count",
+)
+_EXPECTING: Final = frozenset({"advance_run", "update_run", "set_live"})
+
+
+class _Group:
+    """What is to be written for a group: for each statement the values of all its rows, one after the other."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        """Of its runs, in order."""
+        self.values: dict[str, list[Any]] = {name: [] for name in _KINDS}
+        self.texts: list[Any] = []
+        self.moves: Counter[Move] = Counter()
+        self.last = 0
+        """The number given to a new run last."""
 
 
 class _Lost(Exception):
@@ -38,6 +66,7 @@ class Writer:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._sql = statements("sqlite")
+        self._widths = {name: self._sql[name].count("?") for name in _KINDS}
         self._encode = msgspec.json.Encoder().encode
         self._series: dict[tuple[str, str, str], int] = {}
         self.flush_s = 0.0
@@ -66,10 +95,10 @@ class Writer:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
-            numbers = self._write_runs(batches)
-            self._write_logs(batches, numbers)
-            self._write_implied(batches, numbers)
-            self._write_texts(batches, numbers)
+            group = self._gather(batches)
+            for name, values in group.values.items():
+                self._write(name, values)
+            self._write_texts(group.texts)
             started = time.perf_counter()
             execute("COMMIT")
             self.flush_s = time.perf_counter() - started
@@ -78,65 +107,88 @@ class Writer:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
-        return [Committed(number) for number in numbers]
+        return [Committed(number) for number in group.numbers]
 
-    def _write_runs(self, batches: Sequence[Batch]) -> list[int]:
-        """Insert new runs and move the others forward; their numbers, in order."""
-        created, advances, updates, lives = [], [], [], []
-        last = self._last_number() if any(batch.run == 0 for batch in batches) else 0
-        numbers = []
-        for batch in batches:
-            row, seq = batch.row, batch.base_seq + batch.count
-            if batch.run == 0:
-                assert row is not None, "a new run comes with its row"
-                last += 1
-                numbers.append(last)
-                created.append(self._new_run(last, batch, row))
-                continue
-            numbers.append(batch.run)
-            if row is not None:
-                look = (row.status, row.ended_at, self._encode(row).decode())
-                updates.append((batch.run, batch.base_seq, seq, batch.step, batch.attempts, batch.live, *look))
-            elif batch.count:
-                advances.append((batch.run, batch.base_seq, seq, batch.step, batch.attempts))
-            if batch.live is not None and row is None:
-                lives.append((batch.run, seq, batch.live))
-        self._write("insert_run", created)
-        self._update_all("advance_run", advances)
-        self._update_all("update_run", updates)
-        self._update_all("set_live", lives)
-        return numbers
-
-    def _write(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """All rows, in as few statements as there are numbers of rows to choose from."""
-        first = 0
-        while first < len(rows):
-            number = min(1 << (len(rows) - first).bit_length() - 1, MOST_ROWS)
-            some = rows[first : first + number]
-            self._connection.execute(_of_rows(self._sql[name], number), tuple(chain.from_iterable(some)))
-            first += number
-
-    def _update_all(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Each row must find its run at the seq it expects."""
+    def _write(self, name: str, values: list[Any]) -> None:
+        """All rows of one kind. An update must find each run at the seq it expects."""
+        if not values:
+            return
+        width = self._widths[name]
+        rows = len(values) // width
         before = self._connection.total_changes()
-        self._write(name, rows)
-        if self._connection.total_changes() - before != len(rows):
+        first = 0
+        while first < rows:
+            number = min(1 << (rows - first).bit_length() - 1, MOST_ROWS)
+            some = values[first * width : (first + number) * width]
+            self._connection.execute(_of_rows(self._sql[name], number), some)
+            first += number
+        if name in _EXPECTING and self._connection.total_changes() - before != rows:
             raise _Lost
 
-    def _last_number(self) -> int:
-        found: int = self._connection.execute(self._sql["last_run"]).get
-        return found
+    def _write_texts(self, texts: list[Any]) -> None:
+        """The search texts of new runs, in one statement and as the last one: at the begin of any other that may be
+        taken back alone, FTS5 writes what it holds in memory, a segment of its own that is merged later.
+        """
+        if texts:
+            statement = _of_rows(self._sql["insert_text"], len(texts) // 2)
+            self._connection.execute(statement, texts, can_cache=False)
 
-    def _new_run(self, number: int, batch: Batch, row: RunRow) -> tuple[Any, ...]:
-        return (
-            number,
+    # --- the rows of a group ----------------------------------------------------------------------------------------
+
+    def _gather(self, batches: Sequence[Batch]) -> "_Group":
+        group = _Group()
+        values, numbers = group.values, group.numbers
+        advances, histories = values["advance_run"], values["insert_history"]
+        for batch in batches:  # on the path of every step
+            run, base_seq, count, row = batch.run, batch.base_seq, batch.count, batch.row
+            if row is not None:
+                run = self._add_row(group, batch, row)
+            else:
+                if count:
+                    advances += (run, base_seq, base_seq + count, batch.step, batch.attempts)
+                if batch.live is not None:
+                    values["set_live"] += (run, base_seq + count, batch.live)
+            numbers.append(run)
+            if count:
+                histories += (run, base_seq + 1, count, batch.events, batch.hash or None)
+            if batch.item_count:
+                values["insert_stream"] += (run, batch.first_item, batch.item_count, batch.items)
+            if batch.timers or batch.approvals or batch.outbox or batch.deliveries or batch.listens is not None:
+                self._add_implied(group, batch, run)
+        for total in totals(group.moves):
+            values["add_count"] += total
+        return group
+
+    def _add_row(self, group: "_Group", batch: Batch, row: RunRow) -> int:
+        """A run that is new or shows differently; its number."""
+        series, shown = self._series_of(row), self._encode(row).decode()
+        if batch.was is not row.status:
+            group.moves[move_of(series, row, batch.was)] += 1
+        if batch.run:
+            seq = batch.base_seq + batch.count
+            group.values["update_run"] += (
+                batch.run,
+                batch.base_seq,
+                seq,
+                batch.step,
+                batch.attempts,
+                batch.live,
+                row.status,
+                row.ended_at,
+                shown,
+            )
+            return batch.run
+        group.last = run = 1 + (group.last or self._connection.execute(self._sql["last_run"]).get)
+        group.texts += (run, search_text(row))
+        group.values["insert_run"] += (
+            run,
             row.run_id,
             batch.count,
             batch.live is not False,
             row.status,
             row.owner,
             row.workflow,
-            self._series_of(row),
+            series,
             batch.step,
             batch.attempts,
             row.created_at,
@@ -144,8 +196,26 @@ class Writer:
             batch.start_key,
             batch.definition,
             row.parent_id,
-            self._encode(row).decode(),
+            shown,
         )
+        return run
+
+    def _add_implied(self, group: "_Group", batch: Batch, run: int) -> None:
+        """Timers, approvals, outbox items and webhooks: whatever the events imply."""
+        values = group.values
+        for key, due_at in batch.timers.items():
+            if due_at is None:
+                values["drop_timer"] += (run, key)
+            else:
+                values["put_timer"] += (run, key, due_at)
+        for item in batch.outbox:
+            values["insert_outbox"] += (item.kind, item.run_id, self._encode(item.data).decode(), item.due_at)
+        for delivery in batch.deliveries:
+            values["insert_delivery"] += delivery_row(delivery)
+        for approval in batch.approvals:
+            self._write_approval(run, approval)
+        if batch.listens is not None:
+            self._write_listeners(run, batch.listens)
 
     def _series_of(self, row: RunRow) -> int:
         """The number of a run's series; a new one when this is its first run."""
@@ -157,55 +227,6 @@ class Writer:
             self._connection.execute(self._sql["insert_series"], key)
             found = self._series[key] = self._connection.execute(self._sql["find_series"], key).get
         return found
-
-    def _write_logs(self, batches: Sequence[Batch], numbers: list[int]) -> None:
-        events, items = [], []
-        for batch, run in zip(batches, numbers, strict=True):
-            if batch.count:
-                events.append((run, batch.base_seq + 1, batch.count, batch.events, batch.hash or None))
-            if batch.item_count:
-                items.append((run, batch.first_item, batch.item_count, batch.items))
-        self._write("insert_history", events)
-        self._write("insert_stream", items)
-
-    def _write_implied(self, batches: Sequence[Batch], numbers: list[int]) -> None:
-        """Timers, approvals, outbox rows and totals: whatever the events imply."""
-        timers: list[tuple[int, str, float | None]] = []
-        outbox: list[tuple[Any, ...]] = []
-        deliveries: list[tuple[Any, ...]] = []
-        moves: Counter[Move] = Counter()
-        for batch, run in zip(batches, numbers, strict=True):
-            if batch.timers:
-                timers += [(run, key, due_at) for key, due_at in batch.timers.items()]
-            if batch.approvals:
-                for approval in batch.approvals:
-                    self._write_approval(run, approval)
-            if batch.outbox:
-                outbox += map(self._outbox_row, batch.outbox)
-            if batch.deliveries:
-                deliveries += map(delivery_row, batch.deliveries)
-            if batch.listens is not None:
-                self._write_listeners(run, batch.listens)
-            if batch.row is not None and batch.was is not batch.row.status:
-                moves[move_of(self._series_of(batch.row), batch.row, batch.was)] += 1
-        self._write("put_timer", [timer for timer in timers if timer[2] is not None])
-        self._write("drop_timer", [(run, key) for run, key, due_at in timers if due_at is None])
-        self._write("insert_outbox", outbox)
-        self._write("insert_delivery", deliveries)
-        self._write("add_count", totals(moves))
-
-    def _write_texts(self, batches: Sequence[Batch], numbers: list[int]) -> None:
-        """The search texts of new runs, in one statement and as the last one: at the begin of any other that may be
-        taken back alone, FTS5 writes what it holds in memory, a segment of its own that is merged later.
-        """
-        pairs = zip(batches, numbers, strict=True)
-        texts = [(number, search_text(batch.row)) for batch, number in pairs if batch.run == 0 and batch.row]
-        if texts:
-            statement = _of_rows(self._sql["insert_text"], len(texts))
-            self._connection.execute(statement, tuple(chain.from_iterable(texts)), can_cache=False)
-
-    def _outbox_row(self, item: OutboxItem) -> tuple[Any, ...]:
-        return item.kind, item.run_id, self._encode(item.data).decode(), item.due_at
 
     def _write_listeners(self, run: int, listens: Sequence[Listen]) -> None:
         self._connection.execute(self._sql["drop_listeners"], (run,))

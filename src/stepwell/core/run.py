@@ -25,23 +25,23 @@ def fold(events: list[h.AnyEvent], state: State | None = None) -> State:
     """The state after `events` (oldest first), on top of `state` or from nothing."""
     state = state if state is not None else State()
     for event in events:
-        apply(state, event)
+        state.seq += 1
+        state.last_at = event.at
+        _BY_TYPE.get(type(event), _apply)(state, event)
     return state
 
 
 def apply(state: State, event: h.AnyEvent) -> None:
     """Fold one more event into `state`."""
-    state.seq += 1
-    state.last_at = event.at
-    hot = _HOT.get(type(event))
-    if hot is not None:
-        hot(state, event)
-        return
+    fold([event], state)
+
+
+def _apply(state: State, event: h.AnyEvent) -> None:
     match event:
         case h.StepScheduled() | h.AttemptStarted() | h.StepCompleted():
-            raise AssertionError("found in _HOT")
+            raise AssertionError("found in _BY_TYPE")
         case h.RunCreated() | h.RunStarted() | h.RunCompleted():
-            raise AssertionError("found in _HOT")
+            raise AssertionError("found in _BY_TYPE")
         case h.AttemptFailed():
             stepping.attempt_failed(state, event)
         case h.RetryScheduled():
@@ -218,7 +218,7 @@ def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
     roll_back(state, event)
 
 
-_HOT: Final[dict[type, Callable[[State, Any], None]]] = {
+_BY_TYPE: Final[dict[type, Callable[[State, Any], None]]] = {
     h.StepScheduled: stepping.step_scheduled,
     h.AttemptStarted: stepping.attempt_started,
     h.StepCompleted: stepping.step_completed,

@@ -16,7 +16,7 @@ from stepwell.core import history as h
 from stepwell.core.chain import Chain
 from stepwell.core.decide import Decision, Refusal, decide
 from stepwell.core.errors import RefusedError, StepwellError, StorageError
-from stepwell.core.run import apply, fold
+from stepwell.core.run import fold
 from stepwell.core.state import State, StepKind
 from stepwell.core.status import Status
 from stepwell.engine.clock import Clock
@@ -170,8 +170,7 @@ class Journal:
         """Fold events in that need no decision: a run's creation, outcomes copied from another run."""
         state = self.state
         phase = state.phase
-        for event in events:
-            apply(state, event)
+        fold(events, state)
         self._events += events
         if state.touched or state.phase is not phase:
             keys, state.touched = state.touched, []
@@ -285,8 +284,7 @@ class Journal:
             step=state.current,
             attempts=state.attempts,
         )
-        chain = self._office.chain
-        if chain is not None and events:
+        if events and (chain := self._office.chain) is not None:
             before = self._hash or chain.begin(state.run_id, batch.base_seq)
             batch.hash = self._hash = chain.extend(before, batch.events)
         looked = self._shown
@@ -357,20 +355,21 @@ class Journal:
         if type(result) is not Committed:
             self._lost(flight, result)
             return
+        state, office, batch, events = self.state, self._office, flight.batch, flight.events
         self._flight, self._announced = None, False
         self.run = result.run
-        self.saved_seq += flight.batch.count
-        self._next_item += flight.batch.item_count
+        self.saved_seq += batch.count
+        self._next_item += batch.item_count
         for waiter in flight.waiting:
             if not waiter.done():
                 waiter.set_result(None)
         if self._events or self._items or (self.parking and self._live is not False):
             self._announce()
-        self._office.count(self.state, flight.events, len(flight.items))
-        if self.state.ended_seq or self.state.run_id in self._office.watched:
-            self._office.observe(self, flight.events, flight.items)
-        if self._office.tracing is not None and self.state.trace:
-            self._office.tracing.committed(self.state, self.saved_seq - len(flight.events) + 1, flight.events)
+        office.count(state, events, batch.item_count)
+        if state.ended_seq or state.run_id in office.watched:
+            office.observe(self, events, flight.items)
+        if state.trace and office.tracing is not None:
+            office.tracing.committed(state, self.saved_seq - len(events) + 1, events)
         if self.listener is not None:
             self.listener.saved()
 

@@ -6,9 +6,7 @@ together, and tells each what became of it. Nobody is shown an event before that
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Final, Protocol
 
 import structlog
@@ -25,8 +23,6 @@ TURNS: Final = 4
 """Of the loop, before a group is taken: they let the runs that the last commit woke add their next batch, a new run
 its first step, and the loop of a hosted workflow what follows from a step.
 """
-TOLD_AT_ONCE: Final = 16
-"""Sources that are told before those whom that woke go on."""
 
 
 class Source(Protocol):
@@ -55,8 +51,6 @@ class Committer:
         self._store = store
         self._at_boundary = at_boundary
         self._news: list[Source] = []
-        self._taken: list[tuple[Source, Batch]] = []
-        """Batches that were taken ahead of their group."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -98,7 +92,7 @@ class Committer:
             if not group:
                 await self._wake.wait()
             async with self._turn:
-                await self._tell(group, results)
+                self._tell(group, results)
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
                 self._under_way -= bool(group)
@@ -108,15 +102,13 @@ class Committer:
             results = await self._commit(group)
 
     def _take_group(self) -> list[tuple[Source, Batch]]:
-        group, self._taken = self._taken[:MAX_GROUP], self._taken[MAX_GROUP:]
-        more = MAX_GROUP - len(group)
-        sources, self._news = self._news[:more], self._news[more:]
-        if not (self._news or self._taken):
+        sources, self._news = self._news[:MAX_GROUP], self._news[MAX_GROUP:]
+        if not self._news:
             self._wake.clear()
-        return group + _batches_of(sources)
+        return _batches_of(sources)
 
     def _look_idle(self) -> None:
-        if not (self._news or self._taken or self._under_way):
+        if not (self._news or self._under_way):
             self._idle.set()
 
     async def _commit(self, group: list[tuple[Source, Batch]]) -> Sequence[CommitResult]:
@@ -152,28 +144,15 @@ class Committer:
                 log.error("commit.failed", run_id=batch.run_id, error=str(result.fault))
         return results
 
-    async def _tell(self, group: list[tuple[Source, Batch]], results: Sequence[CommitResult]) -> None:
-        """Tell the sources what became of a group. They go on a few at a time, and their next batches are taken some
-        turns later, while all that belongs to them is still in the processor's cache: 10 to 15 % of a step with
-        1,000 runs at once (docs/decisions/005-hot-path.md).
-        """
+    def _tell(self, group: list[tuple[Source, Batch]], results: Sequence[CommitResult]) -> None:
+        """Tell the sources what became of a group."""
         told = False
-        woken: deque[list[Source]] = deque()
-        for number, ((source, batch), result) in enumerate(zip(group, results, strict=True), 1):
+        for (source, batch), result in zip(group, results, strict=True):
             if type(result) is Unwritten:
                 source.failed(result.fault)
                 continue
             source.settled(result)
             told = told or bool(batch.outbox or batch.deliveries)
-            if number % TOLD_AT_ONCE == 0:
-                await asyncio.sleep(0)
-                woken.append(self._news)
-                self._news = []
-                if len(woken) > TURNS:
-                    self._taken += _batches_of(woken.popleft())
-        self._news = [*chain.from_iterable(woken), *self._news]
-        if self._news or self._taken:
-            self._wake.set()
         if told and self.on_outbox is not None:
             self.on_outbox()
 

@@ -1,6 +1,7 @@
 """Runs that a node drives from their start: who sees to them when it cannot, stops or dies, and who hears of it."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.settings import Settings
+from stepwell.store.port import ANY_RUN, Batch, CommitResult
 
 from .nodes import eventually, node, nodes
 from .server import new_database
@@ -55,6 +57,39 @@ async def test_node_hands_out_what_it_cannot_drive(url: str, monkeypatch: pytest
         run_id = (await engine.start("at_once", 7)).run_id
         await eventually(partial(_is, engine, run_id, Status.COMPLETED))
     assert len(asked) == 3
+
+
+async def test_run_that_is_being_created_is_begun_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with nodes(node(url)) as (engine,):
+        written, begun = asyncio.Event(), list[str]()
+        commit, compiled, start = engine.store.commit, engine.workflows.compiled, engine._dispatch.start
+
+        async def held(batches: Sequence[Batch]) -> Sequence[CommitResult]:
+            await written.wait()
+            return await commit(batches)
+
+        async def read_late(definition: Any) -> Any:
+            if begun:  # its driver asks
+                await written.wait()
+            return await compiled(definition)
+
+        def counted(run_id: str, workflow: str) -> int:
+            begun.append(run_id)
+            return start(run_id, workflow)
+
+        monkeypatch.setattr(engine.store, "commit", held)
+        monkeypatch.setattr(engine._dispatch, "start", counted)
+        monkeypatch.setattr(engine.workflows, "compiled", read_late)
+        running = asyncio.create_task(engine.run("at_once", 7))
+        await eventually(lambda: _true(bool(begun)))
+        await engine.drivers.changed_outside(ANY_RUN)  # hints were lost meanwhile: each run in hand is looked at
+        written.set()
+        assert (await running).status is Status.COMPLETED
+        assert len(begun) == 1
+
+
+async def _true(found: bool) -> bool:
+    return found
 
 
 async def test_watchers_hear_of_what_a_dead_node_did_not_tell(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

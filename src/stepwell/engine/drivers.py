@@ -99,7 +99,7 @@ class Drivers:
             return
         if not self._store.shared:
             self._dispatch.submit(state.run_id)
-        elif not journal.run and (node := self._dispatch.start(state.run_id, state.workflow)):
+        elif journal.unclaimed and (node := self._dispatch.start(state.run_id, state.workflow)):
             self._kept.add(state.run_id)
             journal.keep(node)
 

@@ -152,6 +152,11 @@ class Journal:
         """The run is driven by this node from its creation on: as if it had been taken over once."""
         self._node, self._epoch = node, 1
 
+    @property
+    def unclaimed(self) -> bool:
+        """Whether the run is not on disk yet, and no node has said that it drives it from its creation on."""
+        return not (self.run or self._node)
+
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     def perform(self, command: c.AnyCommand) -> Decision:

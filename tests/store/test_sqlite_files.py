@@ -1,5 +1,6 @@
 """SQLite files that cannot be used: each gives one sentence that says what, where and what to do."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from stepwell.store.port import NAME_LABEL, STEADY, CountQuery, Record, RunQuery
 from stepwell.store.sql import migrations
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import APPLICATION_ID, connect
-from stepwell.store.sqlite.store import store_for
+from stepwell.store.sqlite.store import INLINE_BATCHES, store_for
 
 from .batches import DAY, T0, append, create, creation, ids, row_of
 
@@ -214,6 +215,20 @@ async def test_database_of_the_first_schema_is_brought_forward(tmp_path: Path) -
     assert sum((await store.count_runs(CountQuery(to_day=DAY))).values()) == 2
     assert await store.list_runs(RunQuery(workflows=("order",), named="Intake")) == rows[5::-2]
     await store.close()
+
+
+async def test_commit_of_another_process_is_seen_while_our_writer_is_busy(tmp_path: Path) -> None:
+    ours, theirs = SqliteStore(str(tmp_path / "a.db")), SqliteStore(str(tmp_path / "a.db"))
+    await ours.open()
+    await theirs.open()
+    await create(theirs, creation("from-outside"))
+    busy = asyncio.create_task(ours.commit([creation(f"r{n}") for n in range(INLINE_BATCHES + 1)]))
+    await asyncio.sleep(0)
+    assert not busy.done(), "it is being written"
+    assert "from-outside" in (await ours.changed_outside() or ())
+    await busy
+    await ours.close()
+    await theirs.close()
 
 
 async def test_record_kept_in_memory_is_read_again_when_anybody_wrote_it(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ class SqliteStore:
         self._inline = False
         self._on_thread = 0
         self._flush_s = INLINE_BELOW_S
-        self._seen_version = 0
-        self._seen_history = 0
+        self._seen = (0, 0)
+        """What was on disk when that was looked at last (`_on_disk`)."""
         self._steady: dict[tuple[str, str], list[Record]] = {}
         """Records of `STEADY` kinds that were read since they were written."""
 
@@ -90,8 +90,7 @@ class SqliteStore:
             self._reading = self._connect(read_only=True)
             self._querying = self._connect(read_only=True)
         self._writer = Writer(self._writing)
-        self._seen_version = self._writing.execute("PRAGMA data_version").get
-        self._seen_history = self._last_history()
+        self._seen = self._on_disk()
 
     async def close(self) -> None:
         for thread in self._threads:
@@ -268,20 +267,22 @@ class SqliteStore:
 
     async def changed_outside(self) -> list[str] | None:
         """SQLite says by `data_version` whether another connection wrote; the log says which runs."""
-        if self._on_thread:
-            return None  # the writer is busy; the next call sees it
-        with faults_named(self.path):
-            version = self._writing.execute("PRAGMA data_version").get
-            if version == self._seen_version:
-                return None
-            latest = self._last_history()
-            changed = [run_id for (run_id,) in self._read("changed_runs", self._seen_history)]
-            self._seen_version, self._seen_history = version, latest
-            self._steady.clear()
+        seen = self._on_disk() if not self._on_thread else await self._on_writer(self._on_disk)
+        if seen[0] == self._seen[0]:
+            return None
+        changed = [run_id for (run_id,) in self._read("changed_runs", self._seen[1])]
+        self._seen = seen
+        self._steady.clear()
         return changed
 
-    def _last_history(self) -> int:
-        return int(self._writing.execute("SELECT coalesce(max(id), 0) FROM history").get)
+    def _on_disk(self) -> tuple[int, int]:
+        """A number that changes when another connection writes, and the last row of all histories. Of the connection
+        that writes, so on its thread while that works.
+        """
+        with faults_named(self.path):
+            version: int = self._writing.execute("PRAGMA data_version").get
+            last: int = self._writing.execute(self._sql["last_history"]).get
+        return version, last
 
     # --- listings: on a thread of their own -------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Group commit: all runs that have something to write share one transaction, and one flush to disk.
+"""Group commit: runs that have something to write share a transaction, and a flush to disk.
 
 A source (a run's driver) says that it has news; the committer asks every such source for its batch, writes them
 together, and tells each what became of it. Nobody is shown an event before that.

@@ -79,6 +79,16 @@ class Run:
             asyncio.get_running_loop().call_soon(self.go_on)
 
 
+class Broken(Disk):
+    """Has a bug, which shows once."""
+
+    async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
+        if self._groups == 1:
+            self._groups += 1
+            raise RuntimeError("a bug")
+        return await super().commit(batches)
+
+
 async def all_runs(disk: Disk) -> list[Run]:
     """The runs after all is committed."""
     committer = Committer(cast(RunStore, disk))
@@ -112,3 +122,24 @@ async def test_group_that_fails_takes_no_other_along(lines: int, fails_at: int) 
         assert [seq for run, seq in disk.written if run == number] == list(range(BATCHES))
     assert 0 < sum(run.lost for run in runs) <= SOURCES
     assert max(run.lost for run in runs) == 1
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+async def test_bug_in_the_store_stops_no_line(lines: int) -> None:
+    runs = await all_runs(Broken(lines))
+    assert 0 < sum(run.lost for run in runs) <= SOURCES
+    assert max(run.lost for run in runs) == 1
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+async def test_bug_in_one_that_is_told_stops_no_line(lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = Run.settled
+
+    def broken(run: Run, result: CommitResult) -> None:
+        settled(run, result)
+        if run._number == 7:
+            raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Run, "settled", broken)
+    runs = await all_runs(Disk(lines))
+    assert all(run.settled_batches == BATCHES for run in runs)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.port import NAME_LABEL, STEADY, CountQuery, Record, RunQuery
+from stepwell.store.port import NAME_LABEL, STEADY, Committed, CountQuery, Record, RunQuery
 from stepwell.store.sql import migrations
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import APPLICATION_ID, connect
@@ -229,6 +230,44 @@ async def test_commit_of_another_process_is_seen_while_our_writer_is_busy(tmp_pa
     await busy
     await ours.close()
     await theirs.close()
+
+
+async def test_write_that_nobody_waits_for_any_more_is_in_nobodys_way(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "a.db"))
+    await store.open()
+    (run,) = await create(store, creation("a"))
+    store._inline = True  # as on a disk whose flushes are quick
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: apsw.Connection) -> None:  # noqa: ARG001  # it is the writer's
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+
+    given_up = asyncio.create_task(store._on_writer(store._in_transaction, work))
+    await begun.wait()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    committed = asyncio.create_task(store.commit([append(run, "a", 1)]))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await committed == [Committed(run)]
+    await store.close()
+
+
+async def test_large_values_are_not_kept_in_memory(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "a.db"))
+    await store.open()
+    before = apsw.status(apsw.SQLITE_STATUS_MEMORY_USED)[0]
+    for number in (127, 63):
+        large = [creation(f"{number}/{n}") for n in range(number)]
+        for batch in large:
+            batch.events = b'[{"type":"SnapshotTaken","at":1,"label":"' + b"x" * 500_000 + b'"}]'
+        await create(store, *large)
+    grown = apsw.status(apsw.SQLITE_STATUS_MEMORY_USED)[0] - before
+    assert grown < 30_000_000, "less than half of one group: pages of the cache"
+    await store.close()
 
 
 async def test_record_kept_in_memory_is_read_again_when_anybody_wrote_it(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def fold(events: list[h.AnyEvent], state: State | None = None) -> State:
     for event in events:
         state.seq += 1
         state.last_at = event.at
-        _BY_TYPE.get(type(event), _apply)(state, event)
+        _HOT.get(type(event), _apply)(state, event)
     return state
 
 
@@ -39,9 +39,9 @@ def apply(state: State, event: h.AnyEvent) -> None:
 def _apply(state: State, event: h.AnyEvent) -> None:
     match event:
         case h.StepScheduled() | h.AttemptStarted() | h.StepCompleted():
-            raise AssertionError("found in _BY_TYPE")
+            raise AssertionError("found in _HOT")
         case h.RunCreated() | h.RunStarted() | h.RunCompleted():
-            raise AssertionError("found in _BY_TYPE")
+            raise AssertionError("found in _HOT")
         case h.AttemptFailed():
             stepping.attempt_failed(state, event)
         case h.RetryScheduled():
@@ -218,7 +218,7 @@ def _run_rolled_back(state: State, event: h.RunRolledBack) -> None:
     roll_back(state, event)
 
 
-_BY_TYPE: Final[dict[type, Callable[[State, Any], None]]] = {
+_HOT: Final[dict[type, Callable[[State, Any], None]]] = {
     h.StepScheduled: stepping.step_scheduled,
     h.AttemptStarted: stepping.attempt_started,
     h.StepCompleted: stepping.step_completed,

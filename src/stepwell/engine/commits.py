@@ -132,6 +132,9 @@ class Committer:
                 log.error("commit.failed", error=str(fault))
             self._failing = True
             return [Unwritten(fault)] * len(group)
+        except Exception as fault:  # a bug: the line goes on, the runs of the group are read again
+            log.exception("commit.failed")
+            return [Unwritten(StorageError(f"the commit failed: {fault!r}"))] * len(group)
         if self._failing:
             log.info("commit.works_again")
         self._failing = False
@@ -148,10 +151,13 @@ class Committer:
         """Tell the sources what became of a group."""
         told = False
         for (source, batch), result in zip(group, results, strict=True):
-            if type(result) is Unwritten:
-                source.failed(result.fault)
-                continue
-            source.settled(result)
+            try:
+                if type(result) is Unwritten:
+                    source.failed(result.fault)
+                    continue
+                source.settled(result)
+            except Exception:  # a bug: the others are told all the same
+                log.exception("commit.not_told", run_id=batch.run_id)
             told = told or bool(batch.outbox or batch.deliveries)
         if told and self.on_outbox is not None:
             self.on_outbox()
@@ -165,6 +171,9 @@ def _batches_of(sources: list[Source]) -> list[tuple[Source, Batch]]:
             batch = source.take_batch()
         except (TypeError, ValueError, RecursionError) as fault:
             source.failed(NotRecordableError(f"this cannot be put on record: {fault}"))
+        except Exception as fault:  # a bug: the others are written all the same
+            log.exception("commit.not_taken")
+            source.failed(StorageError(f"the commit failed: {fault!r}"))
         else:
             if batch is not None:
                 group.append((source, batch))

@@ -67,7 +67,10 @@ class SqliteStore:
         self._threads: list[ThreadPoolExecutor] = []
         self._connections: list[apsw.Connection] = []
         self._inline = False
-        self._on_thread = 0
+        self._begun = 0
+        """What the writer's thread was given; counted by the event loop only."""
+        self._ended = 0
+        """What it has done; counted by that thread only."""
         self._flush_s = INLINE_BELOW_S
         self._seen = (0, 0)
         """What was on disk when that was looked at last (`_on_disk`)."""
@@ -113,7 +116,7 @@ class SqliteStore:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
-        if self._inline and not self._on_thread and len(batches) <= INLINE_BATCHES:
+        if self._inline and not self._busy and len(batches) <= INLINE_BATCHES:
             results = self._commit_now(batches)
         else:
             results = await self._on_writer(self._commit_now, batches)
@@ -129,12 +132,24 @@ class SqliteStore:
                 raise NotRecordableError(f"this cannot be put on record: {fault}") from fault
 
     async def _on_writer(self, work: Callable[..., T], *values: Any) -> T:
-        """Run `work` on the writer's thread; while one is there, nothing is written inline."""
-        self._on_thread += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._write_thread, work, *values)
-        finally:
-            self._on_thread -= 1
+        """Run `work` on the writer's thread, to its end also when nobody waits for it any more; until then nothing is
+        written inline.
+        """
+
+        def counted() -> T:
+            try:
+                return work(*values)
+            finally:
+                self._ended += 1
+
+        running = asyncio.get_running_loop().run_in_executor(self._write_thread, counted)
+        self._begun += 1
+        return await asyncio.shield(running)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the writer's thread works with the connection."""
+        return self._begun != self._ended
 
     async def _write(self, name: str, rows: Sequence[Sequence[Any]]) -> int:
         """One statement for every row of values, in one transaction; how many rows it changed."""
@@ -267,7 +282,7 @@ class SqliteStore:
 
     async def changed_outside(self) -> list[str] | None:
         """SQLite says by `data_version` whether another connection wrote; the log says which runs."""
-        seen = self._on_disk() if not self._on_thread else await self._on_writer(self._on_disk)
+        seen = await self._on_writer(self._on_disk) if self._busy else self._on_disk()
         if seen[0] == self._seen[0]:
             return None
         changed = [run_id for (run_id,) in self._read("changed_runs", self._seen[1])]

@@ -24,6 +24,10 @@ MOST_ROWS: Final = 256
 """Of one statement, which has a power of two: a few dozen statements are prepared once, and kept. As many as
 a large group has batches.
 """
+MOST_TEXTS: Final = 10_000
+"""Of one statement, which takes 32,766 values."""
+KEPT_BYTES: Final = 65_536
+"""A statement that is kept prepared keeps the values that it was given last: with more than these it is not."""
 _ONE_ROW: Final = re.compile(r"VALUES (\(\?(?:, \?)*\))")
 
 
@@ -40,6 +44,15 @@ _KINDS: Final = (
     "insert_delivery",
     "add_count",
 )
+_LARGE: Final = {
+    "insert_run": 15,
+    "update_run": 8,
+    "insert_history": 3,
+    "insert_stream": 3,
+    "insert_outbox": 2,
+    "insert_delivery": 5,
+}
+"""The column that may hold any number of bytes."""
 _EXPECTING: Final = frozenset({"advance_run", "update_run", "set_live"})
 
 
@@ -120,7 +133,8 @@ class Writer:
         while first < rows:
             number = min(1 << (rows - first).bit_length() - 1, MOST_ROWS)
             some = values[first * width : (first + number) * width]
-            self._connection.execute(_of_rows(self._sql[name], number), some)
+            large = name in _LARGE and sum(map(len, some[_LARGE[name] :: width])) > KEPT_BYTES
+            self._connection.execute(_of_rows(self._sql[name], number), some, can_cache=not large)
             first += number
         if name in _EXPECTING and self._connection.total_changes() - before != rows:
             raise _Lost
@@ -129,9 +143,9 @@ class Writer:
         """The search texts of new runs, in one statement and as the last one: at the begin of any other that may be
         taken back alone, FTS5 writes what it holds in memory, a segment of its own that is merged later.
         """
-        if texts:
-            statement = _of_rows(self._sql["insert_text"], len(texts) // 2)
-            self._connection.execute(statement, texts, can_cache=False)
+        for first in range(0, len(texts), 2 * MOST_TEXTS):
+            some = texts[first : first + 2 * MOST_TEXTS]
+            self._connection.execute(_of_rows(self._sql["insert_text"], len(some) // 2), some, can_cache=False)
 
     # --- the rows of a group ----------------------------------------------------------------------------------------
 

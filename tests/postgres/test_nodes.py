@@ -75,10 +75,11 @@ async def test_no_signal_is_lost_in_a_race_with_parking(url: str) -> None:
 
 
 async def test_late_write_of_a_former_driver_is_refused(url: str) -> None:
-    async with nodes(node(url), node(url, drive=False)) as (driving, beside):
+    async with nodes(node(url)) as (driving,):
         run_id = (await driving.start("waits")).run_id
-        await eventually(lambda: _waits(beside, run_id))
-        await eventually(lambda: _parked(beside, run_id))
+        await eventually(lambda: _waits(driving, run_id))
+        await eventually(lambda: _parked(driving, run_id))
+    async with nodes(node(url, drive=False)) as (beside,):  # where nobody else takes the run over meanwhile
         await beside.store.hand_out([run_id])
         (first,) = await beside.store.take_over([run_id])
         (second,) = await beside.store.take_over([run_id])
@@ -86,7 +87,7 @@ async def test_late_write_of_a_former_driver_is_refused(url: str) -> None:
         late, now = (_snapshot_batch(loaded.run, run_id, loaded.seq, loaded.epoch) for loaded in (first, second))
         assert await beside.store.commit([late]) == [CONFLICT]
         assert await beside.store.commit([now]) == [Committed(second.run)]
-        await driving.cancel(run_id)
+        await beside.cancel(run_id)
 
 
 def _snapshot_batch(run: int, run_id: str, seq: int, epoch: int) -> Batch:

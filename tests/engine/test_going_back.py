@@ -56,6 +56,29 @@ def test_retry_before_the_failure_is_on_disk_is_not_lost() -> None:
     play({"failing": failing}, scenario, quiet=True, options=PATIENT)
 
 
+def test_roll_back_of_a_paused_run_with_a_step_under_way_shows_in_its_row() -> None:
+    """Its status stays what it was, and no timer or wait of it changes."""
+
+    def slow(lab: Lab) -> Program:
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+            return await ctx.step("/slow", lab.does("done", takes_s=1.0))
+
+        return program
+
+    async def scenario(life: Life) -> None:
+        run_id = (await life.engine.start("slow")).run_id
+        while not (await life.engine.state(run_id)).active:  # noqa: ASYNC110  # a turn of the loop each
+            await asyncio.sleep(0)
+        assert await life.engine.pause(run_id)
+        assert await life.engine.roll_back(run_id, 2)
+        (row,) = await life.engine.list_runs()
+        assert (row.status, row.generation) == (Status.PAUSED, 2)
+        assert await life.engine.resume(run_id)
+        assert (await life.engine.result(run_id)).output == "done"
+
+    play({"slow": slow}, scenario, options=PATIENT)
+
+
 def _race(lab: Lab) -> Program:
     async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
         async def good(ctx: RunContext) -> Any:

@@ -174,10 +174,10 @@ class Journal:
     def append(self, events: list[h.AnyEvent]) -> None:
         """Fold events in that need no decision: a run's creation, outcomes copied from another run."""
         state = self.state
-        phase = state.phase
+        phase, generation = state.phase, state.generation
         fold(events, state)
         self._events += events
-        if state.touched or state.phase is not phase:
+        if state.touched or state.phase is not phase or state.generation != generation:
             keys, state.touched = state.touched, []
             self._touched.update(keys)
             self._row_changes = True

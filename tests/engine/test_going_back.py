@@ -60,7 +60,7 @@ def test_roll_back_of_a_paused_run_with_a_step_under_way_shows_in_its_row() -> N
     """Its status stays what it was, and no timer or wait of it changes."""
 
     def slow(lab: Lab) -> Program:
-        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001  # a program takes one
             return await ctx.step("/slow", lab.does("done", takes_s=1.0))
 
         return program

@@ -37,6 +37,7 @@ def apply(state: State, event: h.AnyEvent) -> None:
 
 
 def _apply(state: State, event: h.AnyEvent) -> None:
+    """What the rarer events do; those of `_HOT` do not come here."""
     match event:
         case h.StepScheduled() | h.AttemptStarted() | h.StepCompleted():
             raise AssertionError("found in _HOT")

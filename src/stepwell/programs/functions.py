@@ -190,6 +190,7 @@ class Functions:
 
 
 def _is_async(call: Callable[..., Any]) -> bool:
+    # What is asked of `__call__` is whether it is async, not whether there is one (B004).
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
 
 

@@ -392,6 +392,7 @@ class SqliteStore:
         return [delivery_of(*row) for row in self._read("due_deliveries", endpoint, now, limit)]
 
     async def hold_deliveries(self, ids: Sequence[str], now: float, until: float) -> set[str]:  # noqa: ARG002
+        # One process sends what is in the file: there is nobody to hold it from.
         return set(ids)
 
     async def settle_deliveries(self, settled: Sequence[Delivery]) -> None:

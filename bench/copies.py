@@ -15,7 +15,7 @@ CREATE FUNCTION pg_temp.grams(text) RETURNS integer[] LANGUAGE sql IMMUTABLE AS 
   SELECT array_agg((ascii(substr($1, n)) << 20) | (ascii(substr($1, n + 1)) << 10) | ascii(substr($1, n + 2)))
   FROM generate_series(1, length($1) - 2) n
 $$;
-CREATE TEMPORARY TABLE base AS SELECT *, grams AS rest FROM run JOIN run_text ON run_text.run = run.id;
+CREATE TEMPORARY TABLE base AS SELECT run.*, text, grams AS rest FROM run JOIN run_text ON run_text.run = run.id;
 -- The trigrams of what all copies have in common: the labels without the order's number.
 UPDATE base SET rest = pg_temp.grams(regexp_replace(substr(text, 37), 'order-[0-9]+', 'order-'));
 ANALYZE base;
@@ -43,8 +43,8 @@ _ROWS: Final = (
     FROM copied c JOIN base b ON b.id = c.base ORDER BY c.id
     """,
     """
-    INSERT INTO run_text (run, text, grams)
-    SELECT c.id, replace(replace(b.text, c.was, c.uuid), 'order-' || lpad((c.base - 1)::text, 7, '0'),
+    INSERT INTO run_text (run, series, text, grams)
+    SELECT c.id, b.series, replace(replace(b.text, c.was, c.uuid), 'order-' || lpad((c.base - 1)::text, 7, '0'),
                          'order-' || lpad(c.number::text, 7, '0')),
            b.rest || pg_temp.grams(c.uuid || ' ') || pg_temp.grams('r-' || lpad(c.number::text, 7, '0'))
     FROM copied c JOIN base b ON b.id = c.base ORDER BY c.id

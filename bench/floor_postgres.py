@@ -27,8 +27,8 @@ FROM unnest($1::bigint[]) b (id) WHERE run.id = b.id AND run.seq = $5
 """
 _APPEND: Final = "INSERT INTO history (run, seq, count, events) SELECT id, $2, $3, $4 FROM unnest($1::bigint[]) id"
 _INSERT_TEXT: Final = """
-INSERT INTO run_text (run, text, grams) SELECT id, text, grams::integer[]
-FROM unnest($1::bigint[], $2::text[], $3::text[]) b (id, text, grams)
+INSERT INTO run_text (run, series, text, grams) SELECT id, $2, text, grams::integer[]
+FROM unnest($1::bigint[], $3::text[], $4::text[]) b (id, text, grams)
 """
 
 
@@ -85,4 +85,5 @@ class Floor:
         now = time.time()
         ids = [new_id(now) for _ in numbers]
         await self._connection.execute(self._insert, numbers, ids, *(self._begun | begun).values())
-        await self._connection.execute(_INSERT_TEXT, numbers, ids, [grams_of(id) for id in ids])
+        grams = [grams_of(id) for id in ids]
+        await self._connection.execute(_INSERT_TEXT, numbers, self._shape.run["series"], ids, grams)

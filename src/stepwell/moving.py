@@ -187,9 +187,12 @@ async def _insert(connection: Connection, table: Table, page: list[tuple[Any, ..
         shown = [_decode_run(row[-1]) for row in page]
         rows = [(*row, one.door, one.reason) for row, one in zip(rows, shown, strict=True)]
         columns |= {"door": _T, "reason": _T}
-        texts = [(row[0], text := searched(one), grams_of(text)) for row, one in zip(page, shown, strict=True)]
+        series = list(table.columns).index("series")
+        texts = [
+            (row[0], row[series], text := searched(one), grams_of(text)) for row, one in zip(page, shown, strict=True)
+        ]
         await connection.executemany(
-            "INSERT INTO run_text (run, text, grams) VALUES ($1, $2, $3::text::int[])", texts
+            "INSERT INTO run_text (run, series, text, grams) VALUES ($1, $2, $3, $4::text::int[])", texts
         )
     overriding = "OVERRIDING SYSTEM VALUE" if table.numbered else ""
     places = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1))

@@ -7,7 +7,7 @@ import msgspec
 
 from stepwell.store.port import Delivery, DeliveryQuery
 from stepwell.store.postgres.connection import Connection
-from stepwell.store.postgres.finding import NOWHERE, Values
+from stepwell.store.postgres.ways import NOWHERE, Values
 from stepwell.store.rows import delivery_of
 from stepwell.store.sql import statements
 

@@ -3,20 +3,19 @@
 Several ways lead to the same page: along an owner's statuses, along series, along the trigrams of a text. Each is a
 merge of index ranges in the order of the page, on which every other condition is checked run by run. Which of them is
 short depends on the data, so they are walked in turns, in growing pieces, and the first that fills the page or comes
-to its end has it: the cost is that of the best way, times the number of ways. Only the trigrams have to be looked up
-all at once: how often they occur (`occurring`) says how many runs are looked at on the other ways before that.
+to its end has it: the cost is that of the best way, times the number of ways. Trigrams are looked up for blocks of
+runs, since an index of this kind gives all its rows at once and in no order; how often they occur (`occurring`) says
+how many runs are looked at on the other ways before that.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
-
-import msgspec
 
 from stepwell.core.status import Status
 from stepwell.store.port import RunQuery
 from stepwell.store.postgres.connection import Connection
 from stepwell.store.postgres.grams import TRIGRAM, numbers_of
+from stepwell.store.postgres.ways import BLOCK_KEYS, NOWHERE, TEXT_KEYS, TextWay, Values, Way, series_keys
 from stepwell.store.sql import statements
 
 FIRST_PIECE: Final = 64
@@ -27,75 +26,8 @@ SPARE: Final = 8
 SHORT_TEXT: Final = 20_000
 """A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
 NEIGHBOURS: Final = 1_000
-CHOSEN: Final = 5
+CHOSEN: Final = 4
 """So many of a text's trigrams are looked up, the rarest: frequent ones exclude little, and their lists are long."""
-LOOKED_UP: Final = 2_048
-"""Runs that are looked at together once their trigrams were looked up."""
-CHEAPER: Final = 8
-"""How much less an entry in a trigram's list costs than a run that is looked at."""
-NOWHERE: Final = 2**62
-_PLACE: Final = re.compile(r"\$(\d+)::")
-
-
-class Values:
-    """The values of a statement, and their places in it."""
-
-    def __init__(self) -> None:
-        self.all: list[Any] = []
-
-    def bind(self, value: Any, kind: str) -> str:
-        """The place of a value of a type."""
-        self.all.append(value)
-        return f"${len(self.all)}::{kind}"
-
-
-class Way(msgspec.Struct):
-    """Ranges whose merge is walked, the condition on every run of it, and how far the walk has come.
-
-    `ranges` has `{below}` for the place up to which it is read, and `{piece}` for how much of each range is.
-    """
-
-    ranges: str
-    condition: str
-    values: list[Any]
-    below: int
-    left: int = NOWHERE
-    """How many runs may still be looked at."""
-    partial: bool = False
-    """Whether a walk may see less than a piece before the end."""
-    least: int = 0
-    """Pieces are no smaller: where all is looked up for each of them."""
-    price: float = 0.0
-    """How many are looked at on the other ways before this one is walked."""
-    found: list[int] = []
-    ended: bool = False
-
-    async def walk(self, connection: Connection, piece: int) -> None:
-        """Look at the next `piece` runs."""
-        piece = min(max(piece, self.least), self.left)
-        places = {"below": f"${len(self.values) + 1}::bigint", "piece": f"${len(self.values) + 2}::bigint"}
-        runs = f"SELECT id FROM ({self.ranges}) r ORDER BY id DESC LIMIT {{piece}}"
-        if self.condition:
-            runs = (
-                f"SELECT v.id, {self.condition} AS fits FROM ({runs}) v "
-                "CROSS JOIN LATERAL (SELECT * FROM run WHERE run.id = v.id LIMIT 1) run"
-            )
-        fits = "FILTER (WHERE fits)" if self.condition else ""
-        sql = f"SELECT count(*), min(id), array_agg(id ORDER BY id DESC) {fits} FROM ({runs}) f"
-        row = await connection.fetchrow(*_used(sql.format(**places), [*self.values, self.below, piece]))
-        assert row is not None
-        seen, last, ids = row
-        self.found += ids or []
-        self.left -= piece
-        self.ended = seen < (1 if self.partial else piece) or self.left <= 0
-        self.below = last if seen else self.below
-
-
-def _used(sql: str, values: list[Any]) -> tuple[Any, ...]:
-    """The statement and the values that it has places for, numbered anew: a way covers some conditions by itself."""
-    used = sorted({int(number) for number in _PLACE.findall(sql)})
-    places = {number: place for place, number in enumerate(used, 1)}
-    return (_PLACE.sub(lambda found: f"${places[int(found[1])]}::", sql), *(values[number - 1] for number in used))
 
 
 async def find(connection: Connection, query: RunQuery) -> list[int]:
@@ -130,7 +62,7 @@ class _Finder:
         self._series: list[int] | None = None
         self._in_text: list[int] = []
         self._grams: list[int] = []
-        self._price = 0.0
+        self._share = 0.0
         self._counted: dict[tuple[int, str], int] = {}
 
     @classmethod
@@ -164,7 +96,8 @@ class _Finder:
         if self._text:
             all = await known(connection, query.owner, query.workflows)
             self._in_text = [series for series, workflow, _ in all if self._text in workflow.lower()]
-            self._grams, self._price = await _rarest(connection, self._text)
+            self._grams, self._share, newest = await _rarest(connection, self._text)
+            self._below = min(self._below, newest + 1)
         wanted = {*(self._series or ()), *self._in_text}
         if wanted:
             statuses = [str(status) for status in query.statuses or tuple(Status)]
@@ -205,10 +138,12 @@ class _Finder:
 
     def _text_condition(self) -> str:
         """The text is in the workflow's name, in the id, or in the value of a label."""
-        text = self._values.bind(self._text, "text")
-        found = f"EXISTS (SELECT FROM run_text t WHERE t.run = run.id AND position({text} in t.text) > 0)"
+        found = f"EXISTS (SELECT FROM run_text t WHERE t.run = v.id AND {self._holds_text()})"
         named = f"run.series = ANY ({self._values.bind(self._in_text, 'bigint[]')})"
         return f"({named} OR {found})" if self._in_text else found
+
+    def _holds_text(self) -> str:
+        return f"position({self._values.bind(self._text, 'text')} in text) > 0"
 
     # --- ways -------------------------------------------------------------------------------------------------------
 
@@ -231,14 +166,18 @@ class _Finder:
         return self._way_of(" UNION ALL ".join(map(self._range, places)), *covered, left=left)
 
     def _way_of(self, ranges: str, *covered: str, left: int = NOWHERE, **more: Any) -> Way:
-        rest = [condition for name, condition in self._conditions.items() if name not in covered]
-        return Way(ranges, " AND ".join(rest), self._values.all, self._below, left, **more)
+        condition = self._condition_beside(*covered)
+        return Way(ranges, condition, self._values.all, self._lowest, self._below, left, **more)
+
+    def _condition_beside(self, *covered: str) -> str:
+        """All conditions but those that a way covers by itself."""
+        return " AND ".join(condition for name, condition in self._conditions.items() if name not in covered)
 
     def _range(self, place: str, limit: str = "{piece}") -> str:
         """The newest runs of a place. Each range has its order and limit of its own: the planner merges them as they
         are read, while it would read those of a plain union to their ends and sort them.
         """
-        where = " AND ".join([*([place] if place else []), "id < {below}", f"id >= {self._lowest}"])
+        where = " AND ".join([*([place] if place else []), "id < {below}", "id >= {lowest}"])
         return f"(SELECT id FROM run WHERE {where} ORDER BY id DESC LIMIT {limit})"
 
     def _along_statuses(self, *, left: int) -> Way:
@@ -275,31 +214,35 @@ class _Finder:
         shares = self._values.bind([1.0 if whole else 2 * self._counted[key] / total for key in places], "float8[]")
         newest = self._range("series = s.series AND status = s.status", limit="t.most")
         return (
-            "SELECT id FROM (SELECT l.id, max(CASE WHEN l.n = t.most THEN l.id END) OVER () AS certain "
+            f"WITH place AS MATERIALIZED (SELECT t.most, ARRAY({newest}) AS ids "
             f"FROM unnest({numbers}, {statuses}, {shares}) s (series, status, share) "
-            f"CROSS JOIN LATERAL (SELECT least({{piece}}, ceil({{piece}} * s.share)::bigint + {SPARE}) AS most) t "
-            f"CROSS JOIN LATERAL (SELECT id, row_number() OVER (ORDER BY id DESC) AS n FROM {newest} n) l) c "
-            f"WHERE {'true' if whole else 'id >= coalesce(certain, 0)'}"
+            f"CROSS JOIN LATERAL (SELECT least({{piece}}, ceil({{piece}} * s.share)::bigint + {SPARE}) AS most) t) "
+            "SELECT id FROM place, unnest(ids) id "
+            f"WHERE {'true' if whole else 'id >= (SELECT coalesce(max(ids[most]), 0) FROM place)'}"
         ), not whole
 
-    def _along_text(self) -> Way:
-        """The runs with the trigrams, and those of the workflows that the text names."""
+    def _along_text(self) -> TextWay:
+        """The runs whose texts hold the text, and those of the workflows whose names do."""
         grams = self._values.bind(self._grams, "int[]")
+        where = [f"{TEXT_KEYS} @> {grams}", f"{TEXT_KEYS} && {BLOCK_KEYS}", self._holds_text()]
+        if self._series is not None and len(self._series) <= MERGED:
+            where.append(f"{TEXT_KEYS} && {self._values.bind(series_keys(self._series), 'int[]')}")
         # With nothing between (OFFSET 0) the planner may rather read the newest texts one by one until enough fit.
-        found = f"SELECT run AS id FROM run_text WHERE grams @> {grams} OFFSET 0"
-        ranges = f"SELECT id FROM ({found}) t WHERE id < {{below}} AND id >= {self._lowest}"
+        found = f"SELECT run AS id FROM run_text WHERE {' AND '.join(where)} OFFSET 0"
+        ranges = f"SELECT id FROM ({found}) t WHERE id < {{below}} AND id >= {{lowest}}"
         if self._in_text:
             ranges = f"{ranges} UNION ({self._ranges_of_series(self._in_text, whole=True)[0]})"
-        return self._way_of(ranges, price=self._price, least=LOOKED_UP)
+        condition, lowest = self._condition_beside("text"), self._lowest
+        return TextWay(ranges, condition, self._values.all, lowest, self._below, oldest=lowest, share=self._share)
 
 
-async def _rarest(connection: Connection, text: str) -> tuple[list[int], float]:
-    """The rarest trigrams of a text, and what it costs to look them up."""
+async def _rarest(connection: Connection, text: str) -> tuple[list[int], float, int]:
+    """The rarest trigrams of a text, in what share of the runs the rarest is, and the number of the newest run."""
     grams = numbers_of(text)
-    often, runs = await connection.fetchrow(statements("postgres")["occurring"], grams)
+    often, newest = await connection.fetchrow(statements("postgres")["occurring"], grams)
     share = dict(zip(*often, strict=True)) if often else {}
     grams.sort(key=lambda gram: share.get(gram, 0.0))
-    return grams[:CHOSEN], share.get(grams[0], 0.0) * runs / CHEAPER if grams else 0.0
+    return grams[:CHOSEN], share.get(grams[0], 0.0) if grams else 0.0, newest
 
 
 async def named_series(connection: Connection, owner: str | None, workflow: str | None, text: str) -> list[int]:

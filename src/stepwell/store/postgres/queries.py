@@ -9,7 +9,8 @@ from stepwell.core.history import decode_events
 from stepwell.core.status import WaitReason
 from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
 from stepwell.store.postgres.connection import Connection
-from stepwell.store.postgres.finding import NOWHERE, Values, find, named_series
+from stepwell.store.postgres.finding import find, named_series
+from stepwell.store.postgres.ways import NOWHERE, Values
 from stepwell.store.rows import ALL_DAYS, ends_of
 from stepwell.store.sql import statements
 

@@ -138,8 +138,9 @@ class Writer:
         await self._find_series([batch.row for batch in batches if batch.row is not None])
         found = await self._many("insert_runs", [self._new_row(batch) for batch in batches])
         created = {run_id: number for number, run_id in found}
-        new = [(created[b.run_id], searched(b.row)) for b in batches if b.row is not None and b.run_id in created]
-        await self._many("insert_texts", [(number, text, grams_of(text)) for number, text in dict(new).items()])
+        rows = {created[b.run_id]: b.row for b in batches if b.row is not None and b.run_id in created}
+        texts = [(number, self._series[_series_key(row)], searched(row)) for number, row in rows.items()]
+        await self._many("insert_texts", [(*place, text, grams_of(text)) for *place, text in texts])
         return created
 
     def _new_row(self, batch: Batch) -> tuple[Any, ...]:

@@ -1,5 +1,5 @@
--- Which of these trigrams occur often, and in what share of the runs, as far as the server has looked (ANALYZE); and how
--- many runs there are, about.
+-- Which of these trigrams occur often, and in what share of the runs, as far as the server has looked (ANALYZE); and the
+-- number of the newest run.
 SELECT (
          SELECT ARRAY[array_agg(gram::float8), array_agg(share::float8)]
          FROM pg_stats,
@@ -8,4 +8,4 @@ SELECT (
          WHERE schemaname = current_schema AND tablename = 'run_text' AND attname = 'grams'
            AND gram = ANY ($1::int[])
        ),
-       (SELECT greatest(reltuples, 0)::float8 FROM pg_class WHERE oid = 'run_text'::regclass)
+       (SELECT coalesce(max(id), 0) FROM run)

@@ -318,7 +318,9 @@ class World:
             while others := [task for task in asyncio.all_tasks() if task is not here]:
                 for task in others:
                     task.cancel()
-                await asyncio.gather(*others, return_exceptions=True)
+                # One that reports its cancelling may wait for a write that never ends: so again, a little later.
+                ended, _ = await asyncio.wait(others, timeout=1.0)
+                await asyncio.gather(*ended, return_exceptions=True)
             await store.drop()
             await beside_store.drop()
 

@@ -103,13 +103,14 @@ async def _send(life: Life, send: Send, outcome: Outcome, at_write: int | None) 
 
 
 async def quiet(engine: Engine) -> None:
-    """Until every run has ended and the outbox is empty."""
+    """Until every run has ended and the outbox is empty; what it held may have become a run after the first look."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             runs = await engine.list_runs(RunQuery(limit=1000))
-            if all(run.ended_at is not None for run in runs) and not await engine.store.take_outbox(1e12, 1):
+            if any(run.ended_at is None for run in runs) or await engine.store.take_outbox(1e12, 1):
+                await asyncio.sleep(1.0)
+            elif len(await engine.list_runs(RunQuery(limit=1000))) == len(runs):
                 return
-            await asyncio.sleep(1.0)
 
 
 def play_with_crash(

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from functools import cache
 from random import Random
 from typing import Any, Self
@@ -31,7 +32,7 @@ class Here:
     def __init__(self) -> None:
         self.node = next(_nodes)
         self.dispatch: NodeDispatch | None = None
-        self._new: list[str] = []
+        self._new: ContextVar[list[str]] = ContextVar("jobs")
 
     async def install(self, connection: Any) -> None:
         """A queue that has lost whatever was on it: what was live when the last life ended is looked for."""
@@ -42,10 +43,14 @@ class Here:
     async def enqueue(self, connection: Any, jobs: Sequence[tuple[str, str, str]]) -> None:
         """A job stays until the end of the life: its key is that of one wake-up."""
         await connection.execute("INSERT INTO pgqueuer SELECT unnest($1::text[])", [key for _, key, _ in jobs])
-        self._new += [run_id for run_id, *_ in jobs]
+        self._new.get().extend(run_id for run_id, *_ in jobs)
 
-    def submit(self) -> None:
-        new, self._new = self._new, []
+    @asynccontextmanager
+    async def submitting(self) -> AsyncIterator[None]:
+        """One write: what it hands out is taken once it is on disk. Another one may be under way."""
+        new: list[str] = []
+        self._new.set(new)
+        yield
         for run_id in new:
             assert self.dispatch is not None
             self.dispatch.take(run_id)
@@ -109,13 +114,12 @@ class CrashingPostgres(Crashing, PostgresStore):
             await super().close()
 
     async def commit(self, batches: Sequence[Batch]) -> list[CommitResult]:
-        results = await super().commit(batches)
-        self.here.submit()
-        return results
+        async with self.here.submitting():
+            return await super().commit(batches)
 
     async def hand_out(self, run_ids: Sequence[str], node: int = 0) -> None:
-        await self._written(lambda: PostgresStore.hand_out(self, run_ids, node))
-        self.here.submit()
+        async with self.here.submitting():
+            await self._written(lambda: PostgresStore.hand_out(self, run_ids, node))
 
     async def _take_all(self, run_ids: Sequence[str]) -> list[Loaded]:
         return await self._written(lambda: PostgresStore._take_all(self, run_ids))

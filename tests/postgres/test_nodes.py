@@ -14,6 +14,7 @@ from stepwell.core.errors import RefusedError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.store.port import CONFLICT, Batch, Committed, RunQuery
+from stepwell.store.postgres import PostgresStore
 
 from .nodes import PATIENCE_S, ended, eventually, node, nodes
 from .server import new_database
@@ -21,6 +22,7 @@ from .server import new_database
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 RACES = 10_000 if SOAK else 150
 AT_ONCE = 50
+JOBS = "SELECT split_part(dedupe_key, ':', 1) AS run FROM pgqueuer WHERE dedupe_key NOT LIKE 'node:%'"
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,22 @@ async def test_no_signal_is_lost_in_a_race_with_parking(url: str) -> None:
         for first in range(0, RACES, AT_ONCE):
             races = min(AT_ONCE, RACES - first)
             await asyncio.gather(*(_race(driving, beside, rng, idle_s) for _ in range(races)))
+
+
+async def test_run_that_all_nodes_notice_is_handed_out_once(url: str) -> None:
+    async with nodes(node(url)) as (driving,):
+        run_ids = [(await driving.start("waits", n)).run_id for n in range(20)]
+        for run_id in run_ids:
+            await eventually(lambda run_id=run_id: _parked(driving, run_id))
+    async with nodes(*(node(url, drive=False) for _ in range(3))) as beside:
+        for run_id in run_ids:
+            await asyncio.gather(*(engine.store.hand_out([run_id]) for engine in beside))
+        store = beside[0].store
+        assert isinstance(store, PostgresStore)
+        jobs = await store._read(lambda connection: connection.fetch(JOBS))
+        assert sorted(job["run"] for job in jobs) == sorted(run_ids)
+        for run_id in run_ids:
+            await beside[0].cancel(run_id)
 
 
 async def test_late_write_of_a_former_driver_is_refused(url: str) -> None:

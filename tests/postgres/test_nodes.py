@@ -171,6 +171,24 @@ async def _at_least(found: Callable[[], Awaitable[list[str]]], number: int) -> b
     return len(await found()) >= number
 
 
+async def test_run_that_has_begun_goes_before_new_ones() -> None:
+    database, limits = new_database(), ("waits=1",)
+    async with nodes(node(database, limits=limits)) as (driving,):
+        begun = (await driving.start("waits", 0)).run_id
+        await eventually(lambda: _parked(driving, begun))
+    async with nodes(node(database, drive=False, limits=limits)) as (beside,):
+        new = [(await beside.start("waits", n)).run_id for n in range(3)]
+        await beside.signal(begun, "go")
+    async with nodes(node(database, limits=limits)) as (driving,):
+        await driving.result(begun, timeout_s=PATIENCE_S)
+        for run_id in new:
+            await driving.signal(run_id, "go")
+            await driving.result(run_id, timeout_s=PATIENCE_S)
+        ended_at = (await driving.history(begun))[-1].at
+        for run_id in new:
+            assert next(e.at for e in await driving.history(run_id) if isinstance(e, h.StepScheduled)) > ended_at
+
+
 async def test_limit_of_a_workflow_holds_across_nodes() -> None:
     database = new_database()
     limited = [node(database, limits=("naps=2",)) for _ in range(2)]

@@ -34,6 +34,10 @@ from stepwell.dispatch.presence import NODE, Presence, living, node_of
 log = structlog.get_logger()
 
 ENTRYPOINT: Final = "run"
+FIRST: Final = ":0"
+"""How the key of a run's first job ends."""
+BEGUN: Final = 1
+"""Priority of runs that have begun: a queue of new ones delays no signal, timer or decision."""
 LOOKS: Final = 5
 """How often within that time jobs of a dead node are looked for: nobody tells."""
 LOOK_EVERY_S: Final = 0.5
@@ -78,7 +82,7 @@ class PgQueuerJobs:
         await Queries(AsyncpgDriver(connection)).enqueue(
             [self.entrypoint(workflow) for _, _, workflow in jobs],
             [run_id.encode() for run_id, _, _ in jobs],
-            [0] * len(jobs),
+            [0 if key.endswith(FIRST) else BEGUN for _, key, _ in jobs],
             dedupe_key=[key for _, key, _ in jobs],
             on_conflict="skip",
         )

@@ -10,6 +10,7 @@ from stepwell.core.program import RunContext, StepContext
 from stepwell.core.status import TERMINAL
 from stepwell.engine import Engine
 from stepwell.settings import Settings
+from stepwell.store.postgres import PostgresStore
 
 PATIENCE_S = 120.0
 """How long a condition may take to come true: the machine may be busy with other things."""
@@ -67,3 +68,15 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 async def ended(engine: Engine, run_id: str) -> bool:
     """Whether a run has ended, by its record."""
     return (await engine.state(run_id)).status in TERMINAL
+
+
+async def parked(engine: Engine, run_id: str) -> bool:
+    """Whether a run needs no driver for now, by its record."""
+    return not (await engine.store.load([run_id]))[0].live
+
+
+async def fetch(engine: Engine, statement: str, *values: Any) -> list[Any]:
+    """What the database answers."""
+    assert isinstance(engine.store, PostgresStore)
+    async with engine.store._writing.use() as connection:
+        return list(await connection.fetch(statement, *values))

@@ -14,9 +14,8 @@ from stepwell.core.errors import RefusedError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.store.port import CONFLICT, Batch, Committed, RunQuery
-from stepwell.store.postgres import PostgresStore
 
-from .nodes import PATIENCE_S, ended, eventually, node, nodes
+from .nodes import PATIENCE_S, ended, eventually, fetch, node, nodes, parked
 from .server import new_database
 
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
@@ -80,13 +79,11 @@ async def test_run_that_all_nodes_notice_is_handed_out_once(url: str) -> None:
     async with nodes(node(url)) as (driving,):
         run_ids = [(await driving.start("waits", n)).run_id for n in range(20)]
         for run_id in run_ids:
-            await eventually(lambda run_id=run_id: _parked(driving, run_id))
+            await eventually(lambda run_id=run_id: parked(driving, run_id))
     async with nodes(*(node(url, drive=False) for _ in range(3))) as beside:
         for run_id in run_ids:
             await asyncio.gather(*(engine.store.hand_out([run_id]) for engine in beside))
-        store = beside[0].store
-        assert isinstance(store, PostgresStore)
-        jobs = await store._read(lambda connection: connection.fetch(JOBS))
+        jobs = await fetch(beside[0], JOBS)
         assert sorted(job["run"] for job in jobs) == sorted(run_ids)
         for run_id in run_ids:
             await beside[0].cancel(run_id)
@@ -96,7 +93,7 @@ async def test_late_write_of_a_former_driver_is_refused(url: str) -> None:
     async with nodes(node(url)) as (driving,):
         run_id = (await driving.start("waits")).run_id
         await eventually(lambda: _waits(driving, run_id))
-        await eventually(lambda: _parked(driving, run_id))
+        await eventually(lambda: parked(driving, run_id))
     async with nodes(node(url, drive=False)) as (beside,):  # where nobody else takes the run over meanwhile
         await beside.store.hand_out([run_id])
         (first,) = await beside.store.take_over([run_id])
@@ -120,10 +117,6 @@ def _snapshot_batch(run: int, run_id: str, seq: int, epoch: int) -> Batch:
         step="",
         attempts=0,
     )  # fmt: skip
-
-
-async def _parked(engine: Engine, run_id: str) -> bool:
-    return not (await engine.store.load([run_id]))[0].live
 
 
 async def test_any_node_steers_and_watches_a_run_that_another_drives(url: str) -> None:
@@ -175,7 +168,7 @@ async def test_run_that_has_begun_goes_before_new_ones() -> None:
     database, limits = new_database(), ("waits=1",)
     async with nodes(node(database, limits=limits)) as (driving,):
         begun = (await driving.start("waits", 0)).run_id
-        await eventually(lambda: _parked(driving, begun))
+        await eventually(lambda: parked(driving, begun))
     async with nodes(node(database, drive=False, limits=limits)) as (beside,):
         new = [(await beside.start("waits", n)).run_id for n in range(3)]
         await beside.signal(begun, "go")

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from stepwell.core.errors import NewerHistoryError
 from stepwell.core.status import Status
 from stepwell.store.postgres import preparing
 from stepwell.store.sql import migrations
 
-from .nodes import PATIENCE_S, node, nodes
+from .nodes import PATIENCE_S, eventually, fetch, node, nodes, parked
 from .server import new_database
 
 NEXT = """
@@ -47,3 +48,24 @@ async def test_nodes_of_two_releases_drive_and_serve_together(next_release: Any)
         await old.signal(left, "go", 0)  # the newer one is taken back
         assert (await old.result(left, timeout_s=PATIENCE_S)).status is Status.COMPLETED
         assert await old.prune(ended_before=old.clock.now() + 60) == 10
+
+
+APPEND = """
+    WITH ahead AS (UPDATE run SET seq = seq + 1 WHERE uuid = $1 RETURNING id, seq)
+    INSERT INTO history (run, seq, count, events) SELECT id, seq, 1, '[{"type": "Unheard", "at": 1.0}]' FROM ahead
+"""
+
+
+async def test_run_that_only_the_newer_release_understands_is_left_to_its_nodes() -> None:
+    async with nodes(node(new_database())) as (old,):
+        newer, other = [(await old.start("waits", n)).run_id for n in range(2)]
+        for run_id in (newer, other):
+            await eventually(lambda run_id=run_id: parked(old, run_id))
+        await fetch(old, APPEND, newer)
+        for asked in (old.state(newer), old.history(newer), old.signal(newer, "go")):
+            with pytest.raises(NewerHistoryError, match="'Unheard'"):
+                await asked
+        await old.store.hand_out([newer, other])  # in one statement, and taken over in one
+        await old.signal(other, "go", 1)
+        assert (await old.result(other, timeout_s=PATIENCE_S)).status is Status.COMPLETED
+        assert await fetch(old, "SELECT FROM run WHERE uuid = $1 AND live", newer), "it is for others to drive"

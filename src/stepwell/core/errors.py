@@ -154,5 +154,14 @@ class NotRecordableError(StorageError):
     """Something about this run cannot be written, now or later: its content, not the store, is at fault."""
 
 
+class NewerHistoryError(StorageError):
+    """A run's history holds an event that this version does not know: nodes of a newer one drive and show it."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(
+            f"a newer Stepwell wrote a history that this version does not understand ({fault}): upgrade this one"
+        )
+
+
 class StorageUnavailableError(StorageError):
     """A passing fault of the store (disk full, database locked or away): work resumes by itself."""

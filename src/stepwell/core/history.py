@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from stepwell.core.approvals import ApprovalRequest
-from stepwell.core.errors import Problem
+from stepwell.core.errors import NewerHistoryError, Problem
 from stepwell.core.status import WaitReason
 
 NULL = Raw(b"null")
@@ -405,5 +405,8 @@ encode_events: Callable[[list[AnyEvent]], bytes] = _encoder.encode
 
 
 def decode_events(row: bytes) -> list[AnyEvent]:
-    """The events of one history row, oldest first."""
-    return _decoder.decode(row)
+    """The events of one history row, oldest first. Raises `NewerHistoryError`."""
+    try:
+        return _decoder.decode(row)
+    except msgspec.ValidationError as fault:
+        raise NewerHistoryError(fault) from fault

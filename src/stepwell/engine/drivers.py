@@ -11,7 +11,7 @@ from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.chain import Chain
 from stepwell.core.decide import Refusal, decide
-from stepwell.core.errors import NotRecordableError, RunNotFoundError, StepwellError, StorageError
+from stepwell.core.errors import NewerHistoryError, NotRecordableError, RunNotFoundError, StepwellError, StorageError
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.dispatch.limits import Limit
@@ -159,6 +159,9 @@ class Drivers:
                         self._dispatch.submit(other)
         except NotRecordableError as fault:
             log.error("run.not_driven", run_id=run_id, error=str(fault))
+            return False
+        except NewerHistoryError as fault:
+            self._say_once(run_id, str(fault))
             return False
         except StorageError as fault:
             log.warning("run.store_failed", run_id=run_id, error=str(fault))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from stepwell.core.errors import StorageError
+from stepwell.core.errors import NewerHistoryError, StorageError
 from stepwell.store.port import Loaded
 
 GetAll = Callable[[Sequence[str]], Awaitable[list[Loaded]]]
@@ -44,7 +44,7 @@ class Together:
         try:
             found = {loaded.run_id: loaded for loaded in await self._get_all(list(asked))}
         except Exception as fault:  # noqa: BLE001  # it is for those who ask
-            if len(asked) == 1 or isinstance(fault, StorageError):
+            if len(asked) == 1 or (isinstance(fault, StorageError) and not isinstance(fault, NewerHistoryError)):
                 for future in _waiting(asked.values()):
                     future.set_exception(fault)
                 return

@@ -6,6 +6,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -79,7 +80,7 @@ async def test_run_that_all_nodes_notice_is_handed_out_once(url: str) -> None:
     async with nodes(node(url)) as (driving,):
         run_ids = [(await driving.start("waits", n)).run_id for n in range(20)]
         for run_id in run_ids:
-            await eventually(lambda run_id=run_id: parked(driving, run_id))
+            await eventually(partial(parked, driving, run_id))
     async with nodes(*(node(url, drive=False) for _ in range(3))) as beside:
         for run_id in run_ids:
             await asyncio.gather(*(engine.store.hand_out([run_id]) for engine in beside))

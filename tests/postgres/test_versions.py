@@ -1,5 +1,6 @@
 """Nodes of two releases on one database: the newer one migrates it under the feet of the older one."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ async def test_run_that_only_the_newer_release_understands_is_left_to_its_nodes(
     async with nodes(node(new_database())) as (old,):
         newer, other = [(await old.start("waits", n)).run_id for n in range(2)]
         for run_id in (newer, other):
-            await eventually(lambda run_id=run_id: parked(old, run_id))
+            await eventually(partial(parked, old, run_id))
         await fetch(old, APPEND, newer)
         for asked in (old.state(newer), old.history(newer), old.signal(newer, "go")):
             with pytest.raises(NewerHistoryError, match="'Unheard'"):

@@ -256,6 +256,11 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     limit: int = 20
 
+    def __post_init__(self) -> None:
+        """Each of them may be a range of an index of its own: named twice, its runs would be found twice."""
+        for name in ("statuses", "reasons"):
+            msgspec.structs.force_setattr(self, name, tuple(dict.fromkeys(getattr(self, name))))
+
 
 class CountQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to count. Days are `YYYY-MM-DD`, UTC, inclusive, of the run's creation; `named` as in `RunQuery`."""

@@ -9,9 +9,16 @@ from stepwell.store.postgres.connection import Connection
 
 BLOCK: Final = 15
 """Runs whose numbers are the same but for so many bits are a block."""
-TEXT_KEYS: Final = "(grams || ARRAY[(-1 - 2 * (run >> 15))::int, (-2 - 2 * coalesce(series, 0))::int])"
+MODULUS: Final = 1_000_000_000
+TEXT_KEYS: Final = (
+    f"(grams || ARRAY[(-1 - 2 * ((run >> {BLOCK}) % {MODULUS}))::int, "
+    f"(-2 - 2 * (coalesce(series, 0) % {MODULUS}))::int])"
+)
 """What the index run_text_by_place has of a text: its trigrams, its block, and the series of its run, if known."""
-BLOCK_KEYS: Final = "ARRAY(SELECT (-1 - 2 * b)::int FROM generate_series({lowest} >> 15, ({below} - 1) >> 15) b)"
+BLOCK_KEYS: Final = (
+    f"ARRAY(SELECT (-1 - 2 * (b % {MODULUS}))::int "
+    f"FROM generate_series({{lowest}} >> {BLOCK}, ({{below}} - 1) >> {BLOCK}) b)"
+)
 """Of the blocks that are looked at."""
 LOOKED_UP: Final = 2_048
 """Runs that are looked at together once their texts were looked up."""
@@ -27,7 +34,7 @@ _PLACE: Final = re.compile(r"\$(\d+)::")
 
 def series_keys(series: list[int]) -> list[int]:
     """What the index has of the runs of these series, and of those whose series is not known."""
-    return [-2, *(-2 - 2 * number for number in series)]
+    return [-2 - 2 * (number % MODULUS) for number in (0, *series)]
 
 
 class Values:
@@ -102,20 +109,23 @@ class TextWay(Way):
         self.price = self.share * (self.blocks << BLOCK) / CHEAPER
 
     async def walk(self, connection: Connection, piece: int) -> None:
-        """On, too, as long as the next blocks seem to cost less than a piece."""
-        while not self.ended and self.price <= piece:
-            await self._look_at_blocks(connection, max(piece, LOOKED_UP))
+        """Also at more, as long as all of it seems to cost less than a piece of another way."""
+        left = piece - await self._look_at_blocks(connection, max(piece, LOOKED_UP))
+        while not self.ended and self.price <= left:
+            left -= await self._look_at_blocks(connection, max(piece, LOOKED_UP))
 
-    async def _look_at_blocks(self, connection: Connection, piece: int) -> None:
+    async def _look_at_blocks(self, connection: Connection, piece: int) -> float:
+        """What it has cost."""
         newest = (self.below - 1) >> BLOCK
         self.lowest = max(self.oldest, (newest - self.blocks + 1) << BLOCK)
         seen = await self._look_at(connection, piece)
-        self.price = seen / CHEAPER
+        cost = self.price = seen / CHEAPER
         if self.ended:
             self.below, self.ended = self.lowest, self.lowest <= self.oldest
             growth = min(max(2, WANTED // (seen + 1)), MOST_GROWTH)
             self.blocks = min(growth * self.blocks, MOST_BLOCKS)
             self.price *= growth
+        return cost
 
 
 def _used(sql: str, values: list[Any]) -> tuple[Any, ...]:

@@ -138,7 +138,8 @@ class Writer:
         await self._find_series([batch.row for batch in batches if batch.row is not None])
         found = await self._many("insert_runs", [self._new_row(batch) for batch in batches])
         created = {run_id: number for number, run_id in found}
-        rows = {created[b.run_id]: b.row for b in batches if b.row is not None and b.run_id in created}
+        # Of two batches for one id the first has created it.
+        rows = {created[b.run_id]: b.row for b in reversed(batches) if b.row is not None and b.run_id in created}
         texts = [(number, self._series[_series_key(row)], searched(row)) for number, row in rows.items()]
         await self._many("insert_texts", [(*place, text, grams_of(text)) for *place, text in texts])
         return created

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,21 @@ TESTS: Final = Path(__file__).parents[1]
 
 
 class NodeProcess:
-    """A node that can be killed. `log` is shared by all of them; `module` is what it runs, one of this folder."""
+    """A node that can be killed. `log` is shared by all of them; `module` is what it runs, one of this folder.
 
-    def __init__(self, url: str, log: Path, dead_after_s: float, module: str = "node_process") -> None:
-        command = [sys.executable, "-m", f"postgres.{module}", url, str(log), str(dead_after_s)]
+    `prefix` are words of a command that becomes what follows them.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        log: Path,
+        dead_after_s: float,
+        module: str = "node_process",
+        *,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        command = [*prefix, sys.executable, "-m", f"postgres.{module}", url, str(log), str(dead_after_s)]
         self._process = subprocess.Popen(command, cwd=TESTS)
         self._ready = Path(f"{log}.{self._process.pid}")
 
@@ -45,10 +56,10 @@ class NodeProcess:
 
 @contextmanager
 def processes(
-    url: str, log: Path, *, dead_after_s: float = 2.0, module: str = "node_process"
+    url: str, log: Path, *, dead_after_s: float = 2.0, module: str = "node_process", number: int = 2
 ) -> Iterator[list[NodeProcess]]:
-    """Two nodes; those that a test adds to the list are ended, too."""
-    started = [NodeProcess(url, log, dead_after_s, module) for _ in range(2)]
+    """Some nodes; those that a test adds to the list are ended, too."""
+    started = [NodeProcess(url, log, dead_after_s, module) for _ in range(number)]
     try:
         yield started
     finally:

@@ -16,14 +16,20 @@ from stepwell.core.status import TERMINAL, Status
 from stepwell.engine import Engine
 
 from .living import NodeProcess, processes
+from .namespace import HERE, NETWORK, lacking, namespace
 from .node_process import OWN_RUNS, STEPS, TAKES_S, app_on, beats_file
 from .nodes import PATIENCE_S, eventually, nodes
+from .own_server import own_server
 from .server import new_database
 
 SOAK = bool(os.environ.get("STEPWELL_SOAK"))
 ROUNDS = 50 if SOAK else 3
-RUNS = 200 if SOAK else 40
+RUNS = 200
 """In flight at a kill; `OWN_RUNS` of them on each node that started them itself."""
+FROZEN_S = 30.0 if SOAK else 0.0
+"""At least, and until others have ended all of its runs."""
+TAKEN_OVER_WITHIN_S = 15.0
+"""After a cut, which nobody is told of."""
 DEAD_AFTER_S = 2.0
 SILENT_S = DEAD_AFTER_S / 4
 """A node that the database did not answer for so long may have been taken for dead: it says twice in `DEAD_AFTER_S`
@@ -125,8 +131,10 @@ async def test_frozen_node_that_wakes_up_writes_nothing(tmp_path: Path) -> None:
             run_ids = await _start(engine, RUNS, 0.3)
             await eventually(lambda: _works(log, frozen.pid))
             frozen.send(signal.SIGSTOP)
+            frozen_at = time.monotonic()
             await eventually(lambda: _all_ended(engine, run_ids))
             histories = [await engine.history(run_id) for run_id in run_ids]
+            await eventually(partial(_is_past, frozen_at + FROZEN_S))
             frozen.send(signal.SIGCONT)
             # It works on: a new run that it may well drive ends, and the old ones stay as they are.
             later = await _start(engine, 10, 0.0)
@@ -137,6 +145,50 @@ async def test_frozen_node_that_wakes_up_writes_nothing(tmp_path: Path) -> None:
 
 async def _works(log: Path, pid: int) -> bool:
     return any(line[-1] == str(pid) for line in _lines(log))
+
+
+async def _is_past(instant: float) -> bool:
+    return time.monotonic() >= instant
+
+
+async def test_node_whose_network_is_cut_is_taken_over_and_fenced(tmp_path: Path) -> None:
+    if why := lacking():
+        pytest.skip(why)
+    log = tmp_path / "log"
+    with own_server() as server, namespace() as there:
+        url_there = server.listen(HERE, NETWORK)
+        with processes(server.url, log, dead_after_s=DEAD_AFTER_S, number=1) as living:
+            away = NodeProcess(url_there, log, DEAD_AFTER_S, prefix=there.prefix)
+            living.append(away)
+            await asyncio.gather(*(one.ready() for one in living))
+            async with nodes(app_on(server.url, str(log), drive=False)) as (engine,):
+                away.send(signal.SIGUSR1)
+                await _start(engine, RUNS - OWN_RUNS, TAKES_S)
+                await eventually(partial(_have_begun, log, set(), RUNS))
+                there.cut()
+                cut_at, cut_off = time.time(), _driven_by(log, away.pid)
+                run_ids = list({run_id for run_id, *_ in _lines(log)})
+                await eventually(partial(_all_ended, engine, run_ids))
+                histories = [await engine.history(run_id) for run_id in run_ids]
+                there.mend()
+                await eventually(partial(_answers, log, away.pid, time.time()))
+                assert [await engine.history(run_id) for run_id in run_ids] == histories
+                await _check(engine, run_ids, log, deaths=1, living=living[:1])
+                assert cut_off
+                taken_over = [next(e.at for e in await engine.history(one) if e.at > cut_at) for one in cut_off]
+                assert max(taken_over) - cut_at < TAKEN_OVER_WITHIN_S
+
+
+def _driven_by(log: Path, pid: int) -> list[str]:
+    """The runs whose last step a process began, and which have steps left."""
+    last = {run_id: (key, int(process)) for run_id, key, _, process in _lines(log)}
+    return [run_id for run_id, (key, process) in last.items() if process == pid and key != f"/step/{STEPS - 1}"]
+
+
+async def _answers(log: Path, pid: int, since: float) -> bool:
+    """Whether the database has answered a process since then."""
+    answered = beats_file(log, pid).read_text().split()
+    return bool(answered) and float(answered[-1]) > since
 
 
 async def test_stopped_node_hands_over_without_repeating_a_step(tmp_path: Path) -> None:

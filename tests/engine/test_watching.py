@@ -61,6 +61,45 @@ def test_watchers_of_any_time_see_the_same() -> None:
     play({"talking": talking}, scenario, quiet=True)
 
 
+def publishing(lab: Lab) -> Program:  # noqa: ARG001
+    """An item that is published in the moment in which a signal comes."""
+
+    async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+        await ctx.wait("/wait", "go")
+        for _ in range(3):
+            await asyncio.sleep(0)  # the signal's batch is under way now
+        await ctx.publish("/publish", "x")
+
+    return program
+
+
+@pytest.mark.parametrize("others_first", [False, True], ids=["written", "lost to another process"])
+def test_item_that_follows_a_batch_under_way_is_no_part_of_it(others_first: bool) -> None:
+    async def scenario(life: Life) -> None:
+        engine, begun, goes_on = life.engine, asyncio.Event(), asyncio.Event()
+        run_id = (await engine.start("publishing")).run_id
+        await until(engine, run_id, lambda state: bool(state.waits))
+        watching, commit = asyncio.ensure_future(watch(life, run_id)), life.store.commit
+
+        async def held(batches: Any) -> Any:
+            begun.set()
+            await goes_on.wait()
+            return await commit(batches)
+
+        life.store.commit = held
+        signalling = asyncio.ensure_future(engine.signal(run_id, "go"))
+        await begun.wait()
+        await asyncio.sleep(0.001)  # of its own time: the program has gone on to its item
+        if others_first:
+            await life.beside.signal(run_id, "other")
+        goes_on.set()
+        await signalling
+        assert logs(await watching)[1] == [(1, 1, "x")]
+        assert [item.data for item in await engine.store.stream(run_id, 0, -1)] == ["x"]
+
+    play({"publishing": publishing}, scenario, quiet=True, two=True)
+
+
 def test_whole_history_is_at_hand_for_who_keeps_it_from_the_start() -> None:
     async def scenario(life: Life) -> None:
         engine, run_id = life.engine, new_id(life.engine.clock.now())

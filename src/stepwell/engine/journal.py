@@ -299,11 +299,10 @@ class Journal:
             self._add_deliveries(batch, looked)
         if items:
             batch.first_item, batch.item_count, batch.items = self._next_item, len(items), _encode_items(items)
-            self._items = []
         if self._touched or state.ended_seq or self.run == 0:
             self._add_implied(batch)
         self._flight = Flight(batch, self._commands, events, items, self._waiting)
-        self._waiting, self._commands, self._events = [], [], []
+        self._waiting, self._commands, self._events, self._items = [], [], [], []
         return batch
 
     def _add_row(self, batch: Batch) -> None:

@@ -58,6 +58,7 @@ class Ran:
     attempt: int
     disk_seq: int
     life: int
+    at: float = 0.0
 
 
 class Lab:
@@ -74,7 +75,8 @@ class Lab:
 
     def begins(self, step: StepContext) -> None:
         """An activity began."""
-        self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life))
+        now = asyncio.get_running_loop().time()
+        self.ran.append(Ran(step.run_id, step.key, step.attempt, self.disk_seq(step.run_id), self.life, now))
 
     def does(
         self,
@@ -378,7 +380,7 @@ class World:
         """All invariants over the database and the log of activities."""
         disk = self.database.disk()
         try:
-            check_invariants(disk, self.lab.ran, crashes=crashes, quiet=quiet)
+            check_invariants(disk, self.lab.ran, crashes=crashes, quiet=quiet, two=self.two)
         finally:
             disk.close()
 

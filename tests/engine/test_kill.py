@@ -38,6 +38,7 @@ class Ran:
     key: str
     attempt: int
     disk_seq: int
+    at: float = 0.0
 
 
 def lines(folder: Path, name: str) -> list[Any]:

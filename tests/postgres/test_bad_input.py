@@ -1,12 +1,14 @@
 """A PostgreSQL that cannot be used is one clear sentence at the start; one that goes away is a passing fault."""
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from cli.commands import Shell
 from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.store.port import RunQuery
 from stepwell.store.postgres import PostgresStore, preparing
@@ -33,6 +35,45 @@ def _as(user: str, url: str) -> str:
 async def test_server_that_is_not_there() -> None:
     said = await _refusal("postgresql://nobody@127.0.0.1:9/none")
     assert said.startswith("PostgreSQL at 127.0.0.1:9/none cannot be reached (")
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:abc/db", "localhost:0/db", "localhost:65536/db", "a:5432,b:abc/db", "[::1/db", "::1/db"]
+)
+async def test_address_that_is_none(address: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        PostgresStore(f"postgresql://ann:secret@{address}?connect_timeout=3")
+    assert str(caught.value).startswith(f"'{address}' is no address of a PostgreSQL database: expected postgresql://")
+
+
+@pytest.mark.parametrize("password", ["se/cret", "se#cret", "se?cret", "se[cret"])
+async def test_password_with_an_unexpected_character_is_not_shown(password: str) -> None:
+    with pytest.raises(StorageError, match="in a password %2F for /") as caught:
+        PostgresStore(f"postgresql://ann:{password}@localhost/db")
+    assert not {"se", "cret", password} & set(re.findall(r"\w+", str(caught.value)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("serve", "--db"), ("runs", "list", "--db"), ("migrate", "--from", "sqlite:///old.db", "--to")],
+    ids=["serve", "runs list", "migrate"],
+)
+def test_port_that_is_no_number(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    sentence = Shell(tmp_path).run(*arguments, "postgresql://localhost:abc/db").sentence
+    assert sentence.startswith("stepwell: 'localhost:abc/db' is no address of a PostgreSQL database: expected ")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("postgresql://", "localhost:5432"),
+        ("postgresql://ann:secret@db.example/runs", "db.example:5432/runs"),
+        ("postgresql://ann@a:1,[::1]:2,[::1]/runs", "a:1,[::1]:2,[::1]:5432/runs"),
+        ("postgresql://ann@/runs?host=/tmp/a:b", "/tmp/a:b:5432/runs"),
+    ],
+)
+def test_address_is_where_the_database_is(url: str, address: str) -> None:
+    assert PostgresStore(url).address == address
 
 
 async def test_database_that_does_not_exist() -> None:

@@ -38,6 +38,7 @@ LISTING_SETTINGS: Final = {
 }
 
 _PORT: Final = re.compile(r":\d+$")
+_HOST: Final = re.compile(r"(\[[^]]+\]|[^]:[]*)(:(?P<port>\d{0,5}))?")
 _UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -54,10 +55,34 @@ _UNAVAILABLE: Final = (
 
 
 def address_of(url: str) -> str:
-    """Where a database is, without its user and password: `host:port/name`, several hosts with commas."""
-    parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "localhost")
+    """Where a database is, without its user and password: `host:port/name`, several hosts with commas.
+
+    Raises `StorageError` for a URL that is none, which asyncpg would take for another port, or fail at.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _no_url(url) from None
+    named = parts.netloc.rpartition("@")[2]
+    if not all(map(_makes_sense, named.split(","))):
+        raise _no_url(url)
+    hosts = named or dict(parse_qsl(parts.query)).get("host", "localhost")
     return ",".join(host if _PORT.search(host) else f"{host}:5432" for host in hosts.split(",")) + parts.path
+
+
+def _makes_sense(host: str) -> bool:
+    found = _HOST.fullmatch(host)
+    return found is not None and 0 < int(found["port"] or 5432) < 65_536
+
+
+def _no_url(url: str) -> StorageError:
+    """Of the URL only what is no part of a password, also of one that has an unexpected character in it."""
+    rest, _, query = url.partition("://")[2].partition("?")
+    shown = "this" if "@" in query else repr(rest.rpartition("@")[2])
+    return StorageError(
+        f"{shown} is no address of a PostgreSQL database: expected postgresql://user@host:port/name, with a port "
+        "from 1 to 65535, and in a password %2F for / and the like"
+    )
 
 
 @contextmanager

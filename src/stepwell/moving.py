@@ -1,7 +1,11 @@
 """Copies a SQLite database into a PostgreSQL one, table by table, in pages of one transaction each.
 
 How far a table came is kept with its rows, so that the same again goes on there. In the end every table is read from
-both databases and must have as many rows and the same hash. Nobody may drive the runs meanwhile: the file is locked.
+both databases and must have as many rows and the same hash. Nobody may drive the runs meanwhile: the file is locked,
+and no server may be on the other database.
+
+That database knows which file it was begun from: no row of another one comes in, and none at all once it has
+everything, since servers go on with it then.
 """
 
 import hashlib
@@ -11,20 +15,27 @@ from typing import Any, Final
 
 import apsw
 import msgspec
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 
 from stepwell.core.errors import StorageError
 from stepwell.dispatch.local import FileLock
 from stepwell.dispatch.pgqueuer import PgQueuerJobs
+from stepwell.dispatch.presence import living
 from stepwell.files import BUFFERED
 from stepwell.files.database import DatabaseFiles
 from stepwell.store.port import RunRow
 from stepwell.store.postgres import PostgresStore
 from stepwell.store.postgres.connection import Connection, Line, address_of, faults_named
 from stepwell.store.postgres.grams import grams_of, searched
+from stepwell.store.postgres.preparing import LOCK
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite import connection as sqlite
 
 PAGE: Final = 2_000
+SILENT_S: Final = 60.0
+"""A node that has said nothing for so long is dead, whatever its `dead_after_s`."""
+ORIGIN: Final = "origin"
+"""What the database was begun from, beside how far each table came."""
 _decode_run = msgspec.json.Decoder(RunRow).decode
 
 
@@ -44,6 +55,14 @@ class Copied(msgspec.Struct, frozen=True):
     table: str
     rows: int
     digest: str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The file that a database was begun from, a hash of what that held, and whether all of it is there."""
+
+    path: str
+    state: str
+    complete: bool = False
 
 
 _I, _N, _T, _F, _B, _Y = "bigint", "int", "text", "float8", "bool", "bytea"
@@ -74,20 +93,27 @@ async def move(path: str, url: str, *, files: Path | None = None) -> list[Copied
 
     Raises `StorageError`.
     """
-    sqlite.check_folder(path)
+    _check_names(path, url)
     lock = FileLock(path).acquire()
     try:
         with sqlite.faults_named(path):
             await _bring_forward(path)
             source = sqlite.connect(path, read_only=True)
         try:
-            copied = await _move(source, url)
+            found = _files_in(files) if files is not None else []
+            return await _move(source, _origin_of(source, path), url, files=found)
         finally:
             source.close()
-        found = _files_in(files) if files is not None else []
-        return [*copied, await _move_files(found, url)] if found else copied
     finally:
         lock.release()
+
+
+def _check_names(path: str, url: str) -> None:
+    """Before anything is touched: SQLite would make the file, and its lock is a file, too."""
+    address_of(url)
+    if not Path(path).exists():
+        raise StorageError(f"there is no file {path}: name the database to copy with --from")
+    sqlite.check_folder(path)
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -123,28 +149,107 @@ async def _bring_forward(path: str) -> None:
     await store.close()
 
 
-async def _move(source: apsw.Connection, url: str) -> list[Copied]:
+async def _move(source: apsw.Connection, origin: Origin, url: str, *, files: list[Path]) -> list[Copied]:
     target = PostgresStore(url, jobs=PgQueuerJobs())
     await target.open()
     await target.close()
-    line = Line(url, {}, set())
+    line, address = Line(url, {}, set()), address_of(url)
     try:
-        with faults_named(address_of(url)):
+        with faults_named(address):
             async with line.use() as connection:
-                await _begin(connection, address_of(url))
+                await _begin(connection, address, origin)
                 for table in TABLES:
                     await _copy(source, connection, table)
-                return [await _compare(source, connection, table) for table in TABLES]
+                copied = [await _compare(source, connection, table) for table in TABLES]
+        if files:
+            copied.append(await _move_files(files, url))
+        with faults_named(address):
+            async with line.use() as connection:
+                await _keep(connection, ORIGIN, msgspec.structs.replace(origin, complete=True))
     finally:
         await line.close()
+    return copied
 
 
-async def _begin(connection: Connection, address: str) -> None:
-    """An empty database, or one that this has begun to fill."""
-    begun = await connection.fetchval("SELECT to_regclass('moving') IS NOT NULL")
-    if not begun and await connection.fetchval("SELECT EXISTS (SELECT FROM run) OR EXISTS (SELECT FROM record)"):
-        raise StorageError(f"{address} holds runs of its own: name an empty database with --to")
+# --- whose the database is ------------------------------------------------------------------------------------------
+
+
+def _origin_of(source: apsw.Connection, path: str) -> Origin:
+    """Another file has another key, which is made by chance; whatever happens to a run adds to the history."""
+    held = source.execute(
+        "SELECT (SELECT data FROM record WHERE kind = 'secret' AND id = 'callbacks'), (SELECT max(id) FROM history)"
+    ).fetchall()
+    return Origin(str(Path(path).resolve()), hashlib.sha256(repr(held).encode()).hexdigest())
+
+
+async def _begin(connection: Connection, address: str, origin: Origin) -> None:
+    """An empty database, which then knows its origin, or one that this has begun to fill. Raises `StorageError`."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)  # another file may be about to begin here
+        known = await _known(connection)
+        if known is not None:
+            _check_origin(known, origin, address)
+        await _check_unused(connection, address)
+        if known is None:
+            await _clear(connection, address)
+            await _keep(connection, ORIGIN, origin)
+
+
+async def _known(connection: Connection) -> Origin | None:
     await connection.execute("CREATE TABLE IF NOT EXISTS moving (name text PRIMARY KEY, key text NOT NULL)")
+    kept = await connection.fetchval("SELECT key FROM moving WHERE name = $1", ORIGIN)
+    return msgspec.json.decode(kept, type=Origin) if kept is not None else None
+
+
+def _check_origin(known: Origin, origin: Origin, address: str) -> None:
+    if known.complete:
+        raise StorageError(
+            f"{address} has got all of {known.path} already, nothing was copied: go on with --db there, or name an "
+            "empty database with --to"
+        )
+    if known.path != origin.path:
+        raise StorageError(
+            f"{address} holds a part of {known.path}, nothing of {origin.path} was copied: move the rest of "
+            "that file, or name an empty database with --to"
+        )
+    if known.state != origin.state:
+        raise StorageError(
+            f"{address} holds a part of {known.path} as it was before it changed: name an empty database with --to"
+        )
+
+
+async def _check_unused(connection: Connection, address: str) -> None:
+    """A server would drive runs whose history is still to come, and hold a key that is replaced."""
+    for node in await living(AsyncpgDriver(connection)):
+        if node.silent_s < SILENT_S:
+            raise StorageError(
+                f"{address} is in use by a server (pid {node.pid} on {node.host}): stop it, or wait for a minute if "
+                "it was killed"
+            )
+
+
+async def _clear(connection: Connection, address: str) -> None:
+    """Take away what every server makes for itself: the file's is to hold, or is made anew. There may be no more."""
+    await connection.execute("DELETE FROM record WHERE (kind, id) IN (('secret', 'callbacks'), ('probe', 'ready'))")
+    kinds = await connection.fetch("SELECT DISTINCT kind FROM record ORDER BY kind")
+    held = [f"record {kind!r}" for (kind,) in kinds] + [
+        table.name
+        for table in TABLES
+        if table.name != "record" and await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.name})")
+    ]
+    if held:
+        raise StorageError(f"{address} holds rows of its own ({', '.join(held)}): name an empty database with --to")
+
+
+async def _keep(connection: Connection, name: str, value: Any) -> None:
+    await connection.execute(
+        "INSERT INTO moving (name, key) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET key = excluded.key",
+        name,
+        msgspec.json.encode(value).decode(),
+    )
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 async def _copy(source: apsw.Connection, connection: Connection, table: Table) -> None:
@@ -154,11 +259,7 @@ async def _copy(source: apsw.Connection, connection: Connection, table: Table) -
     for page in _pages(source, table, after):
         async with connection.transaction():
             await _insert(connection, table, page)
-            await connection.execute(
-                "INSERT INTO moving (name, key) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET key = excluded.key",
-                table.name,
-                msgspec.json.encode(page[-1][: table.keys]).decode(),
-            )
+            await _keep(connection, table.name, page[-1][: table.keys])
     if table.numbered:
         await connection.execute(
             f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), coalesce(max(id), 0) + 1, false) "
@@ -223,7 +324,10 @@ async def _compare(source: apsw.Connection, connection: Connection, table: Table
         found += 1
         there.update(repr(row).encode())
     if (rows, here.digest()) != (found, there.digest()):
-        raise StorageError(f"the table {table.name} differs: {rows} rows in the file, {found} in PostgreSQL")
+        raise StorageError(
+            f"the table {table.name} differs: {rows} rows in the file, {found} in PostgreSQL: find out who else "
+            "wrote there, and name an empty database with --to"
+        )
     return Copied(table.name, rows, here.hexdigest())
 
 

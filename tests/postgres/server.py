@@ -74,16 +74,17 @@ def name_of(url: str) -> str:
     return url.partition("@/")[2].partition("?")[0]
 
 
+async def make_tables(url: str) -> None:
+    """Those of a store, with nothing in them."""
+    store = PostgresStore(url)
+    await store.open()
+    await store.close()
+
+
 @cache
 def _common_database() -> str:
     url = new_database()
-
-    async def migrate() -> None:
-        store = PostgresStore(url)
-        await store.open()
-        await store.close()
-
-    _now(migrate())
+    _now(make_tables(url))
     return url
 
 

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
 from doors.kit.things import client_of
 from stepwell import App
+from stepwell.core.errors import StorageError
 from stepwell.engine.duties.files import SweepFiles
 from stepwell.engine.ids import new_id
 from stepwell.files import BUFFERED, FileMissingError
@@ -23,7 +23,7 @@ from stepwell.settings import Settings
 from stepwell.store.postgres import PostgresStore
 
 from .nodes import PATIENCE_S
-from .server import new_database
+from .server import execute, make_tables, new_database
 
 RUNS = "/api/v1/workflow-runs"
 
@@ -140,10 +140,11 @@ async def test_files_move_along_with_their_runs(tmp_path: Path) -> None:
         await incoming.write(data)
         reference = await incoming.finish()
         empty = await app.files.begin(new_id(time.time()), filename="b", content_type="").finish()
-    await move(str(path), url, files=Path(f"{path}.files"))
-    connection = await asyncpg.connect(url)
-    await connection.execute("DELETE FROM file_chunk WHERE n > 0")  # as if it had been interrupted in the middle
-    await connection.close()
+    await make_tables(url)
+    await execute(url, "ALTER TABLE file_chunk ADD CONSTRAINT first CHECK (n = 0)")
+    with pytest.raises(StorageError, match="refuses a statement"):  # it is interrupted in the middle
+        await move(str(path), url, files=Path(f"{path}.files"))
+    await execute(url, "ALTER TABLE file_chunk DROP CONSTRAINT first")
     copied = await move(str(path), url, files=Path(f"{path}.files"))
     assert (copied[-1].table, copied[-1].rows) == ("file", 2)
     async with App(settings=Settings(db=url)) as app:

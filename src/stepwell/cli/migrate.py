@@ -20,6 +20,8 @@ def migrate(
     """Copy all runs, documents and files; compare counts and hashes of every table."""
     if not from_.startswith("sqlite:///") or not is_postgres(to):
         raise SettingsError("expected --from sqlite:///file.db and --to postgresql://user@host/database")
+    if files and not Path(files).is_dir():
+        raise SettingsError(f"--files {files}: there is no such folder")
     from stepwell.moving import move
 
     path = from_.removeprefix("sqlite:///")

@@ -19,6 +19,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.models import Job
 from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.driver import Driver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from stepwell.dispatch.here import here
@@ -55,7 +56,7 @@ def node_of(job: Job) -> int:
     return msgspec.json.decode(job.payload or b"", type=Said).node
 
 
-async def living(driver: PatientDriver) -> list[NodeInfo]:
+async def living(driver: Driver) -> list[NodeInfo]:
     """The nodes that have jobs, a dead one too until it is noticed."""
     rows: list[dict[str, Any]] = await driver.fetch(_LIVING)
     found = [

@@ -5,6 +5,7 @@ wanted=""
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted="$wanted rabbitmq-server"
 command -v chromium >/dev/null || wanted="$wanted chromium"
 PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || wanted="$wanted pgbouncer"
+command -v systemd-analyze >/dev/null || wanted="$wanted systemd"  # not systemd-sysv: it replaces no init
 [ -n "$wanted" ] || exit 0
 echo "installing$wanted"
 export DEBIAN_FRONTEND=noninteractive

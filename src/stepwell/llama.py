@@ -23,8 +23,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from stepwell.app import App
-from stepwell.cli.serve import Server, listening, refuse_strangers
-from stepwell.security.limits.protocol import BoundedHeaders
+from stepwell.cli.serve import UVICORN, Server, listening, refuse_strangers
 
 if TYPE_CHECKING:
     from workflows import Workflow
@@ -110,7 +109,7 @@ class WorkflowServer:
                 self.__dict__.pop("app", None)  # one that was made for another address
             async with self.contextmanager():
                 await refuse_strangers(self.stepwell, host)
-                config = uvicorn.Config(self.app, **{**_UVICORN, **(uvicorn_config or {})}, lifespan="off")
+                config = uvicorn.Config(self.app, **{**UVICORN, **(uvicorn_config or {})}, lifespan="off")
                 await Server(config, end_streams=self.stepwell.engine.watchers.close).serve(sockets=[listener])
 
     def openapi_schema(self) -> dict[str, Any]:
@@ -119,13 +118,6 @@ class WorkflowServer:
         return document
 
 
-_UVICORN: Mapping[str, Any] = {
-    "http": BoundedHeaders,
-    "proxy_headers": False,  # who the peer is decides who is let in: no header may say so
-    "log_config": None,
-    "access_log": False,
-    "server_header": False,
-}
 _NOT_USED = {
     "workflow_store": "runs are kept in Stepwell's database",
     "persistence_backoff": "what cannot be written yet is tried again by itself",

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn
 
 from stepwell import App
-from stepwell.cli.serve import MOST_FILES, refuse_strangers
+from stepwell.cli.serve import MOST_FILES, UVICORN, refuse_strangers
 from stepwell.settings import Settings
 
 from . import documents
@@ -104,6 +105,11 @@ def test_it_takes_as_many_open_files_as_it_may_have(shell: Shell) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert found == (min(hard, MOST_FILES) if hard != resource.RLIM_INFINITY else MOST_FILES, hard)
+
+
+def test_it_keeps_connections_for_longer_than_clients_do() -> None:
+    config = uvicorn.Config("", **UVICORN)
+    assert config.timeout_keep_alive > max(5, 15, 60), "httpx, aiohttp, and balancers as they come"
 
 
 def test_second_server_on_the_same_file(shell: Shell, server: "subprocess.Popen[str]") -> None:

@@ -5,10 +5,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import uvicorn
@@ -26,6 +26,15 @@ from stepwell.tuning import tune_interpreter
 
 MOST_FILES: Final = 65_536
 """Open files that we ask for; what else runs on the machine needs some too."""
+UVICORN: Final[Mapping[str, Any]] = {
+    "http": BoundedHeaders,
+    "proxy_headers": False,  # who the peer is decides who is let in: no header may say so
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    # Longer than clients and balancers keep a connection: who sends a request while it is closed hears nothing.
+    "timeout_keep_alive": 75,
+}
 
 
 class CannotListenError(StepwellError):
@@ -114,11 +123,7 @@ async def serve_until_stopped(app: App, settings: Settings, listener: socket.soc
         await refuse_strangers(app, settings.host)
         config = uvicorn.Config(
             app.asgi(),
-            http=BoundedHeaders,
-            proxy_headers=False,  # who the peer is decides who is let in: no header may say so
-            log_config=None,
-            access_log=False,
-            server_header=False,
+            **UVICORN,
             ws_per_message_deflate=False,  # the console's messages are small and many: packing them costs more
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )

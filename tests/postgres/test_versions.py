@@ -1,5 +1,6 @@
 """Nodes of two releases on one database: the newer one migrates it under the feet of the older one."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,19 @@ def next_release(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(preparing, "migrations", lambda _: [*known, (latest + 1, NEXT)])
 
     return release
+
+
+async def test_nodes_that_start_together_make_the_tables_once() -> None:
+    url = new_database()
+    apps = [node(url) for _ in range(4)]
+    await asyncio.gather(*(app.open() for app in apps))  # each under the lock, one after the other
+    try:
+        started = [(await app.engine.start("at_once", n)).run_id for n, app in enumerate(apps)]
+        for n, run_id in enumerate(started):
+            assert (await apps[n - 1].engine.result(run_id, timeout_s=PATIENCE_S)).output == n
+    finally:
+        for app in apps:
+            await app.close()
 
 
 async def test_nodes_of_two_releases_drive_and_serve_together(next_release: Any) -> None:

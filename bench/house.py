@@ -30,14 +30,19 @@ async def _open_gate() -> None:
 
 @asynccontextmanager
 async def open_engine(
-    database: Path | str, *, idle_s: float = 5.0, drive: bool = True, gate: Gate = _open_gate
+    database: Path | str,
+    *,
+    more: tuple[str, ...] = (),
+    idle_s: float = 5.0,
+    drive: bool = True,
+    gate: Gate = _open_gate,
 ) -> AsyncIterator[Engine]:
     """An open engine that knows the workflows of `flows/`, and `waits`. `gate` is what `call: gate` does.
 
-    `database`: a file of SQLite, or a URL.
+    `database`: a file of SQLite, or a URL; `more` are those of others over which runs are spread.
     """
     url = database if isinstance(database, str) else f"sqlite:///{database}"
-    app = App(drive=drive, settings=Settings(db=url, idle_s=idle_s))
+    app = App(drive=drive, settings=Settings(db=url, more_dbs=more, idle_s=idle_s))
     app.function(noop)
     app.function(name="gate")(gate)
     app.add_workflow("waits", waits)

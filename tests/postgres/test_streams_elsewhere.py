@@ -59,8 +59,9 @@ async def cluster() -> AsyncIterator[Cluster]:
     url, gate = new_database(), asyncio.Event()
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE_S))
-        urls = [await stack.enter_async_context(_node(url, gate, drive=drive)) for drive in (True, False)]
-        yield Cluster(gate, *urls, client)
+        driving = await stack.enter_async_context(_node(url, gate, drive=True))
+        beside = await stack.enter_async_context(_node(url, gate, drive=False))
+        yield Cluster(gate, driving, beside, client)
         gate.set()
 
 

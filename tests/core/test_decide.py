@@ -7,6 +7,7 @@ from stepwell.core import commands as c
 from stepwell.core import history as h
 from stepwell.core.approvals import ApprovalRequest
 from stepwell.core.decide import MAX_EVENTS, Refusal, decide
+from stepwell.core.errors import NewerHistoryError
 from stepwell.core.retry import RetryPolicy
 from stepwell.core.status import Status
 
@@ -214,6 +215,11 @@ def test_refusal_says_where_the_command_would_have_been_accepted() -> None:
 def test_events_survive_the_way_to_the_disk_and_back() -> None:
     events = running(*opened(), completed(value={"a": [1, None]}), asked(prompt="?"), signalled(data=1), FAILED)
     assert h.decode_events(h.encode_events(events)) == events
+
+
+def test_event_of_a_newer_release_is_said_to_be_one() -> None:
+    with pytest.raises(NewerHistoryError, match="'Unheard'"):
+        h.decode_events(b'[{"type": "Unheard", "at": 1.0}]')
 
 
 def test_state_survives_the_way_to_a_snapshot_and_back() -> None:

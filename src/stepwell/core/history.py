@@ -396,17 +396,15 @@ AnyEvent = (
     | SnapshotTaken
 )
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(list[AnyEvent])
-
-
-encode_events: Callable[[list[AnyEvent]], bytes] = _encoder.encode
+encode_events: Callable[[list[AnyEvent]], bytes] = msgspec.json.Encoder().encode
 """One history row: the events of one commit as a JSON array, oldest first."""
+parse_events: Callable[[bytes], list[AnyEvent]] = msgspec.json.Decoder(list[AnyEvent]).decode
+"""The events of a row that may be anything. Raises `msgspec.ValidationError`."""
 
 
 def decode_events(row: bytes) -> list[AnyEvent]:
-    """The events of one history row, oldest first. Raises `NewerHistoryError`."""
+    """The events of a history row on record, oldest first. Raises `NewerHistoryError`."""
     try:
-        return _decoder.decode(row)
+        return parse_events(row)
     except msgspec.ValidationError as fault:
         raise NewerHistoryError(fault) from fault

@@ -68,7 +68,7 @@ def as_input(value: Any) -> msgspec.Raw:
 def check_creation(created: h.RunCreated, start_key: str | None) -> None:
     """That what a caller gave can be written and read back. Raises `InvalidInputError`."""
     try:
-        h.decode_events(h.encode_events([created]))
+        h.parse_events(h.encode_events([created]))
         uuid.UUID(created.run_id)
         (start_key or "").encode()
     except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:

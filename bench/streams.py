@@ -116,15 +116,12 @@ class Reader:
         self._exchange = await ask(self._port, head.encode(), self._take)
         assert self._exchange.begun.result() == 200, self._exchange.begun.result()
 
-    async def cut(self) -> bool:
-        """Break off, and come back; whether there was anything to break off."""
-        if self.result is not None:
-            return False
+    async def cut(self) -> None:
+        """Break off, and come back."""
         assert self._exchange is not None
         self._exchange.take = _ignore  # what is under way is lost, as on a broken line
         self._exchange.transport.abort()
         await self.connect()
-        return True
 
     async def end(self) -> None:
         assert self._exchange is not None
@@ -180,14 +177,12 @@ async def in_turns(work: list[Any], at_once: int) -> list[Any]:
     return await asyncio.gather(*(one(make) for make in work))
 
 
-async def cut_at_random(readers: list[Reader], number: int, seconds: float) -> int:
-    """Cut off streams, evenly over that time; how many."""
+async def cut_at_random(readers: list[Reader], number: int, seconds: float) -> None:
+    """Cut off that many streams, evenly over that time."""
     chance = random.Random(11)
-    done = 0
     for _ in range(number):
-        done += await chance.choice(readers).cut()
+        await chance.choice([reader for reader in readers if reader.result is None]).cut()
         await asyncio.sleep(seconds / number)
-    return done
 
 
 async def measure(server: Served, streams: int, seconds: float, opening_s: float) -> dict[str, Any]:
@@ -217,7 +212,8 @@ async def measure(server: Served, streams: int, seconds: float, opening_s: float
     assert left_s > 0, f"opening {streams} streams took {-left_s:.0f} s too long: the runs talked before"
     await asyncio.sleep(left_s)
     cpu_s, talking = server.cpu_s, time.monotonic()
-    cuts = await cut_at_random(readers, round(CUTS_PER_STREAM * streams), 0.9 * items * every_s)
+    cuts = round(CUTS_PER_STREAM * streams)
+    await cut_at_random(readers, cuts, 0.9 * items * every_s)
     await asyncio.gather(*(reader.end() for reader in readers))
     took_s = time.monotonic() - talking
     assert all(reader.result["workflowRun"]["outputs"] == items for reader in readers), "a stream had no result"

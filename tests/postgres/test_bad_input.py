@@ -69,7 +69,7 @@ def test_port_that_is_no_number(tmp_path: Path, arguments: tuple[str, ...]) -> N
         ("postgresql://", "localhost:5432"),
         ("postgresql://ann:secret@db.example/runs", "db.example:5432/runs"),
         ("postgresql://ann@a:1,[::1]:2,[::1]/runs", "a:1,[::1]:2,[::1]:5432/runs"),
-        ("postgresql://ann@/runs?host=/tmp/a:b", "/tmp/a:b:5432/runs"),
+        ("postgresql://ann@/runs?host=/sockets/a:b", "/sockets/a:b:5432/runs"),
     ],
 )
 def test_address_is_where_the_database_is(url: str, address: str) -> None:

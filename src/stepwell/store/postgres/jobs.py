@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 Job = tuple[str, str, str]
-"""A run to be driven: its id, the job's key (the same twice is one job), its workflow."""
+"""A run to be driven: its id, the job's key (the same twice is one job; it ends with `:0` while the run has not
+begun), its workflow.
+"""
 
 
 class Jobs(Protocol):

@@ -10,6 +10,7 @@ from stepwell.store.postgres.connection import Connection
 BLOCK: Final = 15
 """Runs whose numbers are the same but for so many bits are a block."""
 MODULUS: Final = 1_000_000_000
+"""The keys of the index are of four bytes: numbers that differ by this share one, and are told apart afterwards."""
 TEXT_KEYS: Final = (
     f"(grams || ARRAY[(-1 - 2 * ((run >> {BLOCK}) % {MODULUS}))::int, "
     f"(-2 - 2 * (coalesce(series, 0) % {MODULUS}))::int])"
@@ -25,6 +26,7 @@ LOOKED_UP: Final = 2_048
 WANTED: Final = 512
 """As many texts are to be found at a time."""
 MOST_GROWTH: Final = 32
+"""So many times the blocks of one look, at most, are looked up in the next."""
 MOST_BLOCKS: Final = 256
 CHEAPER: Final = 2
 """How much less a text that is looked up costs than a run that is looked at."""

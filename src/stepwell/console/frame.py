@@ -3,6 +3,7 @@ life of a page: shown at once, refreshed by the pulse, and telling what keeps it
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ class Frame(Element, component="elements/frame.js"):
         self.run_method("say", text, bad)
 
 
-class LivePage:
+class LivePage(ABC):
     """A page under construction, then open. Subclasses put their elements into `build` and bring them up to date in
     `show`, which is called again and again and sends only what has changed.
     """
@@ -80,19 +81,19 @@ class LivePage:
         self._showing = asyncio.Lock()
         self.on(self.frame, "seen", self._seen, acts=False)
 
+    @abstractmethod
     def build(self) -> None:
         """Make the elements of the page."""
-        raise NotImplementedError  # every page has its own
 
+    @abstractmethod
     async def show(self) -> None:
         """Bring the elements up to date."""
-        raise NotImplementedError  # as above
 
     def version(self) -> int:
         """Changes when there is news for this page alone, of which the others know nothing."""
         return 0
 
-    def closed(self) -> None:
+    def closed(self) -> None:  # noqa: B027  # most pages hold nothing that is to be let go
         """The page is gone."""
 
     async def open(self) -> None:

@@ -12,7 +12,7 @@ export default {
   emits: ["view", "act", "example"],
   props: { view: Object, given: String, mayAct: Boolean, allOwners: Boolean },
   data() {
-    return { known: read(this.given), chosen: {}, focus: 0, text: this.view.text || "", owner: this.view.owner || "",
+    return { known: read(this.given), chosen: {}, at: null, text: this.view.text || "", owner: this.view.owner || "",
       custom: Boolean(this.view.from || this.view.to), asking: null, ranges: RANGES };
   },
   template: `
@@ -68,7 +68,7 @@ export default {
               <tr v-for="(row, index) in list" :key="row.id" :data-run="row.id">
                 <td class="box"><input type="checkbox" :aria-label="'Choose run ' + row.id" v-model="chosen[row.id]"></td>
                 <td class="state"><span :class="['sw-status', row.status]">{{ row.status }}</span><small class="muted" v-if="row.reason">&nbsp;· {{ reason(row) }}</small></td>
-                <td class="wf"><a :href="'/console/runs/' + row.id" :ref="'open' + index" @focus="focus = index">{{ row.workflow }}</a>
+                <td class="wf"><a :href="'/console/runs/' + row.id" :ref="'open' + index" @focus="at = row.id">{{ row.workflow }}</a>
                   <br><small class="mono muted" :title="row.id">…{{ row.id.slice(-12) }}</small><small class="muted" v-if="row.version"> · {{ row.version }}</small></td>
                 <td class="at"><div :class="['step', row.error && 'why']" :title="row.error || row.step">{{ row.error || row.step }}</div></td>
                 <td class="sw-wide muted">{{ row.door }}</td><td class="sw-wide muted" v-if="allOwners">{{ row.owner }}</td>
@@ -92,6 +92,7 @@ export default {
     list() { return this.known.rows; },
     statuses() { return (this.view.status || "").split(",").filter(Boolean); },
     shownStatuses() { return STATUSES.filter((status) => this.known.counts[status] || this.statuses.includes(status)); },
+    focus() { return Math.max(this.list.findIndex((row) => row.id === this.at), 0); },
     total() { return Object.values(this.known.counts).reduce((sum, number) => sum + number, 0); },
     ids() { return Object.keys(this.chosen).filter((id) => this.chosen[id]); },
     filtered() { return NAMES.some((name) => name !== "before" && this.view[name]); },
@@ -147,7 +148,7 @@ export default {
       this.show(kept);
     },
     show(view) {
-      this.chosen = {}; this.asking = null; this.focus = 0;
+      this.chosen = {}; this.asking = null; this.at = null;
       this.text = view.text || ""; this.owner = view.owner || "";
       this.custom = this.custom || Boolean(view.from || view.to);
       this.$emit("view", view);
@@ -157,8 +158,7 @@ export default {
     ask(verb) { this.asking = verb; this.$nextTick(() => this.$refs.sure.focus()); },
     act() { this.$emit("act", { verb: this.asking, ids: this.ids }); this.asking = null; this.chosen = {}; },
     move(by) {
-      this.focus = Math.min(Math.max(this.focus + by, 0), this.list.length - 1);
-      const link = this.$refs["open" + this.focus];
+      const to = Math.min(Math.max(this.focus + by, 0), this.list.length - 1), link = this.$refs["open" + to];
       (Array.isArray(link) ? link[0] : link)?.focus();
     },
     key(event) {

@@ -147,7 +147,7 @@ def test_the_table_works_by_keyboard(served: Served, visit: Visit) -> None:
     page.locator(f"tr[data-run='{newest}']").wait_for()
     page.keyboard.press("k")
     page.keyboard.press("x")
-    expect(page.get_by_label(f"Choose run {newer}")).to_be_checked()  # one above the one it was at, wherever that went
+    expect(page.get_by_label(f"Choose run {newer}")).to_be_checked()  # one above where it was, also now
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/console/runs/{older}")

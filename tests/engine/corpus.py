@@ -280,6 +280,25 @@ def failing_branch(lab: Lab) -> Program:
     return program
 
 
+@case()
+def one_branch(lab: Lab) -> Program:
+    """Nobody runs beside it, so it has no task of its own."""
+
+    async def program(ctx: RunContext, input: Any) -> Any:
+        async def only(name: str, fails: int, ctx: RunContext) -> Any:
+            await _sleep(ctx, f"/{name}/only/wait", 0.2)
+            return await ctx.step(f"/{name}/only/0", lab.does(name, fails=fails))
+
+        good = await ctx.race("/good", {"only": partial(only, "good", 0)}, until="all")
+        try:
+            await ctx.race("/bad", {"only": partial(only, "bad", -1)}, until="all")
+        except ProgramError as fault:
+            return [good, fault.problem.type, await ctx.step("/catch", lab.does("caught"))]
+        return "not reached"
+
+    return program
+
+
 @case(fails=True)
 def failing_run(lab: Lab) -> Program:
     async def program(ctx: RunContext, input: Any) -> Any:

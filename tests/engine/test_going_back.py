@@ -94,6 +94,30 @@ def _race(lab: Lab) -> Program:
     return program
 
 
+def test_retry_within_a_fork_of_one_branch_repeats_what_failed_only() -> None:
+    def alone(lab: Lab) -> Program:
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+            async def only(ctx: RunContext) -> Any:
+                first = await ctx.step("/all/only/0", lab.does("first"))
+                return [first, await ctx.step("/all/only/1", lab.does("mended", fails=1))]
+
+            return await ctx.race("/all", {"only": only}, until="all")
+
+        return program
+
+    with World({"alone": alone}) as world:
+
+        async def scenario(life: Life) -> None:
+            failed = await life.engine.run("alone")
+            assert failed.status is Status.FAILED
+            await life.engine.retry(failed.run_id)
+            assert (await life.engine.result(failed.run_id)).output == [["first", "mended"]]
+            assert [world.lab.times(failed.run_id, f"/all/only/{n}") for n in (0, 1)] == [1, 2]
+
+        world.live(scenario)
+        world.check()
+
+
 def test_retry_within_a_fork_repeats_what_failed_and_what_was_cancelled_only() -> None:
     with World({"race": _race}) as world:
 

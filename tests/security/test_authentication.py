@@ -40,7 +40,7 @@ class Known:
 
 def call(method: str = "GET", path: str = "/x", *, query: str = "", peer: str | None = "203.0.113.9",
          websocket: bool = False, **headers: str) -> Call:  # fmt: skip
-    names = tuple((name.replace("_", "-"), value) for name, value in {"host": "api.example", **headers}.items())
+    names = {name.replace("_", "-"): [value] for name, value in {"host": "api.example", **headers}.items()}
     return Call(method=method, path=path, headers=names, query=query, peer=peer, websocket=websocket)
 
 
@@ -105,7 +105,7 @@ async def test_wrong_or_missing_credential_is_refused(
 
 
 async def test_repeated_header_is_ambiguous() -> None:
-    asked = Call(headers=(("authorization", "Bearer good"), ("authorization", "Bearer bad")))
+    asked = Call(headers={"authorization": ["Bearer good", "Bearer bad"]})
     assert await reason(asked) is Reason.AMBIGUOUS_CREDENTIALS
 
 
@@ -374,7 +374,7 @@ async def test_organisation_is_one_of_the_credentials_own(
 
 
 async def test_two_organisations_at_once_are_ambiguous() -> None:
-    asked = Call(headers=(("authorization", "Bearer good"), ("x-active-org", "a"), ("x-active-org", "b")))
+    asked = Call(headers={"authorization": ["Bearer good"], "x-active-org": ["a", "b"]})
     assert await reason(asked, organisations=("a", "b")) is Reason.ORGANISATION_AMBIGUOUS
 
 

@@ -271,12 +271,7 @@ class BranchContext:
         self._driver.publish(StreamItem(type="item", data=item, key=key))
 
     def branches(self) -> Strands:
-        def begin(branch: Branch) -> Awaitable[Any]:
-            context = BranchContext(self._driver, now=self._now)
-            self._inner.append(context)
-            return branch(context)
-
-        return Strands(self._driver, begin)
+        return Strands(self._driver, lambda branch: branch(self._inside(self._now)))
 
     async def race(
         self,
@@ -290,12 +285,13 @@ class BranchContext:
         choice = self._driver.state.choices.get(key)
         if choice is not None:
             return self._decided(choice)
+        if until == "all" and len(branches) == 1 and limit is None and not any(after.values()):
+            return [await self._alone(key, *branches.items())]
         contexts: dict[str, BranchContext] = {}
 
         def begin(name: str) -> Awaitable[Any]:
             now = max((contexts[other].now for other in after.get(name, ())), default=self._now)
-            contexts[name] = context = BranchContext(self._driver, now=max(now, self._now))
-            self._inner.append(context)
+            contexts[name] = context = self._inside(max(now, self._now))
             return branches[name](context)
 
         field = Field(self._driver, order_of(key, branches, until, after, limit), begin)
@@ -309,26 +305,45 @@ class BranchContext:
                 if fault is not None or until == "first":
                     field.join()  # from here it waits for itself, not for its branches
                     losers = [context for other, context in contexts.items() if other != name]
-                    return await self._decide(key, name, task, losers)
+                    value = task.result() if fault is None else None
+                    return await self._decide(key, name, value, fault, losers)
                 values[name] = task.result()
         finally:
             field.leave()
         self._now = max((context.now for context in contexts.values()), default=self._now)
         return [values[name] for name in branches]
 
+    async def _alone(self, key: str, only: tuple[str, Branch]) -> Any:
+        """A race of one branch until its end: no task of its own, since nobody runs beside it."""
+        name, branch = only
+        context = self._inside(self._now)
+        try:
+            value = await branch(context)
+        except (Exception, asyncio.CancelledError) as fault:  # whatever it raises is a record
+            if being_cancelled():
+                raise
+            return await self._decide(key, name, None, fault, [])
+        self._now = max(self._now, context.now)
+        return value
+
+    def _inside(self, now: float) -> "BranchContext":
+        """The context of a branch within this one."""
+        context = BranchContext(self._driver, now=now)
+        self._inner.append(context)
+        return context
+
     async def _decide(
-        self, key: str, winner: str, task: asyncio.Task[Any], losers: list["BranchContext"]
+        self, key: str, winner: str, value: Any, fault: BaseException | None, losers: list["BranchContext"]
     ) -> RaceResult:
         """Put the outcome of a race on record; what the losers have open is cancelled with it."""
         await self._driver.ready()  # what a loser opens until then is cancelled too
-        fault = fault_of(task)
         keys = tuple(open_key for loser in losers for open_key in loser.open_keys())
-        raw, value = NULL, None
+        raw = NULL
         error: Problem | None = None
         forget: tuple[str, ...] = ()
         if fault is None:
             try:
-                raw, value = recorded(task.result())
+                raw, value = recorded(value)
             except ProgramError as not_json:
                 fault = not_json
         if fault is not None:

@@ -1,7 +1,6 @@
 """New runs: what a caller gives is checked, and the first events of a run are put on disk, once for a start key."""
 
 import math
-import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +11,7 @@ from stepwell.core.approvals import MAX_TIMEOUT_S
 from stepwell.core.errors import InvalidInputError, ProgramError, RefusedError, RunNotFoundError
 from stepwell.engine.attempts import recorded
 from stepwell.engine.drivers import Drivers
+from stepwell.engine.ids import canonical_uuid
 from stepwell.engine.results import Started
 from stepwell.engine.tracing import Tracing
 from stepwell.store.port import NAME_LABEL
@@ -69,10 +69,11 @@ def check_creation(created: h.RunCreated, start_key: str | None) -> None:
     """That what a caller gave can be written and read back. Raises `InvalidInputError`."""
     try:
         h.parse_events(h.encode_events([created]))
-        uuid.UUID(created.run_id)
         (start_key or "").encode()
     except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:
         raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
+    if canonical_uuid(created.run_id) is None:
+        raise InvalidInputError(f"run_id: expected a UUID, found {created.run_id!r}")
     if created.start_at is not None and not math.isfinite(created.start_at):
         raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")
     if created.timeout_s is not None and not 0 < created.timeout_s <= MAX_TIMEOUT_S:

@@ -323,7 +323,8 @@ class RunDriver:
             self._release(Release.ENDED if self.state.terminal else Release.PARKED)
 
     def _unwind(self) -> None:
-        if self._program is not None:
+        """Cancel the program, once: an activity that takes its time to clean up is let."""
+        if self._program is not None and not self._unwinding:
             self._unwinding = True
             self._program.cancel()
 

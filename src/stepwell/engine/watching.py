@@ -32,12 +32,24 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     item: StreamItem | None = None
 
 
-class _Commit(msgspec.Struct, frozen=True):
-    """What one commit added: events after `after_seq`, items after `after_item`."""
+class _Commit(msgspec.Struct):
+    """What one commit added: events after `after_seq`, items after `after_item`, up to `seq` and `item_number`."""
 
     after_seq: int
     after_item: int
-    seen: list[Seen]
+    seq: int
+    item_number: int
+    events: list[h.AnyEvent]
+    items: list[StreamItem]
+    _seen: list[Seen] | None = None
+
+    @property
+    def seen(self) -> list[Seen]:
+        """As watchers see it; made for the first of them."""
+        if self._seen is None:
+            items = [_read_back(item) for item in self.items]
+            self._seen = _seen(self.after_seq, self.after_item, self.events, items)
+        return self._seen
 
 
 class _Channel:
@@ -66,20 +78,20 @@ class _Channel:
         if self.version == version:
             await self._waiting.wait()
 
-    def after(self, seq: int, item: int) -> list[Seen] | None:
-        """What follows a point; None when that is not, or not all, in memory."""
-        found: list[Seen] = []
+    def after(self, seq: int, item: int) -> list[_Commit]:
+        """What follows a point; nothing when that is not, or not all, in memory."""
+        found: list[_Commit] = []
         for commit in self.commits:
             if commit.after_seq == seq and commit.after_item == item:
-                found += commit.seen
-                seq, item = commit.seen[-1].seq, commit.seen[-1].item_number
-        return found or None
+                found.append(commit)
+                seq, item = commit.seq, commit.item_number
+        return found
 
     def ends_at(self, seq: int, item: int, read_at: int) -> bool:
         """Whether nothing is on record after a point that will not be hinted at: the latest commit ended there,
         and since the store was read, at the version `read_at`, nobody else has appended.
         """
-        last = self.commits[-1].seen[-1] if self.commits else None
+        last = self.commits[-1] if self.commits else None
         return last is not None and (last.seq, last.item_number) == (seq, item) and read_at >= self.doubted
 
 
@@ -127,9 +139,8 @@ class Watchers:
         channel = self.channels.get(journal.state.run_id)
         if channel is None or not (events or items):
             return
-        after_seq, after_item = journal.saved_seq - len(events), journal.saved_items - len(items)
-        read = [_read_back(item) for item in items]
-        channel.commits.append(_Commit(after_seq, after_item, _seen(after_seq, after_item, events, read)))
+        seq, number = journal.saved_seq, journal.saved_items
+        channel.commits.append(_Commit(seq - len(events), number - len(items), seq, number, events, items))
         channel.notify()
 
     def changed(self, run_id: str) -> None:
@@ -156,10 +167,9 @@ class Watchers:
             read_at = -1
             while not self._stopping.is_set():
                 version = channel.version
-                found = channel.after(after_seq, after_item)
-                if found is None and not channel.ends_at(after_seq, after_item, read_at):
+                found = [seen for commit in channel.after(after_seq, after_item) for seen in commit.seen]
+                if not found and not channel.ends_at(after_seq, after_item, read_at):
                     found, read_at = await self._read(run_id, after_seq, after_item), version
-                found = found or []
                 for seen in found:
                     after_seq, after_item = seen.seq, seen.item_number
                     if seen.event is not None and not isinstance(seen.event, h.LateResultDiscarded):
@@ -177,8 +187,8 @@ class Watchers:
     def events(self, run_id: str) -> list[h.AnyEvent] | None:
         """The whole history of a run, if somebody has kept all of it since its creation; else None."""
         channel = self.channels.get(run_id)
-        seen = channel.after(0, 0) if channel is not None else None
-        return [one.event for one in seen if one.event is not None] if seen is not None else None
+        commits = channel.after(0, 0) if channel is not None else []
+        return [event for commit in commits for event in commit.events] or None
 
     async def _ended_at(self, run_id: str, seq: int) -> bool:
         """Whether the run stood still after this event: late results may follow an end."""

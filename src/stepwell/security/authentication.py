@@ -4,7 +4,7 @@ The order is: find the one credential, or decide that none is needed; verify it;
 (cross-site, organisation, scope). A credential that is there and wrong is refused even where none is needed.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -125,7 +125,7 @@ def find_credential(call: Call, door: DoorRules, rules: AccessRules) -> Credenti
 
     Several that differ are refused: whichever is taken, somebody meant the other. Raises `AccessError`.
     """
-    if not call.query and not any(name in _CARRIERS for name, _ in call.headers):
+    if not call.query and _CARRIERS.isdisjoint(call.headers):
         return None
     found = [Credential(source, text) for source in door.sources for text in _sent(call, source, rules)]
     for credential in found:
@@ -172,7 +172,7 @@ def with_organisation(principal: Principal, call: Call) -> Principal:
     return msgspec.structs.replace(principal, organisation=named)
 
 
-def _sent(call: Call, source: Source, rules: AccessRules) -> list[str]:
+def _sent(call: Call, source: Source, rules: AccessRules) -> Sequence[str]:
     match source:
         case "cookie":
             return call.cookies(rules.cookie_name)
@@ -213,7 +213,10 @@ def _check_scope(principal: Principal, scope: Scope) -> None:
 
 def _organisation(call: Call) -> str:
     """The organisation that was named; "" when none."""
-    named = [value.strip() for value in call.all(ORGANISATION)]
+    sent = call.all(ORGANISATION)
+    if not sent:
+        return ""
+    named = [value.strip() for value in sent]
     if len(set(named)) > 1 or any(len(one) > MAX_ORGANISATION or not one.isprintable() for one in named):
         raise AccessError(Reason.ORGANISATION_AMBIGUOUS, f"expected one organisation in {ORGANISATION}")
-    return named[0] if named else ""
+    return named[0]

@@ -1,6 +1,6 @@
 """A request as authentication sees it: a record, so that every rule about it is a plain function."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -23,20 +23,20 @@ _FORWARDING_STARTS: Final = ("x-forwarded", "x-original-forwarded")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """`headers` have lower-case names and keep repeats. `peer` is the address of the socket, never of a header;
-    None when there is none (a Unix socket).
+    """`headers` are the values of each name, which is in lower case. `peer` is the address of the socket, never of a
+    header; None when there is none (a Unix socket).
     """
 
     method: str = "GET"
     path: str = "/"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, Sequence[str]] = {}
     query: str = ""
     peer: str | None = None
     websocket: bool = False
 
-    def all(self, name: str) -> list[str]:
+    def all(self, name: str) -> Sequence[str]:
         """Every value of a header."""
-        return [value for found, value in self.headers if found == name]
+        return self.headers.get(name, ())
 
     def one(self, name: str) -> str | None:
         """The value of a header that is there once; None when it is missing or repeated."""
@@ -60,12 +60,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def forwarded(self) -> bool:
         """Whether somebody in between says so: then the peer is not who asks (RFC 7239 §8)."""
-        return any(name in _FORWARDING or name.startswith(_FORWARDING_STARTS) for name, _ in self.headers)
+        names = self.headers
+        return not _FORWARDING.isdisjoint(names) or any(name.startswith(_FORWARDING_STARTS) for name in names)
 
     @property
     def from_browser(self) -> bool:
         """Browsers say where a request comes from (Fetch standard, Fetch Metadata); others have no reason to."""
-        return any(name == "origin" or name.startswith("sec-fetch-") for name, _ in self.headers)
+        return any(name == "origin" or name.startswith("sec-fetch-") for name in self.headers)
 
 
 def without_token(query: str) -> str:

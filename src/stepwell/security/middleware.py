@@ -74,10 +74,13 @@ class Authentication:
 def call_of(scope: Scope) -> Call:
     """The request as a record. `scope["client"]` must be the socket's peer: see `loopback`."""
     client = scope.get("client")
+    headers: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:  # in lower case (ASGI)
+        headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return Call(
         method=scope.get("method", "GET"),
         path=scope["path"],
-        headers=tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]),
+        headers=headers,
         query=scope.get("query_string", b"").decode("latin-1"),
         peer=client[0] if client else None,
         websocket=scope["type"] == "websocket",

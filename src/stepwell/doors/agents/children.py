@@ -4,7 +4,6 @@ Else a template could run, and read, what belongs to somebody else. Names that a
 that the operator loaded, and everybody's to run.
 """
 
-import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from stepwell.core.definitions import Fault, InvalidDefinitionError
 from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.principal import Principal
 from stepwell.engine import Engine
+from stepwell.engine.ids import canonical_uuid
 from stepwell.engine.ownership import owner_of
 
 OWNED: Final = ("template", "definition")
@@ -33,7 +33,7 @@ async def check_children(document: dict[str, Any], engine: Engine, principal: Pr
     faults = [
         Fault(pointer=found.pointer, line=0, message=f"there is no workflow {found.workflow}")
         for found in references(document["steps"], "/steps")
-        if _is_uuid(found.workflow) and not await _may_start(found.workflow, engine, principal)
+        if canonical_uuid(found.workflow) is not None and not await _may_start(found.workflow, engine, principal)
     ]
     if faults:
         raise InvalidDefinitionError(faults)
@@ -61,11 +61,3 @@ async def _may_start(id: str, engine: Engine, principal: Principal) -> bool:
     except WorkflowNotFoundError:
         return False
     return owner is None or principal.may_see(owner)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -74,7 +74,7 @@ async def delete_document(call: Call) -> Reply:
 
 async def _checked(call: Call) -> tuple[str, dict[str, Any]]:
     pipeline = (await take(call)).pipeline
-    document: dict[str, Any] = msgspec.json.decode(await call.request.body())
+    document: dict[str, Any] = msgspec.json.decode(await call.body())
     return pipeline.id, document
 
 

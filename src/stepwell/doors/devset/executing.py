@@ -32,7 +32,7 @@ for prefix in ENGINE:
         async def work() -> Response:
             return json_response(await _execute(call))
 
-        return await call.once(await call.request.body(), work)
+        return await call.once(await call.body(), work)
 
     @api.post(
         f"{prefix}/simulate",

@@ -41,7 +41,7 @@ async def take(call: Call) -> Taken:
     found = media_type(call.request)
     if found and found != JSON and not found.endswith("+json"):
         raise MediaTypeError([JSON], found)
-    body = await call.request.body()
+    body = await call.body()
     try:
         text = body.decode()
     except UnicodeDecodeError:

@@ -20,7 +20,7 @@ from stepwell.doors.kit.answers import Reply, json_response
 from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.errors import ErrorTable
 from stepwell.doors.kit.operations import JSON_TYPE, Answer, Endpoint, Operation, routes_of
-from stepwell.doors.kit.reading import read_body, read_query
+from stepwell.doors.kit.reading import body_of, read_body, read_query
 from stepwell.engine import Engine
 from stepwell.engine.duties.loop import Duty
 from stepwell.security.authentication import DoorRules
@@ -158,7 +158,7 @@ class Api:
                 async def work() -> Response:
                     return await self._answer(handler, call, read)
 
-                return await (call.once(await request.body(), work) if keyed else work())
+                return await (call.once(await body_of(request), work) if keyed else work())
             except Exception as error:  # noqa: BLE001  the door's table knows every kind, and logs the unforeseen
                 return self.errors.answer(request.scope, error)
 

@@ -1,6 +1,5 @@
 """A request as an operation sees it: who asks, the engine, the path, and the key that makes it happen once."""
 
-import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -11,7 +10,9 @@ from stepwell.core.history import Actor
 from stepwell.core.principal import Principal
 from stepwell.doors.kit.faults import MissingError
 from stepwell.doors.kit.idempotency import Once, fingerprint_of, key_of, record_id
+from stepwell.doors.kit.reading import body_of
 from stepwell.engine import Engine
+from stepwell.engine.ids import canonical_uuid
 from stepwell.security.doors import PRINCIPAL
 from stepwell.security.middleware import actor_of, principal_of
 
@@ -48,13 +49,14 @@ class Call:
     def id(self, name: str, what: str) -> str:
         """A part of the path that is a UUID, in its usual form. Raises `MissingError` for anything else."""
         text = self.path(name)
-        try:
-            found = uuid.UUID(text)
-        except ValueError:
-            raise MissingError(what, text[:80]) from None
-        if len(text) != 36:  # UUID() also takes braces, urn: and no hyphens
+        found = canonical_uuid(text)
+        if found is None:
             raise MissingError(what, text[:80])
-        return str(found)
+        return found
+
+    async def body(self) -> bytes:
+        """The whole body."""
+        return await body_of(self.request)
 
     async def once(self, fingerprint: bytes, work: Callable[[], Awaitable[Response]]) -> Response:
         """What `work` answers; with an idempotency key, only the first time. `fingerprint` tells requests apart.

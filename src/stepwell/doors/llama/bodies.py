@@ -11,7 +11,7 @@ from stepwell.doors.llama.errors import BodyError
 
 async def read_object(call: Call, *, of: Literal["start", "event"]) -> dict[str, Any]:
     """The object in the body. Raises `BodyError`."""
-    body = await call.request.body()
+    body = await call.body()
     try:
         found = decode_part(body)
     except NotJsonError as fault:

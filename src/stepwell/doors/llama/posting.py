@@ -51,7 +51,7 @@ def declare(api: Api, dialect: Dialect) -> None:
             await _post(call, dialect)
             return json_response(Reply(body=Sent()))
 
-        return await call.once(await call.request.body(), work)
+        return await call.once(await call.body(), work)
 
 
 async def _post(call: Call, dialect: Dialect) -> None:

@@ -53,7 +53,7 @@ def declare(api: Api, dialect: Dialect) -> None:
             handle = await _start(call, dialect)
             return await _end_of(call, dialect, handle)
 
-        return await call.once(await call.request.body(), work)
+        return await call.once(await call.body(), work)
 
     @api.post(
         f"{workflow}/run-nowait",
@@ -77,7 +77,7 @@ def declare(api: Api, dialect: Dialect) -> None:
             )
             return json_response(Reply(body=handler_of(began, dialect)))
 
-        return await call.once(await call.request.body(), work)
+        return await call.once(await call.body(), work)
 
 
 async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:

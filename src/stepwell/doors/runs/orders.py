@@ -90,7 +90,7 @@ async def _from_json(call: Call, run_id: str) -> Order:
         body = await read_body(call.request, ExecuteRequest)
     except MediaTypeError as fault:
         raise MediaTypeError([MULTIPART, *fault.expected], fault.found) from None
-    return await _order(call, run_id, body, fingerprint=await call.request.body())
+    return await _order(call, run_id, body, fingerprint=await call.body())
 
 
 async def _from_form(call: Call, run_id: str, upload: Upload, files: Files | None) -> Order:

@@ -47,7 +47,10 @@ class Buckets:
         return Left(True, int(level)) if level >= 1 else self._empty(level)
 
     def _level(self, caller: str, now: float) -> float:
-        level, at = self._levels.get(caller, (float(self.size), now))
+        known = self._levels.get(caller)
+        if known is None:
+            return float(self.size)
+        level, at = known
         return min(float(self.size), level + max(0.0, now - at) * self.size / 60)
 
     def _empty(self, level: float) -> Left:

@@ -4,7 +4,7 @@ A body that says it is too large is refused unread; one that does not say is cou
 uploads are small enough to be read whole first, so that no door starts work for a body that never ends well.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -13,6 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepwell.security.doors import Doors, answer
 from stepwell.security.limits.json_text import MAX_DEPTH, check_json
 from stepwell.security.refusals import AccessError, Reason, Refusal
+
+BODY: Final = "stepwell.body"
+"""Where a scope has the body, if it was read whole."""
 
 
 class SizeRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +84,7 @@ class SizeLimits:
             return  # the client has gone
         if sent.is_json:
             check_json(body, max_depth=self._rules.json_depth)
+        scope[BODY] = body
         await self._app(scope, _replay(body, receive), send)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,11 @@ _RAW: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items(
 
 def first_header(scope: Scope, name: bytes) -> str:
     """The first value of a header (its name in lower case, as ASGI has it); "" when it is missing."""
-    return next((value.decode("latin-1") for found, value in scope["headers"] if found == name), "")
+    for found, value in scope["headers"]:
+        if found == name:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
 
 
 class SafeHeaders:
@@ -30,8 +34,8 @@ class SafeHeaders:
 
         async def send_safe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = {name for name, _ in message["headers"]}  # in lower case (ASGI)
-                message["headers"] = [*message["headers"], *(pair for pair in _RAW if pair[0] not in said)]
+                said = dict(message["headers"])  # in lower case (ASGI)
+                message["headers"] = [*message["headers"], *[pair for pair in _RAW if pair[0] not in said]]
             await send(message)
 
         await self._app(scope, receive, send_safe)

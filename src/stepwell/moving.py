@@ -27,6 +27,7 @@ from stepwell.store.port import RunRow
 from stepwell.store.postgres import PostgresStore
 from stepwell.store.postgres.connection import Connection, Line, address_of, faults_named
 from stepwell.store.postgres.grams import grams_of, searched
+from stepwell.store.postgres.origin import ORIGIN, Origin, known_origin
 from stepwell.store.postgres.preparing import LOCK
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite import connection as sqlite
@@ -34,8 +35,6 @@ from stepwell.store.sqlite import connection as sqlite
 PAGE: Final = 2_000
 SILENT_S: Final = 60.0
 """A node that has said nothing for so long is dead, whatever its `dead_after_s`."""
-ORIGIN: Final = "origin"
-"""What the database was begun from, beside how far each table came."""
 _decode_run = msgspec.json.Decoder(RunRow).decode
 
 
@@ -55,14 +54,6 @@ class Copied(msgspec.Struct, frozen=True):
     table: str
     rows: int
     digest: str
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """The file that a database was begun from, a hash of what that held, and whether all of it is there."""
-
-    path: str
-    state: str
-    complete: bool = False
 
 
 _I, _N, _T, _F, _B, _Y = "bigint", "int", "text", "float8", "bool", "bytea"
@@ -150,7 +141,7 @@ async def _bring_forward(path: str) -> None:
 
 
 async def _move(source: apsw.Connection, origin: Origin, url: str, *, files: list[Path]) -> list[Copied]:
-    target = PostgresStore(url, jobs=PgQueuerJobs())
+    target = PostgresStore(url, jobs=PgQueuerJobs(), partial=True)
     await target.open()
     await target.close()
     line, address = Line(url, {}, set()), address_of(url)
@@ -186,19 +177,14 @@ async def _begin(connection: Connection, address: str, origin: Origin) -> None:
     """An empty database, which then knows its origin, or one that this has begun to fill. Raises `StorageError`."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)  # another file may be about to begin here
-        known = await _known(connection)
+        await connection.execute("CREATE TABLE IF NOT EXISTS moving (name text PRIMARY KEY, key text NOT NULL)")
+        known = await known_origin(connection)
         if known is not None:
             _check_origin(known, origin, address)
         await _check_unused(connection, address)
         if known is None:
             await _clear(connection, address)
             await _keep(connection, ORIGIN, origin)
-
-
-async def _known(connection: Connection) -> Origin | None:
-    await connection.execute("CREATE TABLE IF NOT EXISTS moving (name text PRIMARY KEY, key text NOT NULL)")
-    kept = await connection.fetchval("SELECT key FROM moving WHERE name = $1", ORIGIN)
-    return msgspec.json.decode(kept, type=Origin) if kept is not None else None
 
 
 def _check_origin(known: Origin, origin: Origin, address: str) -> None:

@@ -111,6 +111,24 @@ async def test_interrupted_move_goes_on(tmp_path: Path) -> None:
     assert await move(str(path), url) == await move(str(path), new_database())
 
 
+async def test_half_moved_database_starts_no_server_until_the_rest_is_there(tmp_path: Path) -> None:
+    path, _ = await _file_with_runs(tmp_path)
+    url = await _half_moved(path)
+    said = f"holds only a part of {path}, .* 'stepwell migrate --from sqlite:///{path} --to ...', or name an empty"
+    for app in (node(url), node(url, drive=False), App(settings=Settings(db=new_database(), more_dbs=(url,)))):
+        with pytest.raises(StorageError, match=said):
+            await app.open()
+    await move(str(path), url)
+    async with nodes(node(url)) as (engine,):
+        assert (await engine.run("at_once", 1, timeout_s=PATIENCE_S)).output == 1
+
+
+async def test_server_on_a_half_moved_database_ends_with_one_sentence(tmp_path: Path) -> None:
+    path, _ = await _file_with_runs(tmp_path)
+    ran = Shell(tmp_path).run("serve", "--db", await _half_moved(path), "--port", "0")
+    assert f"holds only a part of {path}, which is being moved there: finish that" in ran.sentence
+
+
 @pytest.mark.slow
 async def test_move_that_is_killed_within_a_table_goes_on(tmp_path: Path) -> None:
     path, _ = await _file_with_runs(tmp_path)

@@ -49,6 +49,7 @@ from stepwell.store.postgres.connection import (
 )
 from stepwell.store.postgres.frozen import END, Frozen
 from stepwell.store.postgres.jobs import Jobs, key_of
+from stepwell.store.postgres.origin import check_whole
 from stepwell.store.postgres.preparing import check_server, migrate, take_place
 from stepwell.store.postgres.together import Together
 from stepwell.store.postgres.writer import Writer
@@ -71,18 +72,26 @@ class PostgresStore:
 
     `now`: the clock of this node, which is compared with the database's (not given: it is not).
     `place`: which of how many databases this is, from 0.
+    `partial`: it may hold a part of what is moved there, for the one who moves the rest.
     """
 
     shared = True
     lines = LINES
 
     def __init__(
-        self, url: str, *, jobs: Jobs | None = None, now: Now | None = None, place: tuple[int, int] = (0, 1)
+        self,
+        url: str,
+        *,
+        jobs: Jobs | None = None,
+        now: Now | None = None,
+        place: tuple[int, int] = (0, 1),
+        partial: bool = False,
     ) -> None:
         self.url = url
         self.address = address_of(url)
         self._jobs = jobs
         self._place = place
+        self._partial = partial
         self._sql = statements("postgres")
         self._changes = Changes(url, self.address)
         self._clocks = Clocks(now, self._database_time)
@@ -114,6 +123,8 @@ class PostgresStore:
                     await check_server(connection, other, self.address)
                 await self._clocks.open(connection)
                 await migrate(connection, self.address)
+                if not self._partial:
+                    await check_whole(connection, self.address)
                 await take_place(connection, self.address, *self._place)
                 if self._jobs is not None:
                     await self._jobs.install(connection)

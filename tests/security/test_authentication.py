@@ -139,14 +139,15 @@ async def test_server_without_tokens_accepts_none() -> None:
     assert found.reason is Reason.TOKEN_NOT_ACCEPTED
 
 
-async def test_store_that_is_away_is_our_fault() -> None:
+async def test_store_that_is_away_is_our_fault_and_said_without_saying_where_it_is() -> None:
     class Away:
         async def verify(self, _text: str, _now: float, /) -> Principal:
-            raise StorageUnavailableError("away")
+            raise StorageUnavailableError("nobody answers at db.example", told="the database does not answer")
 
     found = await Authenticator(LOCKED, keys=Away()).authenticate(call(x_api_key=KEY), RUNS, NOW)
     assert isinstance(found, Refusal)
     assert (found.status, found.headers) == (503, {"Retry-After": "1"})
+    assert found.detail == "the database does not answer"
 
 
 def test_refusals_challenge_as_rfc_6750_says() -> None:

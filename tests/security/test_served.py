@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from doors.served import served as served_by_uvicorn
+from logged import logged
 from stepwell import App
 from stepwell.core.errors import StorageUnavailableError
 from stepwell.security.headers import HEADERS
@@ -22,12 +23,22 @@ from .servers import Served
 from .tokens import NOW, jwks, rsa_key, token
 from .whole import EVENT, STRUCTURED, TOKENS, Server, serving
 
+JSON = "application/json"
 EVENTS = "/api/v1/cloudevents"
 WAITING = "document: {dsl: '1.0.3', namespace: test, name: wait, version: '1.0.0'}\ndo: [{ask: {call: approval}}]"
 HEARING = (
     "document: {dsl: '1.0.3', namespace: test, name: hear, version: '1.0.0'}\n"
     "do: [{l: {listen: {to: {one: {with: {type: test}}}}}}]"
 )
+WRITES: dict[str, tuple[str, dict[str, Any]]] = {
+    "/api/v1/workflow-templates": (JSON, {"name": "ask", "steps": [{"key": "ask", "type": "approval"}]}),
+    "/api/v1/workflow-definitions": (
+        JSON,
+        {"name": "ask", "steps": [{"name": "ask", "type": "human_review", "inputs": {"prompt": "Go on?"}}]},
+    ),
+    EVENTS: (STRUCTURED["Content-Type"], EVENT),
+}
+"""Requests of doors that write to the database: media type and body."""
 STREAM = {"Accept": "text/event-stream"}
 
 
@@ -75,6 +86,30 @@ async def test_store_that_is_away_does_not_lock_this_machine_out(
         assert (await client.get("/ready")).status_code == 200
         refused = await client.get("/ready", headers={"X-API-Key": new_key("x", now=NOW)[1]})
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["this machine", "a key"])
+async def test_only_this_machine_is_told_where_the_database_is(tmp_path: Path, *, local: bool) -> None:
+    async with serving(tmp_path) as server, server.client() as client:
+        headers = {} if local else {"X-API-Key": await server.key("remote")}
+        store = server.app.engine.store
+        assert isinstance(store, SqliteStore)
+        store._writing.execute("PRAGMA query_only = 1")
+        with logged() as lines:
+            answers = [
+                await client.post(path, content=json.dumps(body), headers={**headers, "Content-Type": kind})
+                for path, (kind, body) in WRITES.items()
+            ]
+            answers.append(await client.get("/ready", headers=headers))
+        store._writing.execute("PRAGMA query_only = 0")
+        well = (await client.get("/ready", headers=headers)).json()
+    assert {answer.status_code for answer in answers} == {503}
+    assert {"cannot be written" in answer.text for answer in answers} == {True}
+    assert {str(tmp_path) in answer.text for answer in answers} == {local}
+    assert well["database"] == (server.app.settings.db if local else "sqlite")
+    said = {line["path"]: line["error"] for line in lines if line["event"] == "request.store_failed"}
+    assert said.keys() == (set() if local else WRITES.keys()), "the log has what the caller was not told"
+    assert all(str(tmp_path) in error for error in said.values())
 
 
 @pytest.mark.parametrize("way", ["x-api-key", "authorization"])

@@ -136,7 +136,7 @@ class LivePage(ABC):
                 self.frame.tell(SIGNED_OUT, signed_out=True)
                 return True
             except StorageError as fault:
-                self.frame.tell(f"{NO_STORE} ({text_of(fault)})")
+                self.frame.tell(f"{NO_STORE} ({text_of(fault, self.visitor.principal)})")
             except Exception:  # a bug, or a database that is not as it was: whoever looks is told that this is old
                 log.exception("console.refresh_failed")
                 self.frame.tell(FAILED)
@@ -163,7 +163,7 @@ class LivePage(ABC):
             except SignedOutError:
                 self.frame.tell(SIGNED_OUT, signed_out=True)
             except (StepwellError, InvalidRequestError) as fault:
-                self.frame.say(text_of(fault), bad=True)
+                self.frame.say(text_of(fault, self.visitor.principal), bad=True)
             except Exception:  # a bug of ours: whoever pressed the button hears of it
                 log.exception("console.action_failed", event=event)
                 self.frame.say("The server failed to do this; its log says why.", bad=True)

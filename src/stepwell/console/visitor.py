@@ -10,7 +10,7 @@ from stepwell.console.desk import DESK, Desk
 from stepwell.core.errors import StepwellError, StorageError
 from stepwell.core.history import Actor, RunCreated
 from stepwell.core.principal import Principal
-from stepwell.doors.kit.seeing import created_of
+from stepwell.doors.kit.seeing import created_of, storage_text
 from stepwell.engine import Engine
 from stepwell.security.middleware import actor_of, call_of, principal_of
 from stepwell.security.refusals import Refusal
@@ -67,7 +67,7 @@ class Visitor:
         found = await self.desk.authenticate(self._call)
         if isinstance(found, Refusal):
             if found.status >= 500:
-                raise StorageError(found.detail)
+                raise StorageError(found.detail, told=found.detail)
             raise SignedOutError(found.detail)
         self.principal = found
         self._looked_at = time.monotonic()
@@ -77,8 +77,10 @@ class Visitor:
         return await created_of(self.engine, self.principal, run_id)
 
 
-def text_of(fault: Exception) -> str:
+def text_of(fault: Exception, principal: Principal) -> str:
     """What a person is told of a refusal."""
+    if isinstance(fault, StorageError):
+        return storage_text(fault, principal)
     return str(getattr(fault, "message", "") or fault)
 
 

@@ -147,20 +147,31 @@ class ConflictError(StepwellError):
 
 
 class StorageError(StepwellError):
-    """The store cannot do what was asked: what, where, and what to do about it, in one sentence."""
+    """The store cannot do what was asked: what, where, and what to do about it, in one sentence.
+
+    `told` is for callers from elsewhere, who are not to learn where on which machine the database is.
+    """
+
+    def __init__(self, message: str, *, told: str = "the database cannot do this; the server's log says why") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 class NotRecordableError(StorageError):
     """Something about this run cannot be written, now or later: its content, not the store, is at fault."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, told=message)
 
 
 class NewerHistoryError(StorageError):
     """A run's history holds an event that this version does not know: nodes of a newer one drive and show it."""
 
     def __init__(self, fault: Exception) -> None:
-        super().__init__(
+        message = (
             f"a newer Stepwell wrote a history that this version does not understand ({fault}): upgrade this one"
         )
+        super().__init__(message, told=message)
 
 
 class StorageUnavailableError(StorageError):

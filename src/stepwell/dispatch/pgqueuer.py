@@ -166,7 +166,8 @@ class PgQueuerDispatch:
             async with asyncio.timeout(ANSWER_S):
                 return await living(self._asking)
         except TimeoutError:
-            raise StorageUnavailableError("the database does not say which nodes there are") from None
+            message = "the database does not say which nodes there are"
+            raise StorageUnavailableError(message, told=message) from None
 
     async def serve(self, drive: Drive) -> None:
         self._drive = drive

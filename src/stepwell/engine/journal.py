@@ -435,7 +435,8 @@ class Journal:
         finally:
             self._rebasing = False
         if not loaded:
-            self.failed(StorageError(f"the run {self.state.run_id} is not in the store any more"))
+            message = f"the run {self.state.run_id} is not in the store any more"
+            self.failed(StorageError(message, told=message))
             return
         self._rebased += 1
         commands, before = [*commands, *self._commands], self.state

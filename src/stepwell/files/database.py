@@ -90,7 +90,8 @@ class DatabaseFiles:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             if isinstance(fault, OSError):
                 raise StorageUnavailableError(
-                    f"a file cannot be brought to {path.parent} ({fault.strerror}): check the disk"
+                    f"a file cannot be brought to {path.parent} ({fault.strerror}): check the disk",
+                    told="a file cannot be brought to the server's disk now",
                 ) from fault
             raise
         return size

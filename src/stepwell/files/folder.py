@@ -89,7 +89,8 @@ class _IncomingFile(Incoming):
             await asyncio.to_thread(work)
         except OSError as fault:
             raise StorageUnavailableError(
-                f"a file cannot be kept in {self._path.parent.parent} ({fault.strerror}): check the disk"
+                f"a file cannot be kept in {self._path.parent.parent} ({fault.strerror}): check the disk",
+                told="a file cannot be kept on the server's disk now",
             ) from fault
 
     def _opened(self) -> BufferedWriter:

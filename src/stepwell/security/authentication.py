@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
 from stepwell.core.errors import StorageError
 from stepwell.core.principal import LOCAL, Principal, Scope
@@ -18,6 +19,7 @@ from stepwell.security.loopback import Network, is_trusted, may_be_anonymous
 from stepwell.security.origins import check_origin
 from stepwell.security.refusals import AccessError, Reason, Refusal
 
+log = structlog.get_logger()
 ORGANISATION: Final = "x-active-org"
 DEFAULT_SOURCES: Final[tuple[Source, ...]] = ("authorization", "x-api-key")
 MAX_ORGANISATION: Final = 255
@@ -101,9 +103,9 @@ class Authenticator:
             return with_organisation(principal, call)
         except AccessError as refused:
             return refused.refusal
-        except StorageError:
-            detail = "credentials cannot be looked up now"
-            return Refusal(reason=Reason.KEYS_UNAVAILABLE, detail=detail, retry_after_s=1)
+        except StorageError as fault:  # nobody knows yet who asks
+            log.warning("access.store_failed", error=str(fault))
+            return Refusal(reason=Reason.KEYS_UNAVAILABLE, detail=fault.told, retry_after_s=1)
 
     async def _rules_now(self, now: float) -> AccessRules:
         """An API key may have been made since the server started: then the anonymous way is closed for good."""

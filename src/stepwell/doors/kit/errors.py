@@ -13,6 +13,8 @@ from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, RefusedError, StorageError, WorkflowNotFoundError
 from stepwell.doors.kit import faults as f
 from stepwell.doors.kit.answers import Wrong
+from stepwell.doors.kit.seeing import storage_text
+from stepwell.security.doors import PRINCIPAL
 from stepwell.security.masking import MASKS
 from stepwell.security.refusals import AccessError, Refusal
 
@@ -51,6 +53,8 @@ class ErrorTable:
         kind = next(kind for kind in type(error).__mro__ if kind in self._rows)
         if isinstance(error, HTTPException):
             error = HTTPException(error.status_code, http_detail(scope, error), error.headers)
+        if isinstance(error, StorageError):
+            error = _storage_told(scope, error)
         if kind is Exception:
             log.error("request.failed", method=scope["method"], path=MASKS.text(scope["path"]), exc_info=error)
         return self._word(scope, self._rows[kind](error))
@@ -59,6 +63,14 @@ class ErrorTable:
         """What `security/` refuses before the door sees it, in the door's words."""
         error = AccessError(refusal.reason, refusal.detail, retry_after_s=refusal.retry_after_s)
         return self.answer(scope, error)
+
+
+def _storage_told(scope: Scope, error: StorageError) -> StorageError:
+    """The fault in the words for this caller; in its own, where they are others, in the log."""
+    told = storage_text(error, scope.get(PRINCIPAL))
+    if told != str(error):
+        log.warning("request.store_failed", method=scope["method"], path=MASKS.text(scope["path"]), error=str(error))
+    return StorageError(told, told=told)
 
 
 def http_detail(scope: Scope, error: HTTPException) -> str:

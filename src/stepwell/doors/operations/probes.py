@@ -2,10 +2,13 @@
 
 from typing import Final
 
+import structlog
+
 from stepwell.core.errors import StorageError
 from stepwell.engine import Engine
 from stepwell.store.port import Record
 
+log = structlog.get_logger()
 _PROBE: Final = Record(kind="probe", id="ready", data={})
 
 
@@ -14,6 +17,7 @@ async def store_fault(engine: Engine) -> StorageError | None:
     try:
         await engine.store.put_record(_PROBE)
     except StorageError as fault:
+        log.warning("probe.store_failed", error=str(fault))
         return fault
     return None
 

@@ -11,6 +11,7 @@ from stepwell.core.status import TERMINAL
 from stepwell.doors.guards import PROBES
 from stepwell.doors.kit import Answer, Api, Operation
 from stepwell.doors.kit.operations import Endpoint
+from stepwell.doors.kit.seeing import is_here, storage_text
 from stepwell.doors.operations.metrics import exposition
 from stepwell.doors.operations.openapi import all_doors, one_door, page
 from stepwell.doors.operations.probes import active_runs, store_fault
@@ -31,7 +32,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the server works with; `reason` says why it is not ready."""
+    """What the server works with; `reason` says why it is not ready. Of the `database` others than this machine are
+    told the kind only.
+    """
 
     status: Literal["ready", "not_ready"]
     database: str
@@ -50,9 +53,12 @@ async def ready(request: Request) -> Response:
     """Whether requests can be served now; 503 with the reason when not."""
     engine: Engine = request.app.state.engine
     fault = await store_fault(engine)
-    found: dict[str, Any] = {"status": "ready", "database": request.app.state.database, "driving": engine.driving}
+    principal, database = principal_of(request), request.app.state.database
+    shown = database if is_here(principal) else database.partition(":")[0]
+    found: dict[str, Any] = {"status": "ready", "database": shown, "driving": engine.driving}
     if fault is not None:
-        return JSONResponse({**found, "status": "not_ready", "reason": str(fault)}, 503, {"Retry-After": "1"})
+        reason = storage_text(fault, principal)
+        return JSONResponse({**found, "status": "not_ready", "reason": reason}, 503, {"Retry-After": "1"})
     return JSONResponse({**found, "active_runs": active_runs(engine), "open_runs": await _open_runs(request)})
 
 

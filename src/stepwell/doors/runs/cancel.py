@@ -8,6 +8,7 @@ from typing import Final
 from stepwell.core.errors import RefusedError, RunNotFoundError, StorageError
 from stepwell.core.status import TERMINAL, Status
 from stepwell.doors.kit import Answer, Call, Fault, InvalidRequestError, MissingError, Reply
+from stepwell.doors.kit.seeing import storage_text
 from stepwell.doors.runs.api import RUNS, api
 from stepwell.doors.runs.reading import created_of
 from stepwell.doors.runs.statuses import run_status
@@ -78,7 +79,7 @@ async def _cancel(call: Call, run_id: str, reason: str) -> CancelOutcome:
             return _outcome(run_id, "error", str(refusal))
         return _outcome(run_id, "already_completed", f"Run is {run_status(Status(refusal.status))}")
     except StorageError as fault:
-        return _outcome(run_id, "error", str(fault))
+        return _outcome(run_id, "error", storage_text(fault, call.principal))
     return _outcome(run_id, "cancelled") if changed else _outcome(run_id, "not_eligible", "Run is cancelled already")
 
 

@@ -46,7 +46,7 @@ class Clocks:
     def check(self) -> None:
         """Raises `StorageUnavailableError` while they are too far apart."""
         if self._fault:
-            raise StorageUnavailableError(self._fault)
+            raise StorageUnavailableError(self._fault, told=self._fault)
 
     async def _watch(self, now: Now) -> None:
         while True:

@@ -99,17 +99,25 @@ def faults_named(address: str) -> Iterator[None]:
             f"the user of {address} lacks a permission ({fault}): make it the owner of the database"
         ) from fault
     except asyncpg.ReadOnlySQLTransactionError as fault:
-        raise StorageUnavailableError(READ_ONLY.format(address=address)) from fault
+        raise StorageUnavailableError(
+            READ_ONLY.format(address=address), told="the database can only be read now"
+        ) from fault
     except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as fault:
-        raise StorageUnavailableError(f"PostgreSQL at {address} has no space left ({fault}): free some") from fault
+        raise StorageUnavailableError(
+            f"PostgreSQL at {address} has no space left ({fault}): free some", told="the database has no space left"
+        ) from fault
     except asyncpg.TooManyConnectionsError as fault:
         raise StorageUnavailableError(
-            f"PostgreSQL at {address} takes no more connections: raise max_connections, or run fewer nodes"
+            f"PostgreSQL at {address} takes no more connections: raise max_connections, or run fewer nodes",
+            told="the database takes no more connections",
         ) from fault
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError) as fault:
         raise StorageError(POOLED.format(address=address)) from fault
     except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.DeadlockDetectedError) as fault:
-        raise StorageUnavailableError(f"PostgreSQL at {address} is held up by another transaction") from fault
+        raise StorageUnavailableError(
+            f"PostgreSQL at {address} is held up by another transaction",
+            told="the database is held up by another transaction",
+        ) from fault
     except (asyncpg.DataError, UnicodeError, OverflowError) as fault:  # a value that no column takes
         raise NotRecordableError(f"this cannot be put on record: {fault}") from fault
     except asyncpg.ProtocolViolationError as fault:
@@ -117,7 +125,8 @@ def faults_named(address: str) -> Iterator[None]:
     except _UNAVAILABLE as fault:
         reason = str(fault) or type(fault).__name__
         raise StorageUnavailableError(
-            f"PostgreSQL at {address} cannot be reached ({reason}): is it running, is the address right?"
+            f"PostgreSQL at {address} cannot be reached ({reason}): is it running, is the address right?",
+            told="the database cannot be reached; work goes on by itself when it can",
         ) from fault
     except asyncpg.PostgresError as fault:
         raise StorageError(f"PostgreSQL at {address} refuses a statement: {fault}") from fault

@@ -27,24 +27,33 @@ def faults_named(path: str) -> Iterator[None]:
         yield
     except apsw.FullError as fault:
         raise StorageUnavailableError(
-            f"the disk that holds {path} is full: free some space, work goes on by itself"
+            f"the disk that holds {path} is full: free some space, work goes on by itself",
+            told="the disk of the database is full; work goes on by itself when it has space",
         ) from fault
     except apsw.ReadOnlyError as fault:
         raise StorageUnavailableError(
-            f"the database {path} cannot be written: make the file and its folder writable"
+            f"the database {path} cannot be written: make the file and its folder writable",
+            told="the database cannot be written",
         ) from fault
     except (apsw.BusyError, apsw.LockedError) as fault:
-        raise StorageUnavailableError(f"another process keeps the database {path} locked: end it or wait") from fault
+        raise StorageUnavailableError(
+            f"another process keeps the database {path} locked: end it or wait",
+            told="another process keeps the database locked",
+        ) from fault
     except apsw.NotADBError as fault:
         raise StorageError(f"{path} is no SQLite database: name another file with --db") from fault
     except apsw.CorruptError as fault:
-        raise StorageError(f"the database {path} is damaged ({fault}): restore it from a backup") from fault
+        raise StorageError(
+            f"the database {path} is damaged ({fault}): restore it from a backup", told="the database is damaged"
+        ) from fault
     except apsw.CantOpenError as fault:
         raise StorageError(
             f"the database {path} cannot be opened: does its folder exist, may you read it?"
         ) from fault
     except apsw.IOError as fault:
-        raise StorageUnavailableError(f"the disk that holds {path} fails ({fault}): check it") from fault
+        raise StorageUnavailableError(
+            f"the disk that holds {path} fails ({fault}): check it", told="the disk of the database fails"
+        ) from fault
 
 
 def connect(path: str, *, read_only: bool = False) -> apsw.Connection:

@@ -11,7 +11,7 @@ import pytest
 from cli.commands import Shell
 from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.store.port import RunQuery
-from stepwell.store.postgres import PostgresStore, preparing
+from stepwell.store.postgres import PostgresStore, connection, preparing
 
 from .nodes import PATIENCE_S, node, nodes
 from .pooler import pgbouncer
@@ -163,6 +163,28 @@ async def test_lost_connections_are_a_passing_fault() -> None:
         while await store.changed_outside() != ["*"]:  # noqa: ASYNC110  # the store is to be asked
             await asyncio.sleep(0.05)
     await store.close()
+
+
+async def test_server_that_does_not_answer_is_waited_for_once_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
+    async with Wire(new_database()).laid() as wire:
+        line = connection.Line(wire.url, {}, set())
+        wire.cut()
+        found = await asyncio.gather(*(_asked(line) for _ in range(10)), return_exceptions=True)
+        assert [type(one) for one in found] == [StorageUnavailableError] * 10
+        assert re.match(
+            r"PostgreSQL at 127\.0\.0\.1:\d+/\w+ does not answer: check it and its network", str(found[-1])
+        )
+        assert wire.connections == 1
+        wire.mend()
+        await _asked(line)
+        await line.close()
+
+
+async def _asked(line: connection.Line) -> None:
+    with connection.faults_named(connection.address_of(line._url)):
+        async with line.use() as used:
+            await used.execute("SELECT")
 
 
 async def test_of_several_hosts_the_one_that_can_be_written_to_is_used() -> None:

@@ -15,11 +15,12 @@ from workflows.events import StartEvent, StopEvent
 from doors.kit.things import SetClock, client_of
 from stepwell import App
 from stepwell.settings import Settings
-from stepwell.store.postgres import clocks
+from stepwell.store.postgres import clocks, connection
 
 from .nodes import PATIENCE_S, eventually, waits
 from .own_server import own_server
 from .server import execute, name_of, new_database
+from .wire import Wire
 
 Json = dict[str, Any]
 EVENT = {"specversion": "1.0", "id": "1", "source": "/test", "type": "test"}
@@ -138,11 +139,24 @@ async def test_clock_that_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+async def test_network_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
+    async with Wire(new_database()).laid() as wire, house(wire.url, SetClock()) as (app, client):
+        run_id = (await app.engine.start("waits", 1)).run_id
+        wire.cut()
+        await _check_doors(client, "the database does not answer|PostgreSQL at .* does not answer")
+        monkeypatch.undo()
+        wire.mend()
+        await _goes_on(app, client, run_id)
+
+
+@pytest.mark.slow
 async def test_server_that_is_stopped() -> None:
     with own_server() as server:
         async with house(server.url, SetClock()) as (app, client):
             run_id = (await app.engine.start("waits", 1)).run_id
             await asyncio.to_thread(server.control, "stop")
-            await _check_doors(client, "cannot be (reached|looked up now)")  # before it is known who asks
+            await _check_doors(client, "cannot be reached")
             await asyncio.to_thread(server.control, "restart")  # with the options it had before
             await _goes_on(app, client, run_id)

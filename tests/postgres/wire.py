@@ -7,10 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Wire:
-    """Carries bytes between a port on loopback and the server's socket. `url`: the same database, by this way."""
+    """Carries bytes between a port on loopback and the server's socket. `url`: the same database, by this way;
+    `connections`: how many were made.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = ""
+        self.connections = 0
         self._parts = urlsplit(url)
         self._whole = asyncio.Event()
         self._whole.set()
@@ -42,6 +45,7 @@ class Wire:
             await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def _carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        self.connections += 1
         folder = parse_qs(self._parts.query)["host"][0]
         far, forth = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
         for source, sink in ((near, forth), (far, back)):

@@ -122,6 +122,11 @@ def faults_named(address: str) -> Iterator[None]:
         raise NotRecordableError(f"this cannot be put on record: {fault}") from fault
     except asyncpg.ProtocolViolationError as fault:
         raise StorageError(POOLED.format(address=address)) from fault
+    except TimeoutError as fault:  # it stands still, or the network passes nothing on: nothing refuses anything
+        raise StorageUnavailableError(
+            f"PostgreSQL at {address} does not answer: check it and its network; work goes on by itself when it does",
+            told="the database does not answer; work goes on by itself when it does",
+        ) from fault
     except _UNAVAILABLE as fault:
         reason = str(fault) or type(fault).__name__
         raise StorageUnavailableError(
@@ -158,14 +163,21 @@ class Line:
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._closed = False
+        self._unanswered = 0
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
         """The connection, alone. One whose work was cut off half way is not used again, nor one that only reads: it
         would still do so when the database has been made writable, or another server is the primary.
+
+        Where the server does not answer, all who wait for the line are told when the first one is: one after the
+        other each of them would wait for as long.
         """
         self._may()
+        unanswered = self._unanswered
         async with self._lock:
+            if self._unanswered != unanswered:
+                raise TimeoutError
             connection = await self._connected()
             try:
                 yield connection
@@ -177,7 +189,11 @@ class Line:
         if self._connection is None or self._connection.is_closed():
             if self._closed:
                 raise ConnectionError("the store is closed")
-            self._connection = await connect(self._url, self._settings)
+            try:
+                self._connection = await connect(self._url, self._settings)
+            except TimeoutError:
+                self._unanswered += 1
+                raise
             self._known.add(await backend_of(self._connection))
         return self._connection
 

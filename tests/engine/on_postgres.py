@@ -36,7 +36,9 @@ class Here:
 
     async def install(self, connection: Any) -> None:
         """A queue that has lost whatever was on it: what was live when the last life ended is looked for."""
-        await connection.execute("CREATE TABLE IF NOT EXISTS pgqueuer (dedupe_key text)")
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS pgqueuer (dedupe_key text, status text DEFAULT 'queued')"
+        )
         await connection.execute("DELETE FROM pgqueuer")
         await connection.execute("INSERT INTO pgqueuer VALUES ($1)", f"node:{self.node}")
 

@@ -367,7 +367,11 @@ class RunStore(Protocol):
         """Keep the folded state at `seq`: a cache, deleting it changes nothing."""
 
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
-        """Number and id of runs that need a driver: live ones after number `after`, then those with a due timer."""
+        """Number and id of runs that need a driver: live ones after number `after`, then those with a due timer.
+
+        A store that hands runs out leaves out the live ones that it has handed out. To miss one of these it may look
+        at a part of them each time that it is asked from the beginning (`after` 0), all of them in turn.
+        """
 
     async def next_due(self) -> float | None:
         """The earliest due instant of any timer."""

@@ -59,6 +59,8 @@ from stepwell.store.sql import statements
 LINES: Final = 2
 """Connections that write groups of commits: while one waits for the server, this process makes the next group."""
 READERS: Final = 2
+LOOKED_AT: Final = 10_000
+"""Live runs whose jobs are looked for at a time: with more of them, all are in some times as long."""
 ALL: Final = 2**31 - 1
 """As a limit: no limit."""
 
@@ -92,6 +94,8 @@ class PostgresStore:
         self._jobs = jobs
         self._place = place
         self._partial = partial
+        self._looked_to = 0
+        """The number of the live run up to which lost jobs were looked for; 0 after the last one."""
         self._sql = statements("postgres")
         self._changes = Changes(url, self.address)
         self._clocks = Clocks(now, self._database_time)
@@ -229,9 +233,31 @@ class PostgresStore:
             await self._jobs.enqueue(connection, jobs)
 
     async def wanted(self, now: float, limit: int, after: int = 0) -> list[tuple[int, str]]:
-        live = await self._rows("jobless_runs" if self._jobs is not None else "live_runs", after, limit)
+        if self._jobs is not None:
+            live = await self._jobless(after, limit)
+        else:
+            live = await self._rows("live_runs", after, limit)
         due = await self._rows("due_runs", now, limit) if len(live) < limit else []
         return [(number, run_id) for number, run_id in [*live, *due]]
+
+    async def _jobless(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Live runs whose job was lost, after a number; from the beginning on: the next `LOOKED_AT` of all live runs
+        each time, and more as long as some of these have none. So all are looked at in turn, and that a crash of the
+        server has emptied the queue is noticed at the first.
+        """
+        found: list[tuple[int, str]] = []
+        at: int = after if after > 0 else self._looked_to
+        more = True
+        while more:
+            left = limit - len(found)
+            ((last, numbers, ids),) = await self._rows("jobless_runs", at, LOOKED_AT, left)
+            found += zip(numbers, ids, strict=True)
+            whole = len(numbers) < left
+            at = (last or 0) if whole else numbers[-1]
+            more = bool(numbers and whole and last)
+        if found or after <= 0:
+            self._looked_to = at
+        return found
 
     async def next_due(self) -> float | None:
         due_at: float | None = (await self._rows("next_due"))[0][0]

@@ -1,4 +1,4 @@
-"""What every database holds alike: totals by day, the text that is searched, and deliveries as rows."""
+"""What every database holds alike: totals by day, and deliveries as rows."""
 
 import time
 from collections import Counter
@@ -46,11 +46,6 @@ def totals(moves: Counter[Move]) -> list[tuple[int, str, str, int]]:
             if was is not None:
                 found[series, day, was] -= runs
     return [(*key, runs) for key, runs in found.items() if runs]
-
-
-def search_text(row: RunRow) -> str:
-    """What is searched of a run: its id and its labels' values."""
-    return " ".join((row.run_id, *row.labels.values()))
 
 
 def ends_of(rows: Iterable[tuple[str, list[AnyEvent]]]) -> dict[str, Ends]:

@@ -17,6 +17,7 @@ from stepwell.store.postgres.connection import Connection
 from stepwell.store.postgres.grams import TRIGRAM, numbers_of
 from stepwell.store.postgres.ways import BLOCK_KEYS, NOWHERE, TEXT_KEYS, TextWay, Values, Way, series_keys
 from stepwell.store.sql import statements
+from stepwell.store.texts import fold, sought
 
 FIRST_PIECE: Final = 64
 LONGEST_PIECE: Final = 65_536
@@ -55,7 +56,7 @@ class _Finder:
 
     def __init__(self, query: RunQuery) -> None:
         self._query = query
-        self._text = query.search.replace("\0", "").encode(errors="ignore").decode().strip().lower()
+        self._text = sought(query.search)
         self._values = Values()
         self._below = NOWHERE
         self._lowest = 0
@@ -95,7 +96,7 @@ class _Finder:
                 self._series = None  # every name holds the text
         if self._text:
             all = await known(connection, query.owner, query.workflows)
-            self._in_text = [series for series, workflow, _ in all if self._text in workflow.lower()]
+            self._in_text = [series for series, workflow, _ in all if self._text in fold(workflow)]
             self._grams, self._share, newest = await _rarest(connection, self._text)
             self._below = min(self._below, newest + 1)
         wanted = {*(self._series or ()), *self._in_text}

@@ -5,7 +5,7 @@ from typing import Final
 
 from stepwell.store.port import RunRow
 from stepwell.store.postgres.connection import numbers_text
-from stepwell.store.rows import search_text
+from stepwell.store.texts import search_text
 
 LONGEST: Final = 2_000
 """Characters of a run that are indexed; longer labels are found by their beginning."""
@@ -13,8 +13,8 @@ TRIGRAM: Final = 3
 
 
 def searched(row: RunRow) -> str:
-    """What is searched of a run, in small letters; a text that goes from one label into the next finds nothing."""
-    return search_text(row).replace("\0", "").lower()[:LONGEST]
+    """What is searched of a run, as far as it is indexed."""
+    return search_text(row)[:LONGEST]
 
 
 def numbers_of(text: str) -> list[int]:

@@ -10,7 +10,6 @@ interpreter's lock, 5 ms at a time, when the event loop is busy.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 from typing import Any, Final
 
 import apsw
@@ -18,6 +17,7 @@ import msgspec
 
 from stepwell.core.status import Status, WaitReason
 from stepwell.store.port import RunQuery
+from stepwell.store.texts import fold, sought, unfolded
 
 FIRST_PIECE: Final = 64
 LONGEST_PIECE: Final = 65_536
@@ -29,6 +29,8 @@ WIDER: Final = 8
 """How many times as wide as the one before a window may be."""
 SHORT_TEXT: Final = 20_000
 """A text without a trigram has no index: ids and labels are compared in so many of the newest runs only."""
+MOST_CASED: Final = 200
+"""Letters beyond ASCII whose case does not matter, in a text that is searched: more than a language has."""
 TRIGRAM: Final = 3
 RAREST: Final = 4
 """Trigrams looked up: the rarest; the text itself is compared anyway."""
@@ -38,7 +40,7 @@ NOWHERE: Final = 2**62
 
 _SEARCHED: Final = """
     lower(run.uuid || ' ' || (SELECT coalesce(group_concat(value, ' '), '') FROM json_each(run.shown, '$.labels')))
-"""  # as writer.search_text puts it
+"""  # nearly as texts.search_text puts it: it is for counting only
 
 _decode_ids = msgspec.json.Decoder(list[int]).decode
 _decode_series = msgspec.json.Decoder(list[tuple[int, str, str]]).decode
@@ -125,7 +127,7 @@ class _Finder:
     def __init__(self, connection: apsw.Connection, query: RunQuery) -> None:
         self._connection = connection
         self._query = query
-        self._text = query.search.replace("\0", "").encode(errors="ignore").decode().strip().lower()
+        self._text = sought(query.search)
         self._values: dict[str, Any] = {"owner": query.owner, "door": query.door, "parent": query.parent_id}
         self._below = NOWHERE
         self._lowest = 0
@@ -187,12 +189,24 @@ class _Finder:
 
     def _text_condition(self) -> str:
         """The text is in the workflow's name, in the id, or in the value of a label."""
-        within = " OR ".join(f"instr(lower(value), {self._bind(text)})" for text in _in_any_case(self._text))
-        label = f"EXISTS (SELECT 1 FROM json_each(run.shown, '$.labels') WHERE {within})"
-        found = f"(instr(run.uuid, {self._bind(self._text)}) OR {label})"
+        text, folded = self._bind(self._text), self._folding()
+        label = (
+            f"EXISTS (SELECT 1 FROM json_each(run.shown, '$.labels') WHERE instr({folded.format('value')}, {text}))"
+        )
+        found = f"(instr({folded.format('run.uuid')}, {text}) OR {label})"
         if self._text.isascii():  # a cheap test first: few rows have it anywhere
             found = f"(instr(lower(run.shown), {self._bind(_json(self._text)[1:-1])}) AND {found})"
         return f"({self._within(self._in_text)} OR {found})" if self._in_text else found
+
+    def _folding(self) -> str:
+        """SQL with a place for a text, which has all that can be the text sought in small letters. SQLite knows those
+        of ASCII only.
+        """
+        folded = "lower({})"
+        cased = [(letter, other) for letter in dict.fromkeys(self._text) for other in unfolded(letter)]
+        for letter, other in cased[:MOST_CASED]:
+            folded = f"replace({folded}, {self._bind(other)}, {self._bind(letter)})"
+        return folded
 
     # --- ways -------------------------------------------------------------------------------------------------------
 
@@ -318,7 +332,7 @@ class _Finder:
     def _matching_series(self) -> list[int]:
         """The series whose workflow holds the text, of those the query allows."""
         known = _known(self._connection, self._query.owner, self._query.workflows)
-        return [series for series, workflow, _ in known if self._text in workflow.lower()]
+        return [series for series, workflow, _ in known if self._text in fold(workflow)]
 
 
 def _json(value: Any) -> str:
@@ -331,17 +345,6 @@ def _quoted(status: Status) -> str:
 
 def _all_quoted(reasons: Iterable[WaitReason]) -> str:
     return ", ".join(f"'{WaitReason(reason)}'" for reason in reasons)
-
-
-def _in_any_case(text: str) -> list[str]:
-    """SQLite's `lower` knows ASCII only: the text with its (first few) other letters both small and as capitals."""
-    capitals = 0
-    letters: list[tuple[str, ...]] = []
-    for letter in text:
-        both = not letter.isascii() and letter.upper() != letter and capitals < TRIGRAM + 1
-        capitals += both
-        letters.append((letter, letter.upper()) if both else (letter,))
-    return ["".join(chosen) for chosen in product(*letters)]
 
 
 def named_series(connection: apsw.Connection, owner: str | None, workflow: str | None, text: str) -> list[int]:

@@ -16,8 +16,9 @@ import msgspec
 
 from stepwell.core.history import Listen
 from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
-from stepwell.store.rows import Move, delivery_row, move_of, search_text, totals
+from stepwell.store.rows import Move, delivery_row, move_of, totals
 from stepwell.store.sql import statements
+from stepwell.store.texts import search_text
 
 SERIES_KEPT: Final = 10_000
 MOST_ROWS: Final = 256

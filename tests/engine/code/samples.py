@@ -300,3 +300,20 @@ class Both(Workflow):
     @step
     async def join(self, part: Part, done: Done) -> StopEvent:
         return StopEvent(result=[part.number, done.number])
+
+
+class Reserved(Workflow):
+    """Its steps are called as what else the record of a run holds."""
+
+    @step
+    async def tick(self, ev: StartEvent) -> Part:
+        return Part(number=1)
+
+    @step
+    async def inbox(self, ev: Part) -> Ask:
+        return Ask(question="really?")
+
+    @step
+    async def alarm(self, ctx: Context, ev: Answer) -> StopEvent:
+        answer = await ctx.wait_for_event(Answer, requirements={"about": "all"}, timeout=5)
+        return StopEvent(result=[ev.text, answer.text])

@@ -62,6 +62,16 @@ def test_runs_give_the_original_result(workflow: Workflow, input: Any, output: A
     assert result.output == output
 
 
+def test_steps_may_be_called_as_what_else_is_on_record() -> None:
+    async def scenario(life: Life, run_id: str) -> Any:
+        for text, about in (("yes", "this"), ("no", "all")):
+            await post(life.engine, run_id, "one", {"type": "Answer", "value": {"text": text, "about": about}})
+            await asyncio.sleep(3.0)
+        return (await life.engine.result(run_id, timeout_s=PATIENCE_S)).output
+
+    assert talk(samples.Reserved(timeout=None), scenario) == ["yes", "no"]
+
+
 def test_a_run_of_one_step_takes_two_writes() -> None:
     with CodeWorld({"one": samples.Plain()}) as world:
         world.live(lambda life: life.engine.run("one", {"x": 1}, timeout_s=PATIENCE_S))

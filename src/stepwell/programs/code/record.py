@@ -2,7 +2,8 @@
 
 Keys: `tick/<n>` holds the n-th tick, before its commands ran. A step is `<step>/<item>`, with `~<k>` when it is the
 k-th further invocation for the same work item (a retry, or a step that goes on after a wait). `inbox/<n>` is the wait
-that took the n-th posted event; the tick that consumed it names it.
+that took the n-th posted event; the tick that consumed it names it. `alarm/<ms>` brings the run back. A step that is
+called as one of these has `step:` before its name, which no name of a function has.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,6 +29,7 @@ from stepwell.programs.code.seam import (
 
 OUTCOME = "outcome"
 """The member of a failed step's problem data that holds what the step gave back."""
+_OWN_KEYS = ("tick", "inbox", "alarm")
 Exit = CommandCompleteRun | CommandFailWorkflow | CommandHalt
 Recall = Callable[[str], Any]
 """What is on record under a key: `RunContext.recall`."""
@@ -67,6 +69,8 @@ class Past(msgspec.Struct, kw_only=True):
 
 def key_of(name: str, work_item: str | None) -> str:
     """The key of the first invocation of a step for a work item."""
+    if name in _OWN_KEYS:
+        name = f"step:{name}"
     return f"{name}/{(work_item or 'any').removeprefix('work_item_')}"
 
 

@@ -198,3 +198,16 @@ async def test_a_hosted_class_can_be_started_through_the_doors_of_documents(
     assert (executed["workflowRun"]["status"], executed["workflowRun"]["outputs"]) == ("completed", "hello Ann")
     begun = await made(client, "/api/v1/workflows", {"template_id": id, "input": {"name": "Eve"}})
     assert (await app.engine.result(begun["id"], timeout_s=PATIENCE_S)).output == "hello Eve"
+
+
+async def test_steps_of_a_hosted_class_show_what_they_returned_through_every_door(
+    house: tuple[stepwell.App, httpx.AsyncClient],
+) -> None:
+    _, client = house
+    run_id = (await made(client, "/workflows/greeting/run", {"start_event": {"name": "Ann"}}))["run_id"]
+    (activity,) = (await client.get(f"/api/v1/workflow-runs/{run_id}")).json()["workflowRun"]["activityRuns"]
+    run = (await client.get(f"/api/v1/workflows/{run_id}")).json()
+    returned = {"result": "hello Ann"}
+    assert (activity["stepName"], activity["outputs"]) == ("greet", returned)
+    assert [step["output"] for step in run["steps"]] == [returned]
+    assert list(run["context"].values()) == [returned]

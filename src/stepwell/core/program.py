@@ -293,6 +293,16 @@ class Hiding(Protocol):
     def problem(self, problem: Problem) -> Problem: ...
 
 
+class Showing(Protocol):
+    """Shows the steps of a program that keeps more on record than what they came to. Pure."""
+
+    def output(self, type: str, output: Any) -> Any:
+        """What people take for the output of a step of that type (as `StepView` names types)."""
+
+    def problem(self, problem: Problem) -> Problem:
+        """What people take for its failure."""
+
+
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """A definition, ready to run: its program, and what it says about starting and listening."""
 
@@ -317,6 +327,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the inputs that no view shows."""
     hiding: Any = None  # Callable[[Any], Hiding] | None
     """From a run's input to what hides its secrets wherever they turn up; None where there are none."""
+    showing: Any = None  # Showing | None
+    """Shows the steps of a run to people; None where what is on record is what they came to."""
     timeout_s: float | None = None
     """How long a run may take, unless its start says otherwise. The engine sees to it, not the program."""
     compensation: str | None = None

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stepwell.core import history as h
-from stepwell.core.program import Compiled, Hiding, StepOutline
+from stepwell.core.program import Compiled, Hiding, Showing, StepOutline
 from stepwell.core.run import DEADLINE_TIMER
 from stepwell.core.status import Status
 from stepwell.engine.attempts import decode
@@ -35,6 +35,8 @@ def view_of(log: Log, compiled: Compiled | None) -> RunView:
     """The same, of a history that was followed already."""
     state = log.state
     steps = step_views(log, compiled.outline if compiled is not None else ())
+    if compiled is not None and compiled.showing is not None:
+        steps = tuple(_shown_step(step, compiled.showing) for step in steps)
     input = decode(state.input)
     view = RunView(
         row=run_row(state),
@@ -91,6 +93,19 @@ def _failed_step(log: Log, steps: Sequence[StepView]) -> str:
             if named == key or (named.startswith(key) and named[len(key)] in "/@~^"):
                 return key
     return ""
+
+
+def _shown_step(step: StepView, showing: Showing) -> StepView:
+    """A step without what its program keeps beside the outcome. Only programs without an outline do that: their
+    steps have no parts.
+    """
+
+    def outcome(of: StepView | AttemptView) -> Mapping[str, Any]:
+        error = None if of.error is None else showing.problem(of.error)
+        return {"output": showing.output(step.type, of.output), "error": error}
+
+    attempts = tuple(msgspec.structs.replace(attempt, **outcome(attempt)) for attempt in step.attempts)
+    return msgspec.structs.replace(step, attempts=attempts, **outcome(step))
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ class CodePrograms:
         from stepwell.programs.code.face import Face
         from stepwell.programs.code.hosting import Hosted
         from stepwell.programs.code.running import CodeProgram
+        from stepwell.programs.code.showing import Shown
 
         try:
             hosted = Hosted(document, workflow, additional_events)
@@ -53,6 +54,7 @@ class CodePrograms:
             input_schema=face.start_schema,
             typed=face,
             check_input=face.check_input,
+            showing=Shown(),
         )
 
 

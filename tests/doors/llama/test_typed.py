@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -442,12 +443,73 @@ async def test_text_in_the_body_is_held_to_the_limits_of_the_body(doors: Doors) 
 
 
 async def test_run_goes_on_when_the_client_that_waits_for_it_has_gone(doors: Doors) -> None:
-    key = {"Idempotency-Key": "gone"}
     with pytest.raises(httpx.ReadTimeout):
-        await doors.root.post("/workflows/ask/run", {}, headers=key, timeout=httpx.Timeout(20, read=0.3))
-    again = await doors.root.post("/workflows/ask/run", {}, headers=key)
-    while again.status_code == 409:  # the first one is still being answered
-        again = await doors.root.post("/workflows/ask/run", {}, headers=key)
+        await doors.root.post("/workflows/ask/run", {}, timeout=httpx.Timeout(20, read=0.3))
+    newest = (await doors.root.get("/handlers?limit=1")).json()["handlers"][0]
 
-    assert (again.status_code, again.json()["status"]) == (202, "running")
-    assert (await doors.root.get(f"/results/{again.json()['handler_id']}")).status_code == 202
+    assert (newest["workflow_name"], newest["status"]) == ("ask", "running")
+    assert (await doors.root.get(f"/results/{newest['handler_id']}")).status_code == 202
+
+
+@pytest.mark.parametrize("prefix", ["", "/llama"], ids=["root", "new"])
+async def test_repeat_of_a_wait_that_broke_off_gets_the_result(doors: Doors, prefix: str) -> None:
+    door = doors.new if prefix else doors.root
+    key = {"Idempotency-Key": "broken off"}
+    with pytest.raises(httpx.ReadTimeout):
+        await door.post("/workflows/ask/run", {}, headers=key, timeout=httpx.Timeout(20, read=0.3))
+    repeat = asyncio.create_task(door.post("/workflows/ask/run", {}, headers=key))
+    handler_id = (await door.get("/handlers?limit=1")).json()["handlers"][0]["handler_id"]
+    await door.post(f"/events/{handler_id}", {"event": {"type": "Reply", "value": {"text": "yes"}}})
+    ended = await repeat
+    once_more = await door.post("/workflows/ask/run", {}, headers=key)
+
+    assert (ended.status_code, ended.json()["handler_id"], value_of(ended)) == (200, handler_id, "got yes")
+    assert (once_more.json(), once_more.headers["idempotency-replayed"]) == (ended.json(), "true")
+
+
+async def test_answer_that_the_run_goes_on_is_not_that_of_a_repeat(tmp_path: Path) -> None:
+    """It is given when the server stops."""
+    key = {"Idempotency-Key": "stopped"}
+    async with opened(new_app(tmp_path)) as door:
+        waiting = asyncio.create_task(door.post("/workflows/ask/run", {}, headers=key))
+        handlers: list[Any] = []
+        while not handlers:  # each look takes its time
+            handlers = (await door.get("/handlers")).json()["handlers"]
+        door.app.engine.watchers.close()
+        unfinished = await waiting
+        event = {"event": {"type": "Reply", "value": {"text": "yes"}}}
+        await door.post(f"/events/{handlers[0]['handler_id']}", event)
+        await door.ended(handlers[0]["handler_id"])
+        repeat = await door.post("/workflows/ask/run", {}, headers=key)
+
+    assert (unfinished.status_code, unfinished.json()["status"]) == (202, "running")
+    assert (repeat.status_code, repeat.json()["result"]) == (200, "got yes")
+
+
+@pytest.mark.parametrize("prefix", ["", "/llama"], ids=["root", "new"])
+async def test_repeat_of_a_continuation_finds_the_run_that_it_began(doors: Doors, prefix: str) -> None:
+    door = doors.new if prefix else doors.root
+    handler_id = await door.start("echo")
+    await door.ended(handler_id)
+    body, key = {"handler_id": handler_id, "start_event": {"x": 1}}, {"Idempotency-Key": "continued"}
+    first = await door.post("/workflows/echo/run-nowait", body, headers=key)
+    await door.ended(handler_id)
+    await forget_answers(door)
+    repeat = await door.post("/workflows/echo/run-nowait", body, headers=key)
+    then = await door.run("echo", {"handler_id": handler_id, "start_event": {"x": 2}})
+    await forget_answers(door)
+    late = await door.post("/workflows/echo/run-nowait", body, headers=key)
+    last = await door.run("echo", {"handler_id": handler_id, "start_event": {"x": 3}})
+
+    assert [answer.status_code for answer in (first, repeat, then, late, last)] == [200] * 5
+    assert repeat.json()["run_id"] == late.json()["run_id"] == first.json()["run_id"] != then.json()["run_id"]
+    assert (value_of(then), value_of(last)) == (2, 3)
+
+
+async def forget_answers(door: Door) -> None:
+    """As if the server had died before it could keep them."""
+    documents = door.app.engine.store
+    for record in await documents.get_records("idempotency"):
+        data = {**record.data, "state": "pending", "answer": None}
+        again = msgspec.structs.replace(record, version=record.version + 1, data=data)
+        assert await documents.put_record(again, expect_version=record.version)

@@ -109,6 +109,27 @@ class Handlers:
         """A handle for the run that takes the place of an ended one. Raises `HandlerBusyError`: another one does."""
         return await self._take(handler_id, before=before)
 
+    async def begun(self, handler_id: str) -> Handle | None:
+        """The handle that this request took when it came before, with the same start key, if its run exists."""
+        record = await self._record(handler_id)
+        if record is None or not self._is_ours(record) or await self._state(record.data["run_id"]) is None:
+            return None
+        handle = _taken(handler_id, record)
+        await self.began(handle)  # the server may have died before it could
+        return handle
+
+    async def give_back(self, handle: Handle) -> None:
+        """There will be no run of a handle: the id stands for what it stood for before."""
+        record = await self._record(handle.handler_id) if handle.labels else None
+        if record is None or record.data["run_id"] != handle.run_id or await self._state(handle.run_id) is not None:
+            return
+        if not handle.before:
+            await self._store.drop_record(HANDLER, record.id)
+            return
+        data = {**record.data, "run_id": handle.before, "before": "", "start_key": None}
+        again = msgspec.structs.replace(record, version=record.version + 1, data=data)
+        await self._store.put_record(again, expect_version=record.version)
+
     async def began(self, handle: Handle) -> None:
         """The run of a handle exists: the one before gives way to it."""
         if handle.before:
@@ -116,6 +137,8 @@ class Handlers:
 
     async def _take(self, handler_id: str, *, before: str) -> Handle:
         record = await self._record(handler_id)
+        if record is not None and self._is_ours(record):  # the server died before it could start the run
+            return _taken(handler_id, record)
         if record is not None and await self._stands_for_another(record, before):
             raise HandlerBusyError(handler_id)
         now = self._engine.clock.now()
@@ -126,12 +149,16 @@ class Handlers:
             id=self._key(handler_id),
             owner=self._principal.owner,
             version=version + 1,
-            data={"run_id": run_id, "before": before, "at": now},
+            data={"run_id": run_id, "before": before, "at": now, "start_key": self._start_key},
             due_at=now,
         )
         if not await self._store.put_record(fresh, expect_version=version):
             raise HandlerBusyError(handler_id)
-        return Handle(handler_id=handler_id, run_id=run_id, labels={LABEL: handler_id}, before=before)
+        return _taken(handler_id, fresh)
+
+    def _is_ours(self, record: Record) -> bool:
+        """Whether the same request has taken it, when it came before."""
+        return self._start_key is not None and record.data.get("start_key") == self._start_key
 
     async def _stands_for_another(self, record: Record, before: str) -> bool:
         """Whether its newest run is about to be, or came since somebody looked: the state of that would be lost."""
@@ -173,3 +200,9 @@ class Handlers:
             return await self._engine.state(run_id)
         except RunNotFoundError:
             return None
+
+
+def _taken(handler_id: str, record: Record) -> Handle:
+    """The handle that a record was made for."""
+    data = record.data
+    return Handle(handler_id=handler_id, run_id=data["run_id"], labels={LABEL: handler_id}, before=data["before"])

@@ -2,12 +2,14 @@
 
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from stepwell.core.errors import ProgramError
+from stepwell.core.state import State
 from stepwell.core.status import TERMINAL, Status
 from stepwell.core.typed import EventFault, continuing
-from stepwell.doors.kit import Answer, Api, Call, Reply, json_response, wait_for_end
+from stepwell.doors.kit import Answer, Api, Call, Reply, Unfinished, json_response, wait_for_end
 from stepwell.doors.llama.bodies import encoded, read_object, unpacked
 from stepwell.doors.llama.describing import hosted
 from stepwell.doors.llama.dialect import Dialect
@@ -17,6 +19,7 @@ from stepwell.doors.llama.hosted import PIPELINE, Hosted
 from stepwell.doors.llama.mapping import Shown, handler_of
 from stepwell.doors.llama.reading import Reader
 from stepwell.doors.llama.wire import Handler, ReadableHandler, RunRequest
+from stepwell.engine.results import Started
 from stepwell.programs.flow.nodes.validation import DataCheck
 
 DOOR: Final = "llama"
@@ -40,7 +43,7 @@ def declare(api: Api, dialect: Dialect) -> None:
         bodies={"application/json": RunRequest},
         answers={
             200: Answer(type=handler_type, meaning="the run has completed"),
-            202: Answer(type=handler_type, meaning="the run goes on: the client that waited for it went away"),
+            202: Answer(type=handler_type, meaning="the run goes on: the server stops, or the client went away"),
             **failed,
         },
         fails={**fails, **text_failed},
@@ -51,6 +54,7 @@ def declare(api: Api, dialect: Dialect) -> None:
 
         async def work() -> Response:
             handle = await _start(call, dialect)
+            call.started()
             return await _end_of(call, dialect, handle)
 
         return await call.once(await call.body(), work)
@@ -89,11 +93,24 @@ async def _end_of(call: Call, dialect: Dialect, handle: Handle) -> Response:
     if state.status in BADLY and dialect.failed_is_text:
         return PlainTextResponse(f"Error running workflow: {found.error or _CANCELLED}", 500)
     status = 200 if state.phase is Status.COMPLETED else 500 if state.status in BADLY else 202
-    return json_response(Reply(body=handler_of(found, dialect, waited_for=True), status=status))
+    reply = Reply(body=handler_of(found, dialect, waited_for=True), status=status)
+    return json_response(reply, Unfinished if status == 202 else Response)
+
+
+class _Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks for, checked. `before` is the run that it goes on from, `chosen` the handler id that it
+    names, or is to have.
+    """
+
+    workflow: Hosted
+    input: Any
+    labels: dict[str, str]
+    chosen: str = ""
+    before: State | None = None
 
 
 async def _start(call: Call, dialect: Dialect) -> Handle:
-    """Start what the request asks for; it is on disk on return.
+    """Start what the request asks for; it is on disk on return. All that can be wrong with it is found before that.
 
     Raises `WorkflowMissingError`, `BodyError`, `InvalidStartError`, `HandlerMissingError`, `HandlerBusyError`.
     """
@@ -102,36 +119,58 @@ async def _start(call: Call, dialect: Dialect) -> Handle:
     input = await _input(call, workflow, body)
     context = _member(body, "context", dict) or {}
     chosen = _member(body, "handler_id", str) or ""
-    handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
-    handle = await _chosen(call, dialect, workflow, chosen) if chosen else None
-    labels = workflow.labels
-    if not context and handle is not None and handle.before:
-        context = await _context_after(call, handle.before)
-        labels |= continuing(context) if context else {}
-        input = _taken_over(workflow, input, context, labels)
-    elif context:
+    if context:
         input = _with_context(workflow, input, context)
+    handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
+    if chosen and (begun := await handlers.begun(chosen)) is not None:
+        return begun
+    order = _Order(workflow=workflow, input=input, labels=workflow.labels, chosen=chosen)
+    if chosen:
+        before = await _before(handlers, dialect, workflow, chosen)
+        order = await _going_on(call, order, before, has_context=bool(context))
+    return await _begin(call, handlers, order)
+
+
+async def _begin(call: Call, handlers: Handlers, order: _Order) -> Handle:
     while True:
-        asked = handle if handle is not None else handlers.fresh()
-        found = await call.engine.start(
-            workflow.definition.name,
-            input,
-            version=workflow.definition.version,
-            start_key=call.start_key,
-            run_id=asked.run_id,
-            owner=call.principal.owner,
-            door=DOOR,
-            labels=labels | asked.labels,
-            actor=call.actor,
-        )
-        if found.created or call.start_key is not None:
-            break
-        handle = None  # as good as never: another run of this millisecond has the id
-    if found.run_id != asked.run_id:  # the request came before, with the same idempotency key
-        state = await call.engine.state(found.run_id)
-        return Handle(handler_id=handlers.id_of(state), run_id=found.run_id)
-    await handlers.began(asked)
-    return asked
+        asked = await _handle(handlers, order)
+        try:
+            found = await _started(call, order, asked)
+        except Exception:  # whatever it was, there is no such run; the door words it
+            await handlers.give_back(asked)
+            raise
+        if found.created or (call.start_key is not None and found.run_id == asked.run_id):
+            await handlers.began(asked)
+            return asked
+        await handlers.give_back(asked)
+        if call.start_key is not None:  # the request came before, with the same idempotency key
+            state = await call.engine.state(found.run_id)
+            return Handle(handler_id=handlers.id_of(state), run_id=found.run_id)
+        # As good as never: another run of this millisecond has the id.
+
+
+async def _handle(handlers: Handlers, order: _Order) -> Handle:
+    """What the run is to be known by. Raises `HandlerBusyError`."""
+    if not order.chosen:
+        return handlers.fresh()
+    if order.before is None:
+        return await handlers.adopt(order.chosen)
+    return await handlers.go_on(order.chosen, order.before.run_id)
+
+
+async def _started(call: Call, order: _Order, asked: Handle) -> Started:
+    definition = order.workflow.definition
+    return await call.engine.start(
+        definition.name,
+        order.input,
+        version=definition.version,
+        start_key=call.start_key,
+        run_id=asked.run_id,
+        owner=call.principal.owner,
+        door=DOOR,
+        labels=order.labels | asked.labels,
+        actor=call.actor,
+    )
 
 
 async def _input(call: Call, workflow: Hosted, body: dict[str, Any]) -> Any:
@@ -176,9 +215,11 @@ def _member(body: dict[str, Any], name: str, kind: type[Any]) -> Any:
 # --- going on from another run --------------------------------------------------------------------------------------
 
 
-async def _chosen(call: Call, dialect: Dialect, workflow: Hosted, handler_id: str) -> Handle:
-    """What a run under this id is: the next of one that has ended, or the first of that name."""
-    handlers = Handlers(call.engine, call.principal, start_key=call.start_key)
+async def _before(handlers: Handlers, dialect: Dialect, workflow: Hosted, handler_id: str) -> State | None:
+    """The run that has ended and is to be gone on from; None where the run is the first of that name.
+
+    Raises `HandlerMissingError`, `HandlerBusyError`, `InvalidStartError`.
+    """
     try:
         state = await handlers.find(handler_id)
     except HandlerMissingError:
@@ -187,19 +228,27 @@ async def _chosen(call: Call, dialect: Dialect, workflow: Hosted, handler_id: st
         if len(handler_id) > MAX_ID or "/" in handler_id or not handler_id.isprintable():
             text = f"expected at most {MAX_ID} printable characters without a slash"
             raise InvalidStartError(f"Validation error for 'handler_id': {text}") from None
-        return await handlers.adopt(handler_id)
+        return None
     if state.status not in TERMINAL:
         raise HandlerBusyError(handler_id)
     same = state.workflow == workflow.definition.name
     if not dialect.continues_failed and not (same and state.phase is Status.COMPLETED):
         raise HandlerMissingError
-    return await handlers.go_on(handler_id, state.run_id)
+    return state
 
 
-async def _context_after(call: Call, run_id: str) -> dict[str, Any]:
+async def _going_on(call: Call, order: _Order, before: State | None, *, has_context: bool) -> _Order:
+    """With the state of the run before, where it left one and the request has none of its own."""
+    left = {} if before is None or has_context else await _context_after(call, before)
+    labels = order.labels | (continuing(left) if left else {})
+    input = _taken_over(order.workflow, order.input, left, labels)
+    return msgspec.structs.replace(order, before=before, labels=labels, input=input)
+
+
+async def _context_after(call: Call, before: State) -> dict[str, Any]:
     """The state that a run has left; none where it has none that can be read."""
-    history = await call.engine.history(run_id)
-    compiled = await call.engine.compiled((await call.engine.state(run_id)).definition)
+    history = await call.engine.history(before.run_id)
+    compiled = await call.engine.compiled(before.definition)
     if compiled is None or compiled.typed is None:
         return {}
     try:

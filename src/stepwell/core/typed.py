@@ -38,6 +38,8 @@ from stepwell.core.status import Status
 
 EVENT_SIGNAL: Final = "event"
 """The name of the signal that carries a posted event."""
+CONTEXT: Final = "__context__"
+"""The member of a run's input that holds the context it starts from."""
 CONTINUES: Final = "continues_state"
 """The label of a run that starts from the context which another run has left: the digest of that context."""
 NO_LABELS: Final[Mapping[str, str]] = {}

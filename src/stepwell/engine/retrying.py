@@ -14,6 +14,7 @@ from stepwell.core import history as h
 from stepwell.core.errors import InvalidInputError, RefusedError
 from stepwell.core.program import Compiled, StepOutline
 from stepwell.core.state import State
+from stepwell.core.typed import CONTEXT
 from stepwell.engine.attempts import decode, recorded
 from stepwell.engine.workflows import Workflows
 
@@ -72,16 +73,21 @@ def _patched(input: msgspec.Raw, patch: dict[str, Any]) -> msgspec.Raw:
 
 
 async def _check(compiled: Compiled, input: msgspec.Raw, patch: dict[str, Any]) -> None:
-    """That the input is one which a run may start with. Names with `$` are the engine's own.
+    """That the input is one which a run may start with. Names with `$` are the engine's own; a context that stays as
+    it is was read when the run began.
 
     Raises `InvalidPatchError`.
     """
     if compiled.check_input is None:
         return
-    own = {name: value for name, value in decode(input).items() if not name.startswith("$") or name in patch}
+    own = {name: value for name, value in decode(input).items() if name in patch or not _is_given(name)}
     found = await compiled.check_input(own)
     if found:
         raise InvalidPatchError(found)
+
+
+def _is_given(name: str) -> bool:
+    return name.startswith("$") or name == CONTEXT
 
 
 def merged(target: Any, patch: Any) -> Any:

@@ -315,6 +315,58 @@ async def test_context_in_the_body_is_the_state_that_a_run_starts_with(doors: Do
     assert answer.json()["result"] == 42
 
 
+STATE = {"state_type": "DictState", "state_module": "workflows.context.state_store"}
+WRONG_CONTEXTS: dict[str, tuple[Any, str]] = {
+    "array": ([1], "expected an object, found"),
+    "text": ("x", "expected an object, found"),
+    "number": (5, "expected an object, found"),
+    "truth": (True, "expected an object, found"),
+    "version": ({"version": 99}, "version=99"),
+    "no version": ({"version": "x"}, "version='x'"),
+    "pickle": ({"state": {**STATE, "state_data": {"_data": {"n": "gASVAA=="}}}}, "Failed to deserialize"),
+    "state": ({"state": {**STATE, "state_data": "5"}}, "state"),
+    "surrogate": ({"state": {**STATE, "state_data": {"_data": {"n": '"\\ud800"'}}}}, "surrogates not allowed"),
+    "store": ({"version": 2, "state": {"store_type": "sqlite"}}, "sqlite"),
+    "truth inside": ({"version": 2, "is_running": "perhaps"}, "is_running"),
+    "workers": ({"version": 1, "workers": {"only": 5}}, "int"),
+    "no event": ({"version": 2, "workers": {"only": {"queue": [{"event": "5"}]}}}, "expected an event, found int"),
+    "no JSON": ({"version": 2, "workers": {"only": {"queue": [{"event": "{"}]}}}, "Expecting property name"),
+    "delivery": ({"version": 2, "deliveries": [{"invocation_id": "", "index": 0, "event": "1"}]}, "found int"),
+    "huge": ({"version": 2, "elapsed_alive": 1e300}, "expected a number that a run can come to"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_CONTEXTS)
+@pytest.mark.parametrize("prefix", ["", "/llama"], ids=["root", "new"])
+async def test_context_that_cannot_be_read_is_refused_before_there_is_a_run(
+    doors: Doors, prefix: str, wrong: str
+) -> None:
+    door = doors.new if prefix else doors.root
+    context, why = WRONG_CONTEXTS[wrong]
+    ended = await door.start("count")
+    await door.ended(ended)
+    before = (await door.get("/handlers?limit=1000")).json()
+    for operation in ("run", "run-nowait"):
+        for body in ({"context": context}, {"start_event": {"__context__": context}}):
+            answer = await door.post(f"/workflows/count/{operation}", {**body, "handler_id": ended})
+            text = answer.json()["detail"] if prefix else answer.text
+            name = "context" if "context" in body else "start_event"
+            assert (answer.status_code, why in text) == (400, True), answer.text
+            assert text.startswith(f"Validation error for '{name}': ")
+    again = (await door.get("/handlers?limit=1000")).json()
+    goes_on = await door.run("count", {"handler_id": ended})
+
+    assert again == before
+    assert (goes_on.status_code, value_of(goes_on)) == (200, 2)
+
+
+async def test_handler_id_of_a_refused_start_is_free(doors: Doors) -> None:
+    refused = await doors.new.run("count", {"handler_id": "mine-refused", "context": {"version": 99}})
+    taken = await doors.new.run("count", {"handler_id": "mine-refused"})
+
+    assert (refused.status_code, taken.status_code) == (400, 200)
+
+
 async def test_unknown_handler_id_is_adopted_in_the_new_dialect_only(doors: Doors) -> None:
     old = await doors.root.run("count", {"handler_id": "mine-1", "start_event": {}})
     new = await doors.new.run("count", {"handler_id": "mine-1", "start_event": {}})

@@ -1,5 +1,6 @@
 """What a hosted workflow tells doors, and how it reads what clients send: nothing that a client names is imported."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, Star
 
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.status import Status
-from stepwell.core.typed import Envelope, EventFault, TypedWorkflow
+from stepwell.core.typed import CONTEXT, Envelope, EventFault, TypedWorkflow
 from stepwell.programs.code import CodePrograms
 
 
@@ -152,17 +153,28 @@ def test_a_run_that_was_ended_from_outside_has_a_last_event_for_its_reader(face:
     assert failed.value["exception"]["exception_message"] == "the run took longer than 5 s"
 
 
+ASK_EVENT = json.dumps({"__is_pydantic": True, "value": {"question": ""}, "qualified_name": f"{__name__}.Ask"})
+
+
 @pytest.mark.parametrize(
     "context",
     [
         {"state": {"state_type": "System", "state_module": "os", "state_data": '{"__is_pydantic": true, "value": {}, '
                    '"qualified_name": "os.system"}'}},
         {"version": 1, "workers": {"ask": {"queue": [{"event": "nonsense"}]}}},
+        {"version": 2, "workers": {"end": {"queue": [{"event": ASK_EVENT}]}}},
+        {"version": 2, "workers": {"end": {"collected_events": {"all": ["[]"]}}}},
+        {"version": 2, "state": {"state_type": "Ask", "state_module": "x", "state_data": ASK_EVENT}},
+        {"version": 2, "collection_release_states": {"x": {"binding_id": "", "stream_id": "", "buffer": ["0"]}}},
     ],
 )  # fmt: skip
 def test_a_context_that_cannot_be_read_is_refused(face: TypedWorkflow, context: dict[str, Any]) -> None:
     with pytest.raises(EventFault) as refused:
         face.with_context({"name": "ada"}, context)
+
+    assert refused.value.code == "invalid_context"
+    with pytest.raises(EventFault) as refused:
+        face.read_start({"name": "ada", CONTEXT: context})
 
     assert refused.value.code == "invalid_context"
 

@@ -55,6 +55,7 @@ def test_every_name_is_there(name: str) -> None:
             ["self", "state", "step_name", "event", "workflow", "bound_events", "retry"],
         ),
         (seam.replay_ticks_stream, ["state", "ticks", "run_id"]),
+        (seam.rebuild_state_from_ticks, ["state", "ticks", "run_id"]),
         (seam.InMemoryStateStore._write_state, ["self", "state", "storage"]),
         (seam.InMemoryStateStore.checkpoint, ["self"]),
         (seam.StateCheckpoint.diff, ["self", "since"]),

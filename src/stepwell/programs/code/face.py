@@ -11,9 +11,10 @@ from stepwell.core.history import AnyEvent
 from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.core.status import Status
-from stepwell.core.typed import NO_LABELS, Envelope, EventFault
+from stepwell.core.typed import CONTEXT, NO_LABELS, Envelope, EventFault
+from stepwell.programs.code.contexts import context_fault
 from stepwell.programs.code.envelopes import envelope, qualified_name
-from stepwell.programs.code.hosting import CONTEXT, Hosted
+from stepwell.programs.code.hosting import Hosted
 from stepwell.programs.code.record import Reading
 from stepwell.programs.code.seam import (
     Event,
@@ -48,7 +49,7 @@ class Face:
     def read_start(self, body: Any) -> dict[str, Any]:
         fields = {} if body is None else _object(body)
         if "value" in fields:
-            event = self._event(self._kind(fields), fields["value"])
+            event = self._event(self._kind(fields), _own(fields["value"]))
             if not isinstance(event, self._hosted.workflow.start_event_class):
                 expected = repr(self._hosted.workflow.start_event_class)
                 raise EventFault(
@@ -56,7 +57,10 @@ class Face:
                 )
             fields = dict(fields["value"])
         else:
-            self._start(fields)
+            self._start(_own(fields))
+        fault = context_fault(self._hosted, fields, NO_LABELS)
+        if fault:
+            raise EventFault("invalid_context", f"{CONTEXT}: {fault}")
         return fields
 
     def _start(self, fields: Mapping[str, Any]) -> None:
@@ -71,7 +75,7 @@ class Face:
         if not isinstance(fields, dict):
             return {"": ["expected an object with the fields of the start event"]}
         try:
-            self._hosted.start_event({name: value for name, value in fields.items() if name != CONTEXT})
+            self._hosted.start_event(_own(fields))
         except ValidationError as fault:
             found: dict[str, list[str]] = {}
             for error in fault.errors(include_url=False):
@@ -79,7 +83,8 @@ class Face:
             return found
         except Exception as fault:  # noqa: BLE001  as `Hosted.start_event` says
             return {"": [str(fault)]}
-        return {}
+        fault_text = context_fault(self._hosted, fields, NO_LABELS)
+        return {CONTEXT: [fault_text]} if fault_text else {}
 
     def with_context(
         self, input: Mapping[str, Any], context: Mapping[str, Any], labels: Mapping[str, str] = NO_LABELS
@@ -87,10 +92,9 @@ class Face:
         if not context:
             return dict(input)
         found = {**input, CONTEXT: dict(context)}
-        try:
-            self._hosted.begin(found, labels)
-        except Exception as fault:  # noqa: BLE001  the package has no error of its own for a context that it cannot read
-            raise EventFault("invalid_context", str(fault)) from None
+        fault = context_fault(self._hosted, found, labels)
+        if fault:
+            raise EventFault("invalid_context", fault)
         return found
 
     # --- posted events ----------------------------------------------------------------------------------------------
@@ -172,6 +176,11 @@ class Face:
         serialized.state = InMemoryStateStore(values).to_dict(codec.serializer)
         found: dict[str, Any] = serialized.model_dump(mode="json")
         return found
+
+
+def _own(fields: Any) -> Any:
+    """The fields of a start event: a run's input without the context."""
+    return {name: value for name, value in fields.items() if name != CONTEXT} if isinstance(fields, dict) else fields
 
 
 def _object(body: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from stepwell.core.typed import NO_LABELS, is_continuing
+from stepwell.core.typed import CONTEXT, NO_LABELS, is_continuing
 from stepwell.programs.code.codec import Codec
 from stepwell.programs.code.runtime import RUNTIME
 from stepwell.programs.code.seam import (
@@ -20,9 +20,6 @@ from stepwell.programs.code.seam import (
     Workflow,
     infer_state_type,
 )
-
-CONTEXT: Final = "__context__"
-"""The member of a run's input that holds the context it starts from."""
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +56,9 @@ class Hosted:
         return self.workflow.start_event_class(**fields)
 
     def begin(self, input: Any, labels: Mapping[str, str] = NO_LABELS) -> Beginning:
-        """Where a run of this input and labels begins. Raises `ValueError` for a context that cannot be read."""
+        """Where a run of this input and labels begins. For a context that cannot be read it raises whatever the
+        package does: `contexts` tells before there is a run.
+        """
         fields = dict(input or {})
         context = fields.pop(CONTEXT, None)
         if not context:

@@ -25,7 +25,7 @@ from workflows.events import (
 )
 from workflows.plugins.basic import BasicRuntime
 from workflows.representation import get_workflow_representation
-from workflows.runtime.control_loop import control_loop, replay_ticks_stream
+from workflows.runtime.control_loop import control_loop, rebuild_state_from_ticks, replay_ticks_stream
 from workflows.runtime.runtime_decorators import BaseRuntimeDecorator
 from workflows.runtime.types.commands import CommandCompleteRun, CommandFailWorkflow, CommandHalt
 from workflows.runtime.types.internal_state import BrokerState
@@ -55,6 +55,7 @@ from workflows.runtime.types.step_function import StepWorkerFunction
 from workflows.runtime.types.step_id import StepId
 from workflows.runtime.types.ticks import (
     TickAddEvent,
+    TickSessionStart,
     TickStepResult,
     TickWaiterTimeout,
     TickWakeup,
@@ -100,6 +101,7 @@ __all__ = [
     "StepWorkerState",
     "StopEvent",
     "TickAddEvent",
+    "TickSessionStart",
     "TickStepResult",
     "TickWaiterTimeout",
     "TickWakeup",
@@ -120,6 +122,7 @@ __all__ = [
     "get_dispatcher",
     "get_workflow_representation",
     "infer_state_type",
+    "rebuild_state_from_ticks",
     "replay_ticks_stream",
     "run_context",
 ]

@@ -41,6 +41,18 @@ class Greeting(Workflow):
         return StopEvent(result=f"hello {ev.get('name')}")
 
 
+class Name(StartEvent):
+    name: str
+
+
+class Named(Workflow):
+    """Needs a name."""
+
+    @step
+    async def greet(self, ev: Name) -> StopEvent:
+        return StopEvent(result=f"hello {ev.name}")
+
+
 class Asking(Workflow):
     """Waits for somebody to answer."""
 
@@ -165,6 +177,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[stepwell.App, httpx.Async
     app = stepwell.App(settings=Settings(db=f"sqlite:///{tmp_path}/runs.db"))
     app.add_workflow("asking", Asking(timeout=None))
     app.add_workflow("greeting", Greeting())
+    app.add_workflow("named", Named())
     async with (
         app,
         served(app.asgi(), end_streams=app.engine.watchers.close) as url,
@@ -198,6 +211,22 @@ async def test_a_hosted_class_can_be_started_through_the_doors_of_documents(
     assert (executed["workflowRun"]["status"], executed["workflowRun"]["outputs"]) == ("completed", "hello Ann")
     begun = await made(client, "/api/v1/workflows", {"template_id": id, "input": {"name": "Eve"}})
     assert (await app.engine.result(begun["id"], timeout_s=PATIENCE_S)).output == "hello Eve"
+
+
+@pytest.mark.parametrize(
+    ("input", "at"),
+    [({}, "name"), ({"name": 5}, "name"), ({"name": "Ann", "__context__": {"version": 99}}, "__context__")],
+)
+async def test_a_hosted_class_is_started_with_what_it_takes_or_not_at_all(
+    house: tuple[stepwell.App, httpx.AsyncClient], input: Json, at: str
+) -> None:
+    _, client = house
+    id = workflow_uuid("named")
+    executed = await client.post("/api/v1/workflow-runs/execute", json={"workflowId": id, "inputs": input})
+    begun = await client.post("/api/v1/workflows", json={"template_id": id, "input": input})
+    assert (executed.status_code, [one["path"] for one in executed.json()["details"]]) == (400, [f"inputs.{at}"])
+    assert (begun.status_code, f"input.{at}" in begun.text) == (422, True)
+    assert (await client.get("/api/v1/workflow-runs")).json()["workflowRuns"] == []
 
 
 async def test_steps_of_a_hosted_class_show_what_they_returned_through_every_door(

@@ -3,7 +3,7 @@
 All that can be wrong with it is found before there is a run.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from stepwell.doors.agents import mapping, wire
 from stepwell.doors.agents.reading import read_instant
 from stepwell.doors.agents.template_service import Startable, Templates
 from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
+from stepwell.doors.kit.inputs import check_input
 from stepwell.engine.ids import canonical_uuid
 from stepwell.engine.ownership import OWNED
 from stepwell.store.port import Definition
@@ -101,19 +102,6 @@ def _neither_or_both(message: str) -> InvalidRequestError:
 
 
 # --- what it is started with ----------------------------------------------------------------------------------------
-
-
-async def check_input(call: Call, definition: Definition, input: Any, field: str) -> None:
-    """Raises `InvalidRequestError` that names each variable, as a part of `field`."""
-    compiled = await call.engine.workflows.compiled(definition.digest)
-    found = {} if compiled.check_input is None else await compiled.check_input(input)
-    faults = [
-        Fault(path=(field, *((name,) if name else ())), message=message)
-        for name, messages in found.items()
-        for message in messages
-    ]
-    if faults:
-        raise InvalidRequestError(faults)
 
 
 def _metadata_label(body: wire.StartRun) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from stepwell.doors.kit import Call, MediaTypeError, media_type, read_body, read_value
+from stepwell.doors.kit.inputs import check_input
 from stepwell.doors.runs.inputs import run_input
 from stepwell.doors.runs.parts import MULTIPART
 from stepwell.doors.runs.uploads import Upload, read_upload
@@ -108,10 +109,14 @@ async def _order(
     kept: Files | None = None,
 ) -> Order:
     startable = await Workflows(call.engine, call.principal).startable(body.workflow_id.lower())
+    input = run_input(startable.plan, body.inputs, files=files, envs=body.envs, saved_env=startable.env)
+    if startable.plan is None:  # of a plan that is done
+        definition = await call.engine.workflows.find(startable.workflow, startable.version)
+        await check_input(call, definition, input, "inputs")
     return Order(
         run_id=run_id,
         startable=startable,
-        input=run_input(startable.plan, body.inputs, files=files, envs=body.envs, saved_env=startable.env),
+        input=input,
         cancels_on_disconnect=body.on_disconnect == "cancel",
         fingerprint=fingerprint,
         files=kept,

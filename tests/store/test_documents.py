@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stepwell.store.port import Definition, Record, Store
+from stepwell.store.port import CountQuery, Definition, Record, RunQuery, Store
 
 
 def _definition(digest: str, name: str = "order", version: str = "1", at: float = 1.0) -> Definition:
@@ -19,6 +19,19 @@ async def test_definition_is_found_by_digest_and_by_name(store: Store) -> None:
     assert await store.find_definition(name="order", version="9") is None
     assert await store.find_definition(name="nothing") is None
     assert await store.find_definition(digest="9") is None
+
+
+async def test_name_with_nul_is_that_of_nothing(store: Store) -> None:
+    await store.save_definition(_definition("1"))
+    assert await store.find_definition(name="order\0") is None
+    assert await store.find_definition(name="order", version="\0") is None
+    assert await store.find_definition(digest="\0") is None
+    assert await store.get_records("handler", id="a\0b") == []
+    assert await store.events("\0", 0, -1) == []
+    for query in (RunQuery(workflows=("order\0", "order")), RunQuery(workflows=("\0",)), RunQuery(before="\0")):
+        assert await store.list_runs(query) == []
+        assert await store.count_found(query, 10) == 0
+    assert await store.count_runs(CountQuery(workflow="\0")) == {}
 
 
 async def test_definition_saved_last_is_the_default_also_when_it_was_known(store: Store) -> None:

@@ -85,6 +85,11 @@ def _no_url(url: str) -> StorageError:
     )
 
 
+def holds(text: str) -> bool:
+    """Whether a column can hold a text: NUL is no character there. One that none holds is not looked for."""
+    return "\0" not in text
+
+
 @contextmanager
 def faults_named(address: str) -> Iterator[None]:
     """Turn the errors of PostgreSQL and its driver into `StorageError`s that say what, where and what to do."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stepwell.core.status import Status
 from stepwell.store.port import RunQuery
-from stepwell.store.postgres.connection import Connection
+from stepwell.store.postgres.connection import Connection, holds
 from stepwell.store.postgres.grams import TRIGRAM, numbers_of
 from stepwell.store.postgres.ways import BLOCK_KEYS, NOWHERE, TEXT_KEYS, TextWay, Values, Way, series_keys
 from stepwell.store.sql import statements
@@ -80,7 +80,8 @@ class _Finder:
         """The place in the listing, and the time as far as the order of the numbers tells it."""
         query = self._query
         if query.before is not None:
-            self._below = await connection.fetchval("SELECT id FROM run WHERE uuid = $1", query.before) or 0
+            before = query.before if holds(query.before) else ""
+            self._below = await connection.fetchval("SELECT id FROM run WHERE uuid = $1", before) or 0
         if query.created_from is not None:
             self._lowest, _ = await _numbers_around(connection, query.created_from)
         if query.created_to is not None:
@@ -264,7 +265,8 @@ async def known(connection: Connection, owner: str | None, workflows: tuple[str,
     """Number, workflow and name of series, along series_by_workflow or series_by_owner."""
     values = Values()
     wanted = [f"owner = {values.bind(owner, 'text')}"] if owner is not None else []
-    wanted += [f"workflow = ANY ({values.bind(list(workflows), 'text[]')})"] if workflows else []
+    names = [workflow for workflow in workflows if holds(workflow)]
+    wanted += [f"workflow = ANY ({values.bind(names, 'text[]')})"] if workflows else []
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     rows = await connection.fetch(f"SELECT id, workflow, name FROM series {where}", *values.all)
     return [(series, workflow, name) for series, workflow, name in rows]

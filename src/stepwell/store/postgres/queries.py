@@ -8,7 +8,7 @@ import msgspec
 from stepwell.core.history import decode_events
 from stepwell.core.status import WaitReason
 from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
-from stepwell.store.postgres.connection import Connection
+from stepwell.store.postgres.connection import Connection, holds
 from stepwell.store.postgres.finding import find, named_series
 from stepwell.store.postgres.ways import NOWHERE, Values
 from stepwell.store.rows import ALL_DAYS, ends_of
@@ -43,6 +43,8 @@ async def count_found(connection: Connection, query: RunQuery, at_most: int) -> 
 
 async def count_runs(connection: Connection, query: CountQuery) -> dict[tuple[str, str], int]:
     """(workflow, status) to number of runs."""
+    if not holds(query.workflow or ""):
+        return {}
     values = Values()
     days = query.from_day is not None or query.to_day is not None
     where = [f"day {'>' if days else '='} '{ALL_DAYS}'"]

@@ -45,6 +45,7 @@ from stepwell.store.postgres.connection import (
     Line,
     address_of,
     faults_named,
+    holds,
     unnested,
 )
 from stepwell.store.postgres.frozen import END, Frozen
@@ -327,7 +328,7 @@ class PostgresStore:
 
     async def _number_of(self, run_id: str) -> tuple[int, int]:
         """Number and last seq of a run; zeros for one that does not exist."""
-        found = await self._rows("find_run", run_id)
+        found = await self._rows("find_run", run_id) if holds(run_id) else []
         return (found[0][0], found[0][1]) if found else (0, 0)
 
     async def events(self, run_id: str, after_seq: int, limit: int) -> list[AnyEvent]:
@@ -404,6 +405,8 @@ class PostgresStore:
         await self._write("put_definition", d.digest, d.name, d.version, d.kind, d.text, d.created_at)
 
     async def find_definition(self, *, digest: str = "", name: str = "", version: str = "") -> Definition | None:
+        if not holds(digest + name + version):
+            return None
         found = await self._rows("find_definition", digest, name, version)
         return Definition(**found[0]) if found else None
 
@@ -422,6 +425,8 @@ class PostgresStore:
     async def get_records(
         self, kind: str, *, id: str = "", owner: str | None = None, due_by: float | None = None, limit: int = 1000
     ) -> list[Record]:
+        if not holds(id):
+            return []
         if id:
             rows = await self._rows("find_record", kind, id, owner, due_by, limit)
         elif owner is not None:

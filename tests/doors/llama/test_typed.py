@@ -494,6 +494,39 @@ async def test_text_in_the_body_is_held_to_the_limits_of_the_body(doors: Doors) 
     assert "nested at most" in posted.text
 
 
+HOSTILE = [
+    *("null", "true", "-1", "1e308", "123456789012345678901234567890", "9" * 5000, "1e400", '""', '"x"', "[]", "[1]"),
+    *('"\\u0000"', '"\\ud800"', '{"\\u0000": 1}', '{"a": "\\ud800"}', "[" * 70 + "]" * 70, '{"a": 1, "a": 2}'),
+    *('"{"', '"[[[["', '"{\\"value\\": {}}"', "NaN", "", "{", '{"__is_pydantic": true}'),
+    '{"__is_component": true, "value": {}, "qualified_name": "os.system"}',
+    '{"type": "__class__", "value": {}}',
+    '{"type": "_Private", "data": 5}',
+    '{"type": 5, "value": {}}',
+    '{"qualified_name": [], "value": {}}',
+    '{"class_name": 1, "_data": 1, "self": 1, "__init__": 1, "to_dict": 1}',
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+async def test_whatever_a_client_sends_is_no_fault_of_the_server(doors: Doors, hostile: str) -> None:
+    handler_id = await asking(doors.new)
+    for member in ("start_event", "context", "handler_id", "kwargs"):
+        for workflow in ("greet", "count"):
+            body = f'{{"{member}": {hostile}}}'
+            answer = await doors.new.post(f"/workflows/{workflow}/run-nowait", content=body.encode())
+            assert answer.status_code < 500, answer.text
+    for body in (
+        hostile,
+        f'{{"event": {hostile}}}',
+        f'{{"event": {{"type": "Reply", "value": {hostile}}}}}',
+        f'{{"event": {{"type": {hostile}, "value": {{}}}}}}',
+        f'{{"event": {{"type": "Reply", "value": {{"text": ""}}}}, "step": [{hostile}]}}',
+    ):
+        answer = await doors.new.post(f"/events/{handler_id}", content=body.encode())
+        assert 400 <= answer.status_code < 500, answer.text
+    assert (await doors.new.get(f"/results/{handler_id}")).status_code == 202
+
+
 async def test_run_goes_on_when_the_client_that_waits_for_it_has_gone(doors: Doors) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await doors.root.post("/workflows/ask/run", {}, timeout=httpx.Timeout(20, read=0.3))

@@ -126,6 +126,27 @@ def faults_of(text: str) -> tuple[Fault, ...]:
             "/do/0/a/raise/error/status",
             "whole number",
         ),
+        *(
+            (
+                f"do:\n  - a:\n      try: []\n      catch: {{errors: {{with: {{status: {status}}}}}}}",
+                9,
+                "/do/0/a/catch/errors/with/status",
+                f"expected the status of an error, from 100 to 999, found the number {status}",
+            )
+            for status in (-5, 0, 99, 1000, 99999)
+        ),
+        (
+            "do:\n  - a:\n      try: []\n      catch: {retry: {limit: {attempt: {count: -1}}}}",
+            9,
+            "/do/0/a/catch/retry/limit/attempt/count",
+            "expected a number of retries, 0 or more, found the number -1",
+        ),
+        (
+            "use:\n  retries:\n    once: {limit: {attempt: {count: -3}}}\ndo: []",
+            8,
+            "/use/retries/once/limit/attempt/count",
+            "0 or more, found the number -3",
+        ),
         ("do:\n  - a: {fork: {branches: [], compete: maybe}}", 7, "/do/0/a/fork/compete", "true or false"),
         (
             "do:\n  - a: {call: approval, with: {required: many}}",

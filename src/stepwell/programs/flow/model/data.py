@@ -109,6 +109,22 @@ def read_status(value: Any, at: str, check: Check) -> Any:
     return status
 
 
+def read_wanted_status(value: Any, at: str, check: Check) -> Any:
+    """A status that an error can have: above 599 it is invalid (RFC 9110 §15), but servers answer so."""
+    status = reader_of(int)(value, at, check)
+    if isinstance(status, int) and not 100 <= status <= 999:
+        return check.fault(at, f"expected the status of an error, from 100 to 999, found {describe(value)}")
+    return status
+
+
+def read_count(value: Any, at: str, check: Check) -> Any:
+    """An amount of retries; elsewhere -1 often means "without end", which here would be none at all."""
+    count = reader_of(int)(value, at, check)
+    if isinstance(count, int) and count < 0:
+        return check.fault(at, f"expected a number of retries, 0 or more, found {describe(value)}")
+    return count
+
+
 class ErrorDefinition(Part, frozen=True, kw_only=True):
     """An error to raise, as RFC 9457 has it; its `type` stays as it is written."""
 
@@ -123,7 +139,7 @@ class ErrorFilter(Part, frozen=True, kw_only=True):
     """The errors to catch: those that have all the values given. Types are compared by their last segment."""
 
     type: str | None = None
-    status: int | None = None
+    status: Annotated[int, read_wanted_status] | None = None
     instance: str | None = None
     title: str | None = None
     details: str | None = None
@@ -143,7 +159,7 @@ class Backoff(Part, frozen=True, kw_only=True):
 class AttemptLimit(Part, frozen=True, kw_only=True):
     """`count` retries (the first try is none), each at most `duration` long."""
 
-    count: int | None = None
+    count: Annotated[int, read_count] | None = None
     duration: TimeSpan | None = None
 
 

@@ -1,6 +1,7 @@
 """The graph of a workflow as Mermaid text, and which of its nodes shows which status in a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -8,11 +9,14 @@ import msgspec
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.program import Compiled, StepOutline
 from stepwell.engine.views import StepView
-from stepwell.programs.flow.graph import graph_of, mermaid
+from stepwell.programs.flow.graph import graph_of, mermaid, without_counters
 from stepwell.programs.flow.lenient import workflow_in
+from stepwell.programs.flow.passing import passed
 from stepwell.programs.flow.reading import read
 from stepwell.store.port import Definition
 
+PASSED: Final = "passed"
+"""Of a node that the run has come past, and that has no step of its own."""
 _STRONGEST: Final = ("running", "retrying", "waiting", "failed", "cancelled", "completed", "skipped", "pending")
 """Of several steps at one node (a loop, say) the first of these is shown."""
 
@@ -23,6 +27,7 @@ class DrawnGraph(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     nodes: Mapping[str, str]
     find: Any = None  # Callable[[str], str | None], where more than a look-up is needed
+    passed: Any = None  # Callable[[keys and statuses, ended], Iterable[str]], where nodes may have no steps
     as_one: bool = False
     """Whether one step is the whole graph: then every node shows its status."""
 
@@ -47,8 +52,8 @@ def draw(definition: Definition | None, compiled: Compiled | None) -> DrawnGraph
     return None
 
 
-def statuses(graph: DrawnGraph, steps: Iterable[StepView]) -> dict[str, str]:
-    """Node to the status that it shows."""
+def statuses(graph: DrawnGraph, steps: Sequence[StepView], *, ended: bool) -> dict[str, str]:
+    """Node to the status that it shows; `ended` says whether the run came to the end of its workflow."""
     if graph.as_one:
         whole = next(iter(steps), None)
         return {} if whole is None else dict.fromkeys(graph.nodes.values(), whole.status)
@@ -57,6 +62,9 @@ def statuses(graph: DrawnGraph, steps: Iterable[StepView]) -> dict[str, str]:
         node = graph.node_of(step.key) or graph.nodes.get(step.name)
         if node is not None and _rank(step.status) < _rank(found.get(node, "")):
             found[node] = step.status
+    if graph.passed is not None:
+        known = [(step.key, step.status) for step in steps]
+        found |= dict.fromkeys(graph.passed(known, ended=ended) - found.keys(), PASSED)
     return found
 
 
@@ -76,11 +84,13 @@ def _of_flow(text: str) -> DrawnGraph | None:
     except InvalidDefinitionError:  # of an older version, which took more than this one
         return None
 
-    def find(key: str) -> str | None:
-        node = graph.node_at(key)
-        return node.id if node is not None else None
-
-    return DrawnGraph(text=mermaid(graph), nodes={node.pointer: node.id for node in graph.nodes}, find=find)
+    ids = {node.pointer: node.id for node in graph.nodes}
+    return DrawnGraph(
+        text=mermaid(graph),
+        nodes=ids,
+        find=lambda key: ids.get(key) or ids.get(without_counters(key)),
+        passed=partial(passed, graph),
+    )
 
 
 def _of_outline(outline: Sequence[StepOutline]) -> DrawnGraph:

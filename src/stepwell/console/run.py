@@ -130,7 +130,8 @@ class RunPage(LivePage):
         error = None if view.error is None else msgspec.to_builtins(view.error)
         self._values.fill(values={"Input": view.input, "Output": view.output, "Error": error})
         if self._graph is not None:
-            self._drawing.fill(text=self._graph.text, statuses=statuses(self._graph, view.steps))
+            shown = statuses(self._graph, view.steps, ended=view.row.status == "completed")
+            self._drawing.fill(text=self._graph.text, statuses=shown)
 
     async def _show_log(self) -> None:
         first = max(self._sent, len(self._events) - SHOWN)

@@ -172,6 +172,23 @@ def test_graph_has_every_task_and_every_way() -> None:
     assert all(isinstance(edge, Edge) for edge in graph.edges)
 
 
+def test_graph_leads_past_a_raise_that_has_an_if_and_past_an_error_that_is_dropped() -> None:
+    body = """do:
+  - check: {if: .a, raise: {error: {type: 'http://x', status: 400}}}
+  - dropped: {try: [{risky: {call: f}}], catch: {}}
+  - handed: {try: [{tried: {call: f}}], catch: {retry: {}}}
+"""
+    graph = graph_of(workflow_in(read(HEAD + body)))
+    names = {node.id: node.name for node in graph.nodes}
+    ways = {
+        (names.get(edge.source, edge.source), edge.label, names.get(edge.target, edge.target)) for edge in graph.edges
+    }
+    assert ("check", "else", "dropped") in ways
+    assert ("dropped", "on error", "handed") in ways
+    assert not any(source == "handed" and target == END for source, _, target in ways)
+    assert "past" not in mermaid(graph)
+
+
 def test_node_of_a_key_is_found() -> None:
     graph = graph_of(workflow_in(read(GRAPH)))
     node = graph.node_at("/do/2/loop^2@17/do/0/inner~3")

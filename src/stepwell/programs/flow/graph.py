@@ -12,9 +12,11 @@ import msgspec
 
 from stepwell.programs.flow.model import tasks
 from stepwell.programs.flow.model.kinds import KINDS
-from stepwell.programs.flow.model.workflow import Workflow
+from stepwell.programs.flow.model.workflow import Use, Workflow
 
 START, END = "start", "stop"
+_PAST = "\0past"
+"""The label of the way past a task that is not done: it is not drawn."""
 
 _COUNTERS = re.compile(r"(?:[@~^]\d+)+(?=/|$)")
 _SHAPES: Mapping[str, tuple[str, str]] = {
@@ -39,6 +41,10 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     """The task's kind; for calls also what is called."""
+    optional: bool = False
+    """Whether a run may come past without doing it: by its `if`, or since an extension may take its place."""
+    recorded: bool = False
+    """Whether a run that does it has a step of it, always."""
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,25 +60,43 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Any, ...]  # GraphNode | Group
 
 
+class Join(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind a task for which a list inside it was done to its end, at one of `ends`: a branch of a `fork`
+    always; the list of a `for` (`loop`) only if it was begun."""
+
+    node: str
+    ends: tuple[str, ...]
+    loop: bool = False
+
+
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """`past` are ways that are not drawn: past the optional tasks."""
+
     groups: tuple[Group, ...]
     nodes: tuple[GraphNode, ...]
     edges: tuple[Edge, ...]
+    past: tuple[Edge, ...] = ()
+    joins: tuple[Join, ...] = ()
 
     def node_at(self, key: str) -> GraphNode | None:
         """The node of a task, by its pointer or by a key of a run."""
         by_pointer = {node.pointer: node for node in self.nodes}
-        return by_pointer.get(key) or by_pointer.get(_COUNTERS.sub("", key))
+        return by_pointer.get(key) or by_pointer.get(without_counters(key))
+
+
+def without_counters(key: str) -> str:
+    """The pointer in a key of a run."""
+    return _COUNTERS.sub("", key)
 
 
 def graph_of(workflow: Workflow) -> Graph:
     """The graph of a definition: its tasks, and those of its functions and extensions."""
-    builder = _Builder()
+    use = workflow.use
+    builder = _Builder(use)
     first, members, ends = builder.listed(workflow.do, END)
     builder.edges += [Edge(source=START, target=first or END)]
     builder.lead(ends, END)
     groups = [Group(title="", members=tuple(members))]
-    use = workflow.use
     for name, task in use.functions.items() if use else ():
         groups.append(Group(title=f"function {name}", members=tuple(builder.listed((task,), "")[1])))
     for extension in use.extensions if use else ():
@@ -80,13 +104,22 @@ def graph_of(workflow: Workflow) -> Graph:
             if listed:
                 title = f"{extension.at.rpartition('/')[2]}: {when} {extension.extend}"
                 groups.append(Group(title=title, members=tuple(builder.listed(listed, "")[1])))
-    return Graph(groups=tuple(groups), nodes=tuple(builder.nodes), edges=tuple(dict.fromkeys(builder.edges)))
+    edges = dict.fromkeys(builder.edges)
+    return Graph(
+        groups=tuple(groups),
+        nodes=tuple(builder.nodes),
+        edges=tuple(edge for edge in edges if edge.label != _PAST),
+        past=tuple(edge for edge in edges if edge.label == _PAST),
+        joins=tuple(builder.joins),
+    )
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, use: Use | None) -> None:
+        self._use = use
         self.nodes: list[GraphNode] = []
         self.edges: list[Edge] = []
+        self.joins: list[Join] = []
 
     def listed(self, listed: tuple[tasks.Task, ...], stop: str) -> tuple[str, list[Any], list[Way]]:
         """The first node of a list, what is in it, and the ways out of it. `stop` is where `end` leads."""
@@ -100,6 +133,10 @@ class _Builder:
             if isinstance(task, tasks.SwitchTask):
                 ways = [((first, case.at.rpartition("/")[2]), case.then) for case in task.switch]
                 ways += [] if any(case.when is None for case in task.switch) else [((first, "else"), task.then)]
+            if self._is_optional(task):
+                # A `raise` has no other way that would show where the run goes on.
+                drawn = isinstance(task, tasks.RaiseTask) and task.if_ is not None
+                ways.append(((first, "else" if drawn else _PAST), "continue"))
             for way, then in ways:
                 self._follow(way, then, (following, firsts, stop), leaving)
         return (parts[0][0] if parts else ""), members, leaving
@@ -121,22 +158,29 @@ class _Builder:
 
     def _task(self, task: tasks.Task, stop: str, members: list[Any]) -> tuple[str, list[Way]]:
         """The node of a task and the ways out of it, with all that is inside."""
-        node = GraphNode(id=f"n{len(self.nodes)}", pointer=task.at, name=task.name, kind=_kind(task))
+        node = GraphNode(
+            id=f"n{len(self.nodes)}",
+            pointer=task.at,
+            name=task.name,
+            kind=_kind(task),
+            optional=self._is_optional(task),
+            recorded=self._is_recorded(task),
+        )
         self.nodes.append(node)
         members.append(node)
         match task:
             case tasks.DoTask():
                 return node.id, self._inside(node.id, task.do, (stop, "", task.name), members)
             case tasks.ForTask():
-                self.lead(self._inside(node.id, task.do, (stop, "each", task.name), members), node.id)
+                ends = self._inside(node.id, task.do, (stop, "each", task.name), members)
+                self.lead(ends, node.id)
+                self._join(node.id, ends, loop=True)
                 return node.id, [(node.id, "done")]
             case tasks.ForkTask():
                 return node.id, self._branches(node.id, task, stop, members)
             case tasks.TryTask():
                 ends = self._inside(node.id, task.try_, (stop, "", task.name), members)
-                caught = (stop, "on error", f"{task.name}: catch")
-                handled = self._inside(node.id, task.catch.do, caught, members) if task.catch.do else []
-                return node.id, ends + handled
+                return node.id, ends + self._caught(node.id, task, stop, members)
             case tasks.ListenTask() | tasks.CallAsyncApi():
                 listed = _for_each(task)
                 if listed:
@@ -145,6 +189,17 @@ class _Builder:
             case tasks.RaiseTask():
                 return node.id, []
         return node.id, [(node.id, "")]
+
+    def _is_optional(self, task: tasks.Task) -> bool:
+        return task.if_ is not None or (self._use is not None and bool(self._use.extensions))
+
+    def _is_recorded(self, task: tasks.Task) -> bool:
+        if isinstance(task, tasks.RunTask):
+            return task.run.await_  # else the flow goes on beside it
+        called = getattr(task, "call", None)
+        if called is not None:
+            return self._use is None or called not in self._use.functions
+        return isinstance(task, tasks.WaitTask | tasks.ListenTask)
 
     def _inside(
         self, source: str, listed: tuple[tasks.Task, ...], words: tuple[str, str, str], members: list[Any]
@@ -157,11 +212,25 @@ class _Builder:
         self.lead([(source, label)], first)
         return ends
 
+    def _caught(self, source: str, task: tasks.TryTask, stop: str, members: list[Any]) -> list[Way]:
+        """The ways out of a `catch`. Without `do` it drops the error, or when there are retries hands it on up."""
+        catch = task.catch
+        if catch.do is None and catch.retry is not None:
+            return []
+        return self._inside(source, catch.do or (), (stop, "on error", f"{task.name}: catch"), members)
+
+    def _join(self, node: str, ends: list[Way], *, loop: bool = False) -> None:
+        if ends:
+            self.joins.append(Join(node=node, ends=tuple(end for end, _ in ends), loop=loop))
+
     def _branches(self, source: str, task: tasks.ForkTask, stop: str, members: list[Any]) -> list[Way]:
         ends: list[Way] = []
         label = "first to end" if task.fork.compete else ""
         for branch in task.fork.branches:
-            ends += self._inside(source, (branch,), (stop, label, f"{task.name}: {branch.name}"), members)
+            of_branch = self._inside(source, (branch,), (stop, label, f"{task.name}: {branch.name}"), members)
+            if not task.fork.compete:
+                self._join(source, of_branch)
+            ends += of_branch
         return ends or [(source, "")]
 
 

@@ -87,6 +87,8 @@ def test_event_gets_an_id_and_a_time(db: str, capsys: pytest.CaptureFixture[str]
     ("arguments", "words"),
     [
         (["--source", ""], "source: expected a text"),
+        (["--source", "a b"], "source: expected a URI reference, found 'a b'"),
+        (["--source", "/s", "--attribute", "time=soon"], "time: expected an instant"),
         (["--source", "/s", "--attribute", "room"], "--attribute: expected name=value"),
         (["--source", "/s", "--attribute", "roomId=1"], "roomId: attribute names"),
         (["--source", "/s", "--data", "{"], "--data"),

@@ -12,6 +12,7 @@ from stepwell.cli.opening import open_client
 from stepwell.cli.options import THERE, Json, JsonText, Target, read_json
 from stepwell.cli.output import instant, say, write_json
 from stepwell.core.errors import InvalidInputError
+from stepwell.doors.events.wire import checked
 from stepwell.engine.ids import new_id
 
 app = App(name="events", help="Send events to runs and workflows that listen.")
@@ -58,5 +59,5 @@ async def _send(event: dict[str, Any], id: str | None, where: Target) -> dict[st
     async with open_client(where) as client:
         now = time.time()
         whole = {"specversion": "1.0", "id": id if id is not None else new_id(now), "time": instant(now), **event}
-        await client.send_event(whole)
+        await client.send_event(checked(whole))  # as who sends it over HTTP: the engine itself is not as strict
         return whole

@@ -54,7 +54,7 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Event]:
         raise UnsupportedMediaError(
             f"expected {STRUCTURED}, {BATCH} or a ce-specversion header, found {found} without one"
         )
-    return [_checked(_binary(headers, body, content_type))]
+    return [checked(_binary(headers, body, content_type))]
 
 
 def _media_type(content_type: str) -> tuple[str, str]:
@@ -71,10 +71,10 @@ def _media_type(content_type: str) -> tuple[str, str]:
 def _structured(body: bytes, *, batch: bool) -> list[Event]:
     value = _json(body)
     if not batch:
-        return [_checked(value)]
+        return [checked(value)]
     if not isinstance(value, list):
         raise InvalidInputError(f"expected a JSON array of events, found {_kind(value)}")
-    return [_checked(event, place=f"/{index}: ") for index, event in enumerate(value)]
+    return [checked(event, place=f"/{index}: ") for index, event in enumerate(value)]
 
 
 def _json(body: bytes) -> Any:
@@ -136,7 +136,7 @@ def _data(body: bytes, content_type: str) -> Event:
 # --- checks of one event --------------------------------------------------------------------------------------------
 
 
-def _checked(value: Any, *, place: str = "") -> Event:
+def checked(value: Any, *, place: str = "") -> Event:
     """A CloudEvent in JSON form; attributes that are null are left out (JSON Format §2.2)."""
     if not isinstance(value, dict):
         raise InvalidInputError(f"{place}expected a CloudEvent (a JSON object), found {_kind(value)}")

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_a_cancelled_run_has_code_3(shell: Shell) -> None:
 
     assert (process.returncode, out) == (3, "")
     assert '"detail":"enough"' in err
+
+
+def test_a_run_that_listens_says_which_event_it_waits_for(shell: Shell) -> None:
+    hear = "- hear: {listen: {to: {any: [{with: {type: order.paid}}, {with: {type: order.lost}}]}}}\n"
+    shell.write("hear.yaml", documents.flow("hear", hear))
+    with shell.background("run", "hear.yaml") as process:
+        hint = read_until(process, "waits for")
+        what, _, command = hint.partition(": stepwell ")
+        assert what == "waits for an event of type order.paid or order.lost"
+        shell.run(*shlex.split(command.replace("JSON", "7").replace("SOURCE", "/shop")))
+        out, _ = process.communicate(timeout=10)
+
+    assert out == "[7]\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,10 +1,12 @@
 """The steps of a run as a picture for a terminal, and what the run waits for."""
 
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stepwell.cli.output import duration
+from stepwell.core.history import Listen
 from stepwell.core.state import State, Step, StepKind, StepStatus
 
 MARKS = {
@@ -58,5 +60,15 @@ def hints(state: State, *, options: str = "") -> Iterator[str]:
         if step.kind is StepKind.APPROVAL and step.approval is not None:
             asked = step.approval.request.title or step.approval.request.prompt or step.name
             yield f"waits for an approval ({asked}): stepwell runs approve {state.run_id} --step {key}{options}"
+        elif step.kind is StepKind.SIGNAL and (heard := [one for one in state.listens if one.signal == step.signal]):
+            yield _event_hint(heard, options)
         elif step.kind is StepKind.SIGNAL and not step.signal.startswith("/"):
             yield f"waits for a signal: stepwell runs signal {state.run_id} {step.signal}{options}"
+
+
+def _event_hint(heard: Sequence[Listen], options: str) -> str:
+    """The command for the first filter; what it asks of an event beside type and source is in the document."""
+    types = list(dict.fromkeys(one.type for one in heard if one.type))
+    of_type = f" of type {' or '.join(types)}" if types else ""
+    type, source = (shlex.quote(text) for text in (heard[0].type or "TYPE", heard[0].source or "SOURCE"))
+    return f"waits for an event{of_type}: stepwell events send --type {type} --source {source} --data JSON{options}"

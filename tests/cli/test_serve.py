@@ -132,7 +132,10 @@ def test_port_that_is_taken(inside: Shell) -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_address_of_another_machine(inside: Shell, host: str) -> None:
-    assert f"cannot listen on {host}" in inside.run("serve", "--host", host).sentence
+    sentence = inside.run("serve", "--host", host).sentence
+
+    assert f"cannot listen on {host}" in sentence
+    assert sentence.endswith("choose an address of this machine with --host")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])

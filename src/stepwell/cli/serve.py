@@ -1,6 +1,7 @@
 """`stepwell serve`: the server, until it is told to stop."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -110,11 +111,19 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
     except OSError as fault:
         reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
         raise CannotListenError(
-            f"cannot listen on {settings.host} port {settings.port} ({reason}): "
-            "end the program that does, or choose another with --port"
+            f"cannot listen on {settings.host} port {settings.port} ({reason}): {_way_out(fault)}"
         ) from None
     with listener:
         yield listener
+
+
+def _way_out(fault: OSError) -> str:
+    match fault.errno:
+        case errno.EADDRINUSE:
+            return "end the program that does, or choose another with --port"
+        case errno.EACCES:
+            return "choose a port above 1023 with --port"
+    return "choose an address of this machine with --host"
 
 
 async def serve_until_stopped(app: App, settings: Settings, listener: socket.socket) -> None:

@@ -22,6 +22,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _STRING_TAG = "tag:yaml.org,2002:str"
+_EXPECTED = re.compile(r"expected (.*), but (?:got|found) (.*)", re.DOTALL)
 _COLLECTION_TAGS = {"SequenceStart": "tag:yaml.org,2002:seq", "MappingStart": "tag:yaml.org,2002:map"}
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "map", "seq")}
 
@@ -37,12 +38,20 @@ def read_yaml(text: str) -> Source:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        found = str(error.problem or error.context).removeprefix("found ")
-        places.stop(composer.at, line, f"expected YAML, found {found}")
+        places.stop(composer.at, line, _in_our_words(str(error.problem or error.context)))
     except (YAMLError, ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError) as error:
         # ruamel's reader raises the first for bytes it cannot read; on hostile text the others escape it.
         places.stop(composer.at, composer.line, f"expected YAML, found something else: {error}")
     return places.finish(value)
+
+
+def _in_our_words(problem: str) -> str:
+    problem = problem.replace("'<stream end>'", "the end")
+    if expected := _EXPECTED.fullmatch(problem):
+        return f"expected YAML (here {expected[1]}), found {expected[2]}"
+    if problem.startswith("found "):
+        return f"expected YAML, {problem}"
+    return f"expected YAML, found something else: {problem}"
 
 
 class _Composer:

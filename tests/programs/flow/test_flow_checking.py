@@ -161,7 +161,12 @@ def faults_of(text: str) -> tuple[Fault, ...]:
             "/do/0/a/with/required",
             "as many approvers as are named (1)",
         ),
-        ("do:\n  - a: {call: approval, with: {timeout_seconds: -1}}", 7, "/do/0/a/with/timeout_seconds", "above 0"),
+        (
+            "do:\n  - a: {call: approval, with: {timeout_seconds: -1}}",
+            7,
+            "/do/0/a/with/timeout_seconds",
+            "expected a number of seconds above 0, at most 100 years, found -1",
+        ),
         (
             "do:\n  - a: {call: approval, with: {on_timeout: escalate, timeout_seconds: 5}}",
             7,
@@ -336,6 +341,7 @@ def test_fault_names_its_place_and_what_was_expected(body: str, line: int, point
     assert fault.line == line
     assert words in fault.message
     assert "not supported" not in fault.message
+    assert not fault.message.startswith(f"{pointer.rpartition('/')[2]}: "), "the place is said twice"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,10 @@ def read_approval(value: Any, at: str, check: Check) -> Any:
     faults = faults_by_field(ApprovalRequest(on_timeout=found.on_timeout, **known))
     for name, message in faults.items():
         written = _WRITTEN.get(name, name)
-        check.fault(f"{at}/{written}" if written in value else at, f"{written}: {message}")
+        if written in value:
+            check.fault(f"{at}/{written}", message)
+        else:
+            check.fault(at, f"{written}: {message}")
     return BROKEN if faults else found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from stepwell.cli.output import duration
 from stepwell.core.history import Listen
 from stepwell.core.state import State, Step, StepKind, StepStatus
+from stepwell.engine.view_steps import name_of
 
 MARKS = {
     StepStatus.SCHEDULED: ("·", "dim"),
@@ -40,8 +41,8 @@ def steps_table(state: State, *, last: int, now: float | None = None) -> Any:
 def _name(key: str, step: Step) -> Any:
     from rich.text import Text
 
-    name = Text(step.name or key)
-    if (step.name and "@" in key) or "~" in key:
+    name = Text(name_of(key, step))
+    if (name.plain != key and "@" in key) or "~" in key:
         name.append(f"  {key}", "dim")
     return name
 

@@ -26,6 +26,10 @@ _ITEM: Final = re.compile(r"@(\d+)/(.+)", re.DOTALL)
 _FRAME: Final = re.compile(r"~(\d+)")
 _ASIDE: Final = ("/delay", "/timeout/after")
 """Timers of a step that are no part of what it does."""
+_TIMER: Final = re.compile(
+    r"/(?:.*/)?(?P<of>[^/]*?)(?:[@~^]\d+)*?(?:~\d+/(?P<delay>delay)|/timeout/after)", re.DOTALL
+)
+"""The key of a timer of a flow that no task sets for itself: between two attempts, or of a time limit."""
 _ONE_STEP: Final = ("task", "wait", "approval")
 """Types that are one step of the history, whose attempts are theirs."""
 _STATUSES: Final[dict[StepStatus, ViewStatus]] = {
@@ -51,6 +55,18 @@ def step_views(log: Log, outline: Sequence[StepOutline]) -> tuple[StepView, ...]
     return tuple(_GroupView(log, group).view(index) for index, group in enumerate(groups.values()))
 
 
+def name_of(key: str, step: Step) -> str:
+    """What to call a step of a history: its name; a timer beside a task by what it is for; else its key."""
+    if step.name or step.kind is not StepKind.TIMER:
+        return step.name or key
+    if key == "/timeout/after":
+        return "time-out of the run"
+    timer = _TIMER.fullmatch(key)
+    if timer is None:
+        return key
+    return f"{timer['delay'] or 'time-out'} of {timer['of']}"
+
+
 # --- without an outline ---------------------------------------------------------------------------------------------
 
 
@@ -59,7 +75,7 @@ def _history_step(log: Log, key: str, step: Step, index: int) -> StepView:
     tries = log.tries.get(key, [])
     return StepView(
         key=key,
-        name=step.name or key,
+        name=name_of(key, step),
         type=_type_of(step),
         index=index,
         status=status,

@@ -52,8 +52,11 @@ def draw(definition: Definition | None, compiled: Compiled | None) -> DrawnGraph
     return None
 
 
-def statuses(graph: DrawnGraph, steps: Sequence[StepView], *, ended: bool) -> dict[str, str]:
-    """Node to the status that it shows; `ended` says whether the run came to the end of its workflow."""
+def statuses(
+    graph: DrawnGraph, steps: Sequence[StepView], *, ended: bool = False, failed_at: str = ""
+) -> dict[str, str]:
+    """Node to the status that it shows; `ended` says whether the run came to the end of its workflow, `failed_at`
+    is the pointer that its error names."""
     if graph.as_one:
         whole = next(iter(steps), None)
         return {} if whole is None else dict.fromkeys(graph.nodes.values(), whole.status)
@@ -65,7 +68,19 @@ def statuses(graph: DrawnGraph, steps: Sequence[StepView], *, ended: bool) -> di
     if graph.passed is not None:
         known = [(step.key, step.status) for step in steps]
         found |= dict.fromkeys(graph.passed(known, ended=ended) - found.keys(), PASSED)
+    failed = _around(graph, failed_at)
+    if failed and found.get(failed, PASSED) == PASSED:
+        found[failed] = "failed"
     return found
+
+
+def _around(graph: DrawnGraph, pointer: str) -> str:
+    """The node of the task that a pointer leads to, or into; a `raise` or a `set` fails without a step."""
+    while pointer:
+        if (node := graph.node_of(pointer)) is not None:
+            return node
+        pointer = pointer.rpartition("/")[0]
+    return ""
 
 
 def _rank(status: str) -> int:

@@ -130,7 +130,9 @@ class RunPage(LivePage):
         error = None if view.error is None else msgspec.to_builtins(view.error)
         self._values.fill(values={"Input": view.input, "Output": view.output, "Error": error})
         if self._graph is not None:
-            shown = statuses(self._graph, view.steps, ended=view.row.status == "completed")
+            failed_at = view.error.instance if view.error is not None else ""
+            ended = view.row.status == "completed"
+            shown = statuses(self._graph, view.steps, ended=ended, failed_at=failed_at)
             self._drawing.fill(text=self._graph.text, statuses=shown)
 
     async def _show_log(self) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from stepwell.core.state import Step, StepKind, StepStatus
-from stepwell.engine.view_steps import name_of
+from stepwell.engine.view_steps import name_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,21 @@ from stepwell.engine.view_steps import name_of
 )
 def test_timer_beside_a_task_is_called_by_what_it_is_for(key: str, name: str) -> None:
     assert name_of(key, step(StepKind.TIMER)) == name
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("", ""),
+        ("/timeout/after", "/timeout/after"),
+        ("/do/1/hear/timeout/after", "/do/1/hear"),
+        ("/do/0/fetch~2/delay", "/do/0/fetch~2"),
+        ("/do/0/fetch~2/try/0/get", "/do/0/fetch~2/try/0/get"),
+        ("pay/delay", "pay/delay"),
+    ],
+)
+def test_run_is_at_the_task_whose_timer_was_set_last(key: str, place: str) -> None:
+    assert place_of(key) == place
 
 
 def test_step_keeps_its_name() -> None:

@@ -13,6 +13,7 @@ from stepwell.console.sights import Sight
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.status import Status
+from stepwell.engine.view_steps import place_of
 from stepwell.store.port import CountQuery, RunQuery, RunRow
 
 PAGE_SIZE: Final = 50
@@ -161,7 +162,7 @@ def run_item(row: RunRow) -> dict[str, Any]:
         "version": row.version,
         "status": str(row.status),
         "reason": row.reason or "",
-        "step": row.step,
+        "step": place_of(row.step),
         "error": (row.error_text or "")[:300],
         "door": row.door,
         "owner": row.owner,

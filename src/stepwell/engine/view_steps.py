@@ -67,6 +67,12 @@ def name_of(key: str, step: Step) -> str:
     return f"{timer['delay'] or 'time-out'} of {timer['of']}"
 
 
+def place_of(key: str) -> str:
+    """Where a run is by the key of its newest step: at a task, also when that is a timer beside it."""
+    timer = _TIMER.fullmatch(key)
+    return key if timer is None else key.removesuffix("/timeout/after").removesuffix("/delay")
+
+
 # --- without an outline ---------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine import Seen
 from stepwell.engine.projections import ended_badly
+from stepwell.engine.view_steps import place_of
 from stepwell.store.port import RunQuery, RunRow
 
 COLUMNS = ("id", "workflow", "status", "step", "created", "took")
@@ -56,7 +57,7 @@ async def _list(query: RunQuery, where: Target) -> Sequence[RunRow]:
 def _cells(row: RunRow) -> tuple[str, ...]:
     status = f"{row.status} ({row.reason})" if row.reason else str(row.status)
     took = duration(row.ended_at - row.created_at) if row.ended_at else ""
-    return row.run_id, row.workflow, status, row.step, local_time(row.created_at), took
+    return row.run_id, row.workflow, status, place_of(row.step), local_time(row.created_at), took
 
 
 def show(run_id: RunId, /, *, json: Json = False, where: Target = THERE) -> None:

@@ -141,7 +141,7 @@ def test_run_that_is_not_there(inside: Shell, command: str) -> None:
         (("runs", "list", "--limit", "ten"), 'unable to convert "ten" into int'),
         (("runs", "list", "--limit", "0"), "expected a number above 0"),
         (("runs", "list", "--status", "dead"), "--status"),
-        (("runs", "show"), "requires an argument"),
+        (("runs", "show"), "stepwell runs show: RUN_ID requires an argument."),
     ],
 )
 def test_command_line_that_makes_no_sense(inside: Shell, arguments: tuple[str, ...], expected: str) -> None:
@@ -188,6 +188,8 @@ def test_resume_of_a_run_whose_functions_are_gone(inside: Shell) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        ((), "expected exactly one of --cron, --every and --at, found none"),
+        (("--every", "5", "--cron", "* * * * *"), "--cron, --every and --at, found --cron, --every"),
         (("--every", "nan"), "every_s: expected a number of seconds from 0.001 up to 100 years, found nan"),
         (("--every", "inf"), "every_s: expected a number of seconds"),
         (("--every", "1e-320"), "every_s: expected a number of seconds"),

@@ -1,5 +1,6 @@
 """Exit codes, and faults as sentences."""
 
+import re
 import traceback
 from typing import Final
 
@@ -11,6 +12,8 @@ REFUSED: Final = 2
 CANCELLED: Final = 3
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells expect."""
+_COMMAND: Final = re.compile(r'^Command "[^"]*" parameter ')
+"""What the parser begins with; the sentence names the command already."""
 SHOW_TRACEBACK: Final = "STEPWELL_TRACEBACK"
 """Set in the environment, it shows where an unexpected fault comes from."""
 
@@ -28,7 +31,8 @@ def sentence(fault: Exception) -> str:
     text = "\n".join(line.strip() for line in str(fault).splitlines() if line.strip())
     if isinstance(fault, CycloptsError):
         command = " ".join(["stepwell", *(fault.command_chain or ())])
-        return f"{command}: {' '.join(text.split())} (see {command} --help)"
+        text = _COMMAND.sub("", " ".join(text.split()))
+        return f"{command}: {text} (see {command} --help)"
     return text if getattr(fault, "faults", None) else f"stepwell: {text}"
 
 

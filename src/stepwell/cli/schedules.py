@@ -45,6 +45,11 @@ def add(
     where: Target = THERE,
 ) -> None:
     """Start runs of a workflow at times: exactly one of --cron, --every and --at."""
+    given = [option for option, told in (("--cron", cron), ("--every", every), ("--at", at)) if told is not None]
+    if len(given) != 1:
+        raise InvalidInputError(
+            f"expected exactly one of --cron, --every and --at, found {', '.join(given) or 'none'}"
+        )
     value = read_json(input, option="--input")
     rule = _with_client(
         where,

@@ -27,6 +27,24 @@ def test_a_new_run_appears_and_changes_without_a_reload(served: Served, visit: V
     visit.shot("runs")
 
 
+def test_filters_that_are_chosen_at_once_are_all_kept(served: Served, visit: Visit) -> None:
+    held = served.run("order", {"name": "at once"})
+    page = visit.open()
+    expect(page.locator(f"tr[data-run='{held}']")).to_be_visible()
+    page.evaluate(
+        """() => {
+            document.querySelector("button[data-status='running']").click();
+            const workflow = document.querySelector("select[name='workflow']");
+            workflow.value = "order";
+            workflow.dispatchEvent(new Event("change"));
+        }"""
+    )
+    assert "status=running" in page.url
+    assert "workflow=order" in page.url
+    expect(page.locator("button[data-status='running']")).to_have_attribute("aria-pressed", "true")
+    served.let_go("at once")
+
+
 def test_filters_are_the_address_of_a_view(served: Served, visit: Visit) -> None:
     held = served.run("order", {"name": "filtered"})
     quick = served.run("quick")

@@ -110,7 +110,7 @@ export default {
         this.chosen[id] = !this.chosen[id];
       }
     };
-    this.onBack = () => this.show(Object.fromEntries(new URLSearchParams(location.search)));
+    this.onBack = () => this.show(this.wanted());
     addEventListener("keydown", this.onKey);
     addEventListener("popstate", this.onBack);
   },
@@ -135,12 +135,14 @@ export default {
       this.custom = value === "custom";
       this.set(this.custom ? { since: "" } : { since: value, from: "", to: "" });
     },
+    // What the address says: `view` is the server's answer to it, and another filter may be chosen before that comes.
+    wanted: () => Object.fromEntries(new URLSearchParams(location.search)),
     toggle(status) {
-      const others = this.statuses.filter((one) => one !== status);
-      this.set({ status: (others.length === this.statuses.length ? [...others, status] : others).join(",") });
+      const statuses = (this.wanted().status || "").split(",").filter(Boolean), others = statuses.filter((one) => one !== status);
+      this.set({ status: (others.length === statuses.length ? [...others, status] : others).join(",") });
     },
     set(change, paging) {
-      const view = { ...this.view, ...(paging ? {} : { before: "" }), ...change };
+      const view = { ...this.wanted(), ...(paging ? {} : { before: "" }), ...change };
       const kept = Object.fromEntries(NAMES.filter((name) => view[name]).map((name) => [name, view[name]]));
       const query = new URLSearchParams(kept).toString();
       if (location.search.slice(1) === query) return;

@@ -234,6 +234,8 @@ SPECIAL: Mapping[Any, Special] = {
     text.read_text: Maker.text,
     text.read_variable: lambda maker: maker.random.choice(["item", "x_1"]),
     data.read_status: lambda maker: maker.random.randint(100, 599),
+    data.read_wanted_status: lambda maker: maker.random.randint(100, 999),
+    data.read_count: lambda maker: maker.random.randint(0, 9),
     data.read_uri: Maker.uri,
     data.read_http_uri: Maker.uri,
     data.read_endpoint: Maker.endpoint,

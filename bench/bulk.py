@@ -21,7 +21,8 @@ from stepwell.core.state import State, StepKind
 from stepwell.core.status import Status
 from stepwell.engine.ids import derived_id, new_id
 from stepwell.engine.projections import approval_row, run_row
-from stepwell.store.port import Batch, Committed, CountQuery, Definition, RunQuery, Store
+from stepwell.store.model import Batch, Committed, CountQuery, Definition, RunQuery
+from stepwell.store.port import Store
 
 GROUP: Final = 5_000
 KEY: Final = "/do/0/work"

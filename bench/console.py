@@ -28,7 +28,7 @@ from bench import bulk
 from bench.gauge import machine, median, percentile
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
-from stepwell.store.port import CountQuery, Definition, RunQuery, RunRow
+from stepwell.store.model import CountQuery, Definition, RunQuery, RunRow
 from stepwell.store.sqlite import SqliteStore
 
 DAY_S: Final = 86_400.0

@@ -28,7 +28,8 @@ from bench.gauge import Took, machine, percentile, timed
 from bench.house import open_engine
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import CountQuery, Definition, RunQuery, Store
+from stepwell.store.model import CountQuery, Definition, RunQuery
+from stepwell.store.port import Store
 from stepwell.store.postgres import PostgresStore
 from stepwell.store.postgres.connection import backend_of
 from stepwell.store.sqlite import SqliteStore

@@ -23,7 +23,7 @@ from bench.marking import app
 from bench.size import Size
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.settings import Settings
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 OWNER: Final = "ann"
 TEMPLATE: Final = {

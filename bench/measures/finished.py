@@ -14,7 +14,7 @@ from bench.gauge import Took, median, rss_bytes, timed
 from bench.house import FLOWS, open_engine, run_at_once
 from bench.size import Size
 from stepwell.engine import Engine
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 from stepwell.store.sqlite import SqliteStore
 
 DAY_S = 86_400.0

@@ -32,7 +32,8 @@ from stepwell.programs.functions import Functions
 from stepwell.programs.native import NativePrograms
 from stepwell.security.keys import ApiKeys
 from stepwell.settings import Settings, load_settings
-from stepwell.store.port import Record, Store
+from stepwell.store.model import Record
+from stepwell.store.port import Store
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor

@@ -23,7 +23,7 @@ from stepwell.dispatch.pgqueuer import PgQueuerJobs
 from stepwell.dispatch.presence import living
 from stepwell.files import BUFFERED
 from stepwell.files.database import DatabaseFiles
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 from stepwell.store.postgres import PostgresStore
 from stepwell.store.postgres.connection import Connection, Line, address_of, faults_named
 from stepwell.store.postgres.grams import grams_of, searched

@@ -21,7 +21,7 @@ from stepwell.security.authentication import Authenticator
 from stepwell.security.keys import ApiKeys, FirstKey
 from stepwell.security.masking import mask_access_log
 from stepwell.settings import SettingsError, masked
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

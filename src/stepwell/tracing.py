@@ -27,7 +27,7 @@ from stepwell.core.place import TRACEPARENT
 from stepwell.core.program import StepContext, Work
 from stepwell.core.state import Attempt, State, Step, StepKind
 from stepwell.core.trace import NO_SPAN, attempt_span, begun, parts_of, run_span, step_span, under
-from stepwell.store.port import NAME_LABEL
+from stepwell.store.model import NAME_LABEL
 
 _ENDED: Final[dict[type, str]] = {h.RunCompleted: "completed", h.RunFailed: "failed", h.RunCancelled: "cancelled"}
 _ENDS: Final = tuple(_ENDED)

@@ -11,7 +11,7 @@ from stepwell.cli.backup import BackupError, copy_database
 from stepwell.core.program import RunContext
 from stepwell.core.run import fold
 from stepwell.settings import Settings
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .commands import Shell
 

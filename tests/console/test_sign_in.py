@@ -16,7 +16,7 @@ import stepwell
 from stepwell.core.principal import Scope
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.settings import Settings
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 from .serving import Served, Visit, button
 

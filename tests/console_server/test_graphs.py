@@ -4,7 +4,7 @@ import pytest
 
 from stepwell.console.graphs import DrawnGraph, draw, statuses
 from stepwell.engine.views import StepView, ViewStatus
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 TEXT = """document: {dsl: '1.0.3', namespace: shop, name: paid, version: '1.0.0'}
 do:

@@ -10,7 +10,7 @@ from doors.served import served
 from stepwell.app import App
 from stepwell.console import frame
 from stepwell.settings import Settings
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 
 async def test_a_page_comes_before_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

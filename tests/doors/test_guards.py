@@ -7,7 +7,7 @@ import pytest
 
 from stepwell import App
 from stepwell.security.keys import ApiKeys, new_key
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/test", "type": "test"}
 STRUCTURED = {"content-type": "application/cloudevents+json"}

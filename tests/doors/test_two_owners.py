@@ -20,7 +20,7 @@ from stepwell.core.program import RunContext
 from stepwell.engine.ids import workflow_uuid
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.settings import Settings
-from stepwell.store.port import Record, RunQuery
+from stepwell.store.model import Record, RunQuery
 
 from .served import served
 

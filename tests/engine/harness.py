@@ -23,7 +23,7 @@ from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import Batch, CommitResult, Delivery, Loaded, OutboxItem, Record
+from stepwell.store.model import Batch, CommitResult, Delivery, Loaded, OutboxItem, Record
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import connect, faults_named
 

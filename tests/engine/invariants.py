@@ -15,7 +15,7 @@ from stepwell.core.run import apply
 from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import TERMINAL, Status
 from stepwell.engine.projections import approval_row, run_row
-from stepwell.store.port import ApprovalRow, RunRow, StreamItem
+from stepwell.store.model import ApprovalRow, RunRow, StreamItem
 from stepwell.store.rows import day_of
 
 

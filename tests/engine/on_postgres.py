@@ -16,7 +16,7 @@ from postgres.server import emptied_database
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.dispatch.port import Dispatch
 from stepwell.engine.duties.timers import RECHECK_EVERY_S
-from stepwell.store.port import Batch, CommitResult, Loaded
+from stepwell.store.model import Batch, CommitResult, Loaded
 from stepwell.store.postgres import PostgresStore
 
 from .harness import CrashAt, Crashing

@@ -9,7 +9,7 @@ from stepwell.core.status import Status
 from stepwell.dispatch.local import LocalDispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.sqlite import SqliteStore
 
 from .harness import Lab, Life, World

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stepwell.engine.collecting import REMEMBERED, Collection, collection_in
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 
 def event(id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from stepwell.core.errors import RefusedError
 from stepwell.core.history import Actor
 from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
-from stepwell.store.port import ApprovalQuery
+from stepwell.store.model import ApprovalQuery
 
 from .harness import Life
 from .scenes import ANNA, BERT, asking, names, play, refusal, simple, sleeping, slow, until, waiting

@@ -8,7 +8,8 @@ import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
 from stepwell.engine.commits import MAX_GROUP, Committer
-from stepwell.store.port import Batch, CommitResult, Committed, RunStore
+from stepwell.store.model import Batch, CommitResult, Committed
+from stepwell.store.port import RunStore
 
 SOURCES = 2 * MAX_GROUP + 16
 TURNS_OF_DISK = 20

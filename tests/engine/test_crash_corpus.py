@@ -18,7 +18,7 @@ from stepwell.core.errors import RefusedError
 from stepwell.core.history import Actor, AnyEvent
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .corpus import CASES, Case, Send
 from .flow_corpus import FLOW_CASES

@@ -11,7 +11,7 @@ from stepwell.core.program import Program, RunContext
 from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
 from stepwell.engine.forking import fork
-from stepwell.store.port import OutboxItem
+from stepwell.store.model import OutboxItem
 
 from .harness import Lab, Life, World
 from .scenes import failing, names, play, refusal, simple, until, waiting

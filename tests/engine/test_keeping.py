@@ -11,7 +11,7 @@ from stepwell.core.program import Program, RunContext
 from stepwell.core.status import Status
 from stepwell.engine import EngineOptions
 from stepwell.engine.drivers import SNAPSHOT_ABOVE
-from stepwell.store.port import CountQuery, RunQuery
+from stepwell.store.model import CountQuery, RunQuery
 from stepwell.store.sqlite.connection import connect
 
 from .harness import Lab, Life, World

@@ -15,7 +15,7 @@ from stepwell.dispatch.limits import Limit, read_limits
 from stepwell.engine import Engine
 from stepwell.engine.turns import LATE_S, PACE, TURN, Pace
 from stepwell.settings import Settings, SettingsError, load_settings
-from stepwell.store.port import Record, RunQuery
+from stepwell.store.model import Record, RunQuery
 
 START = 1_750_000_000.0
 HOUR = 3_600.0

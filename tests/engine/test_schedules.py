@@ -10,7 +10,7 @@ import pytest
 from stepwell.core.errors import InvalidInputError, RefusedError, WorkflowNotFoundError
 from stepwell.engine import Schedule
 from stepwell.engine.schedules import check, next_after
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
 from .scenes import play, simple

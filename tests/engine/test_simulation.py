@@ -25,7 +25,7 @@ from stepwell.engine import Engine, EngineOptions
 from stepwell.engine.collecting import identity
 from stepwell.engine.events import hears
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
 from .shapes import BEGIN, BEGUN, CHILDREN, JOINED, LEFT, RIGHT, SHAPES, SIGNALS, leaf, shape

@@ -9,7 +9,7 @@ import pytest
 from stepwell.core.errors import InvalidInputError, RunNotFoundError, WorkflowNotFoundError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .harness import CrashAt, Crashed, Life, World
 from .scenes import play, simple, sleeping, waiting

@@ -11,7 +11,7 @@ from stepwell.core.program import Program, RunContext
 from stepwell.engine import Seen
 from stepwell.engine.ids import new_id
 from stepwell.engine.journal import Journal
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 from .harness import Lab, Life
 from .scenes import failing, play, until, waiting

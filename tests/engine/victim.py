@@ -27,7 +27,7 @@ from stepwell.core.retry import RetryPolicy
 from stepwell.dispatch.local import FileLock, LocalDispatch
 from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import connect
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli.commands import Shell
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.postgres import PostgresStore, connection, preparing
 
 from .nodes import PATIENCE_S, node, nodes

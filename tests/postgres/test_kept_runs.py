@@ -13,7 +13,7 @@ from stepwell.core.errors import StepwellError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.settings import Settings
-from stepwell.store.port import ANY_RUN, Batch, CommitResult
+from stepwell.store.model import ANY_RUN, Batch, CommitResult
 
 from .nodes import eventually, node, nodes
 from .server import new_database

@@ -17,7 +17,7 @@ from stepwell.core.errors import StorageError
 from stepwell.core.status import Status
 from stepwell.moving import PAGE, move
 from stepwell.settings import Settings
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .nodes import PATIENCE_S, at_once, eventually, node, nodes, waits
 from .server import execute, make_tables, new_database

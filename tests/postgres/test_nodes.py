@@ -14,7 +14,7 @@ from stepwell.core import history as h
 from stepwell.core.errors import RefusedError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import CONFLICT, Batch, Committed, RunQuery
+from stepwell.store.model import CONFLICT, Batch, Committed, RunQuery
 
 from .nodes import PATIENCE_S, ended, eventually, fetch, node, nodes, parked
 from .server import new_database

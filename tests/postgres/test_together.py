@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from stepwell.core.errors import StorageUnavailableError
-from stepwell.store.port import Loaded
+from stepwell.store.model import Loaded
 from stepwell.store.postgres.together import Together
 
 

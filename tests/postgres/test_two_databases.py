@@ -12,7 +12,7 @@ from stepwell.core.program import RunContext
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.settings import Settings, SettingsError
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .nodes import PATIENCE_S, at_once, eventually, nodes, waits
 from .server import execute, name_of, new_database, server

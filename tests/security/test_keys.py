@@ -10,7 +10,7 @@ import pytest
 from stepwell.core.errors import StorageUnavailableError
 from stepwell.security.keys import KIND, USED_EVERY_S, ApiKey, ApiKeys, new_key
 from stepwell.security.refusals import AccessError, Reason
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.store.sqlite.store import SqliteStore
 
 from .tokens import NOW

@@ -11,7 +11,7 @@ from stepwell.cli.options import Where
 from stepwell.core.errors import InvalidInputError, StorageError
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.security.refusals import AccessError
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.store.sqlite.store import SqliteStore
 
 Captured = pytest.CaptureFixture[str]

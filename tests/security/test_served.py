@@ -16,7 +16,7 @@ from stepwell.core.errors import StorageUnavailableError
 from stepwell.security.headers import HEADERS
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.settings import Settings
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.store.sqlite import SqliteStore
 
 from .servers import Served

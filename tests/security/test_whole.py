@@ -16,7 +16,7 @@ from stepwell.security.jwks import KeySet, reader_of
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.security.middleware import Authentication
 from stepwell.security.tokens import TokenVerifier
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.store.sqlite.store import SqliteStore
 
 from .apps import DOORS, Clock, show

@@ -13,7 +13,7 @@ from stepwell import App
 from stepwell.security.keys import ApiKeys, new_key
 from stepwell.security.limits.protocol import BoundedHeaders
 from stepwell.settings import Settings
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 from .tokens import AUDIENCE, ISSUER, NOW, jwks
 

@@ -8,7 +8,8 @@ import msgspec
 from stepwell.core import history as h
 from stepwell.core.status import TERMINAL, Status
 from stepwell.engine.ids import new_id
-from stepwell.store.port import ApprovalRow, Batch, Committed, OutboxItem, RunRow, Store, StreamItem
+from stepwell.store.model import ApprovalRow, Batch, Committed, OutboxItem, RunRow, StreamItem
+from stepwell.store.port import Store
 
 T0 = 1_750_000_000.0
 DAY = "2025-06-15"

@@ -6,7 +6,8 @@ from typing import Any
 
 from stepwell.core.status import TERMINAL, Status, WaitReason
 from stepwell.engine.ids import new_id
-from stepwell.store.port import NAME_LABEL, Batch, RunRow, Store
+from stepwell.store.model import NAME_LABEL, Batch, RunRow
+from stepwell.store.port import Store
 from stepwell.store.postgres import PostgresStore
 
 from .batches import T0, create, creation

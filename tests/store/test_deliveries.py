@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepwell.store.port import Committed, Delivery, DeliveryAttempt, DeliveryQuery, Store
+from stepwell.store.model import Committed, Delivery, DeliveryAttempt, DeliveryQuery
+from stepwell.store.port import Store
 
 from .batches import creation
 from .conftest import MakeStore

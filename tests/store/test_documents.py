@@ -2,7 +2,8 @@
 
 import msgspec
 
-from stepwell.store.port import CountQuery, Definition, Record, RunQuery, Store
+from stepwell.store.model import CountQuery, Definition, Record, RunQuery
+from stepwell.store.port import Store
 
 
 def _definition(digest: str, name: str = "order", version: str = "1", at: float = 1.0) -> Definition:

@@ -9,7 +9,8 @@ import pytest
 
 from stepwell.core.status import Status, WaitReason
 from stepwell.engine.ids import new_id
-from stepwell.store.port import CountQuery, RunQuery, RunRow, Store
+from stepwell.store.model import CountQuery, RunQuery, RunRow
+from stepwell.store.port import Store
 
 from .batches import DAY, T0, append, create, creation, ids, row_of
 from .listed import FILTERS, two_hundred

@@ -8,17 +8,8 @@ import pytest
 
 from stepwell.core import history as h
 from stepwell.core.status import Status
-from stepwell.store.port import (
-    CONFLICT,
-    ApprovalQuery,
-    Batch,
-    Committed,
-    CountQuery,
-    Exists,
-    RunQuery,
-    Store,
-    StreamItem,
-)
+from stepwell.store.model import CONFLICT, ApprovalQuery, Batch, Committed, CountQuery, Exists, RunQuery, StreamItem
+from stepwell.store.port import Store
 from stepwell.store.spread import SpreadStore
 
 from .batches import T0, append, asked, create, creation, ids, labels, outbox, row_of, with_items

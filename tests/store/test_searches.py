@@ -5,7 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from stepwell.store.port import RunQuery, Store
+from stepwell.store.model import RunQuery
+from stepwell.store.port import Store
 from stepwell.store.texts import SEPARATOR, fold, sought, unfolded
 
 from .batches import create, creation, ids

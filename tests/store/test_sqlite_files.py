@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from stepwell.core.errors import StorageError, StorageUnavailableError
-from stepwell.store.port import NAME_LABEL, STEADY, Committed, CountQuery, Record, RunQuery
+from stepwell.store.model import NAME_LABEL, STEADY, Committed, CountQuery, Record, RunQuery
 from stepwell.store.sql import migrations
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite.connection import APPLICATION_ID, connect

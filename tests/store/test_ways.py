@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from postgres.server import emptied_database
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.postgres import PostgresStore, finding
 
 from .listed import FILTERS, two_hundred

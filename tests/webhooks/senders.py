@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from engine.harness import CrashingStore
 from engine.virtual_time import START
-from stepwell.store.port import Delivery
+from stepwell.store.model import Delivery
 from stepwell.store.sqlite import SqliteStore
 from stepwell.webhooks import Endpoint, Webhooks, WebhookSettings
 from stepwell.webhooks.messages import make_message

@@ -9,7 +9,7 @@ from stepwell.core.history import SYSTEM, Actor
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine import Schedule, Seen
-from stepwell.store.port import ApprovalQuery, ApprovalRow, RunQuery, RunRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow, RunQuery, RunRow
 
 
 class Client(Protocol):

@@ -22,7 +22,7 @@ from stepwell.connections import read_connections
 from stepwell.core.errors import StepwellError
 from stepwell.databases import file_of, store_of
 from stepwell.settings import Settings
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 OPEN_FILES: Final = 4_096
 """A server with a thousand streams, brokers and its database needs about this many."""

@@ -17,7 +17,8 @@ from stepwell.core.errors import InvalidInputError
 from stepwell.core.principal import READ_WRITE, Scope
 from stepwell.databases import store_of
 from stepwell.security.keys import ApiKey, ApiKeys, new_key
-from stepwell.store.port import Record, Store
+from stepwell.store.model import Record
+from stepwell.store.port import Store
 
 app = App(name="keys", help="API keys: create, list, revoke.")
 

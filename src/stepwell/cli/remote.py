@@ -18,7 +18,7 @@ from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.engine import Schedule, Seen
 from stepwell.engine.watching import LAST
-from stepwell.store.port import ApprovalQuery, ApprovalRow, RunQuery, RunRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow, RunQuery, RunRow
 
 PATH: Final = "/api/v1/remote"
 CLOUDEVENTS: Final = "/api/v1/cloudevents"

@@ -8,7 +8,7 @@ from stepwell.cli.output import instant, problem_object
 from stepwell.core.state import Attempt, State, Step
 from stepwell.engine import Seen
 from stepwell.engine.projections import ended_badly, run_row
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 
 
 def run_object(row: RunRow) -> dict[str, Any]:

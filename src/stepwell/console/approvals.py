@@ -10,7 +10,7 @@ from stepwell.console.part import Part
 from stepwell.console.visitor import as_dict
 from stepwell.core.errors import StepwellError
 from stepwell.doors.kit.deciding import approval_of, check_data
-from stepwell.store.port import ApprovalRow
+from stepwell.store.model import ApprovalRow
 
 VIA: Final = "console"
 PAGE_SIZE: Final = 50

@@ -21,7 +21,7 @@ from stepwell.core.principal import Principal
 from stepwell.doors.kit.deciding import deciders_of
 from stepwell.doors.kit.faults import InvalidRequestError
 from stepwell.engine import Engine
-from stepwell.store.port import ApprovalQuery
+from stepwell.store.model import ApprovalQuery
 
 log = structlog.get_logger()
 

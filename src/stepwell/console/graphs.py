@@ -13,7 +13,7 @@ from stepwell.programs.flow.graph import graph_of, mermaid, without_counters
 from stepwell.programs.flow.lenient import workflow_in
 from stepwell.programs.flow.passing import passed
 from stepwell.programs.flow.reading import read
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 PASSED: Final = "passed"
 """Of a node that the run has come past, and that has no step of its own."""

@@ -15,7 +15,7 @@ from stepwell.console.part import Part
 from stepwell.console.runs import counts_of
 from stepwell.core.status import TERMINAL, Status
 from stepwell.engine.meters import Meters
-from stepwell.store.port import CountQuery
+from stepwell.store.model import CountQuery
 
 ENDS: Final = ("completed", "failed", "cancelled")
 QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))

@@ -21,7 +21,7 @@ from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.errors import InvalidInputError, StepwellError
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.simulating import simulate
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 NAMED: Final = "playground/"
 PIPELINE: Final = "pipeline"

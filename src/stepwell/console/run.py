@@ -23,7 +23,7 @@ from stepwell.engine.hiding import hiding_of
 from stepwell.engine.retrying import RetryOptions
 from stepwell.engine.viewing import run_view
 from stepwell.engine.views import RunView
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 SHOWN: Final = 500
 """Rows of the history, and of the stream, that a page begins with: the newest."""

@@ -12,7 +12,7 @@ from stepwell.core.status import Answer, Status, Trigger, outcome
 from stepwell.doors.kit.masked import masked_event
 from stepwell.engine.views import AttemptView, RunView, StepView
 from stepwell.programs.pipeline.reporting import is_item, messages_of
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 MAX_LANES: Final = 300
 MAX_TEXT: Final = 2_000

@@ -14,7 +14,7 @@ from stepwell.console.visitor import as_dict
 from stepwell.core.errors import RefusedError, StepwellError
 from stepwell.core.status import Status
 from stepwell.engine.view_steps import place_of
-from stepwell.store.port import CountQuery, RunQuery, RunRow
+from stepwell.store.model import CountQuery, RunQuery, RunRow
 
 PAGE_SIZE: Final = 50
 MAX_BULK: Final = 500

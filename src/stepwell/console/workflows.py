@@ -16,7 +16,7 @@ from stepwell.engine.compensating import SUFFIX
 from stepwell.engine.ownership import OWNED, owner_of
 from stepwell.engine.schedules import Schedule
 from stepwell.security.masking import MASK, MASKS
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 DOOR: Final = "console"
 MAX_LISTED: Final = 1_000

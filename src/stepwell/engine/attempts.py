@@ -17,7 +17,7 @@ from stepwell.core.program import Work
 from stepwell.core.state import State
 from stepwell.core.status import Status
 from stepwell.core.trace import attempt_span, under
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 _encode = msgspec.json.encode
 decode = msgspec.json.decode

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 CloudEvent = Mapping[str, Any]
 Lineage = tuple[str, ...]

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 import structlog
 
 from stepwell.core.errors import NotRecordableError, StorageError
-from stepwell.store.port import Batch, CommitResult, RunStore, Unwritten
+from stepwell.store.model import Batch, CommitResult, Unwritten
+from stepwell.store.port import RunStore
 
 log = structlog.get_logger()
 MAX_GROUP: Final = 256

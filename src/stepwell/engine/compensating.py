@@ -14,7 +14,7 @@ from stepwell.core.run import fold
 from stepwell.core.state import State
 from stepwell.engine.attempts import decode
 from stepwell.engine.viewing import Ended, completed
-from stepwell.store.port import NAME_LABEL, OutboxItem
+from stepwell.store.model import NAME_LABEL, OutboxItem
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine

@@ -30,7 +30,7 @@ from stepwell.engine.ids import derived_id, new_id
 from stepwell.engine.ordering import NO_ORDER
 from stepwell.engine.racing import Field, fault_of, order_of
 from stepwell.engine.strands import Strands
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 if TYPE_CHECKING:
     from stepwell.engine.driver import RunDriver

@@ -14,7 +14,7 @@ from stepwell.engine.drivers import Drivers
 from stepwell.engine.ids import canonical_uuid
 from stepwell.engine.results import Started
 from stepwell.engine.tracing import Tracing
-from stepwell.store.port import NAME_LABEL
+from stepwell.store.model import NAME_LABEL
 
 
 class Creator:

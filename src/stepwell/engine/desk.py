@@ -9,7 +9,8 @@ import msgspec
 
 from stepwell.core.errors import RunNotFoundError
 from stepwell.engine.journal import Journal
-from stepwell.store.port import Loaded, RunStore
+from stepwell.store.model import Loaded
+from stepwell.store.port import RunStore
 
 
 class _Entry(msgspec.Struct):

@@ -24,7 +24,7 @@ from stepwell.engine.context import BranchContext
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
 from stepwell.engine.tracing import Tracing
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 Future = asyncio.Future
 _RUNNING: Final = Status.RUNNING  # as in `core.run`: a look-up less on the path of every run

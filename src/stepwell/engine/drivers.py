@@ -28,7 +28,8 @@ from stepwell.engine.tracing import Tracing
 from stepwell.engine.turns import Places, Turns
 from stepwell.engine.watching import Watchers
 from stepwell.engine.workflows import Workflows
-from stepwell.store.port import ANY_RUN, Loaded, Store, StreamItem
+from stepwell.store.model import ANY_RUN, Loaded, StreamItem
+from stepwell.store.port import Store
 
 log = structlog.get_logger()
 

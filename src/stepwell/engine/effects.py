@@ -15,7 +15,7 @@ from stepwell.engine.compensating import start_compensation
 from stepwell.engine.duties.outbox import Deliver
 from stepwell.engine.ownership import check_child
 from stepwell.engine.projections import CANCEL_CHILD, CHILD_ENDED, COMPENSATE, SEND_EVENT, START_CHILD
-from stepwell.store.port import OutboxItem
+from stepwell.store.model import OutboxItem
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine

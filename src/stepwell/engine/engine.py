@@ -46,7 +46,7 @@ from stepwell.engine.viewing import view_of
 from stepwell.engine.views import RunView
 from stepwell.engine.watching import Seen, Watchers
 from stepwell.engine.workflows import Workflows
-from stepwell.store.port import (
+from stepwell.store.model import (
     ApprovalQuery,
     ApprovalRow,
     CountQuery,
@@ -56,9 +56,9 @@ from stepwell.store.port import (
     Record,
     RunQuery,
     RunRow,
-    Store,
     StreamItem,
 )
+from stepwell.store.port import Store
 from stepwell.webhooks import Webhooks
 
 

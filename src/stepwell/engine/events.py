@@ -16,7 +16,7 @@ from stepwell.core.history import Listen, RunCreated
 from stepwell.core.program import Trigger
 from stepwell.engine.attempts import recorded
 from stepwell.engine.collecting import CloudEvent, Collection, Lineage, collection_in, identity
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine

@@ -25,7 +25,8 @@ from stepwell.engine.crowd import let_go
 from stepwell.engine.notices import NOBODY, Notices, begins_to_ask
 from stepwell.engine.projections import Shown, approval_row, outbox_items, run_row, shown
 from stepwell.engine.tracing import Tracing
-from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, RunStore, StreamItem
+from stepwell.store.model import CONFLICT, Batch, CommitResult, Committed, Exists, Loaded, StreamItem
+from stepwell.store.port import RunStore
 from stepwell.webhooks.messages import Commit
 
 _encode_items = msgspec.json.Encoder().encode

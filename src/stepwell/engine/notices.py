@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from stepwell.core.status import Status, WaitReason
 from stepwell.engine.projections import Shown
-from stepwell.store.port import Delivery
+from stepwell.store.model import Delivery
 from stepwell.webhooks.messages import Commit
 
 

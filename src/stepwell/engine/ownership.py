@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from stepwell.core.errors import WorkflowNotFoundError
 from stepwell.core.history import RunCreated
-from stepwell.store.port import STEADY, Definition, Documents
+from stepwell.store.model import STEADY, Definition
+from stepwell.store.port import Documents
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine

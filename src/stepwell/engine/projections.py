@@ -8,7 +8,7 @@ from stepwell.core.state import State, Step, StepKind, StepStatus
 from stepwell.core.status import Status
 from stepwell.core.trace import step_span, under
 from stepwell.engine.ids import seeded_id
-from stepwell.store.port import NAME_LABEL, ApprovalRow, OutboxItem, RunRow
+from stepwell.store.model import NAME_LABEL, ApprovalRow, OutboxItem, RunRow
 
 _RUNNING = Status.RUNNING
 _WAITING = Status.WAITING

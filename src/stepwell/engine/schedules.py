@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from stepwell.core.errors import InvalidInputError
 from stepwell.core.program import Timing
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 KIND = "schedule"
 SHORTEST_S: Final = 0.001

@@ -10,7 +10,7 @@ from stepwell.engine import schedules
 from stepwell.engine.attempts import recorded
 from stepwell.engine.ids import new_id
 from stepwell.engine.schedules import Schedule
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 if TYPE_CHECKING:
     from stepwell.engine.engine import Engine

@@ -13,7 +13,8 @@ from typing import Final
 from stepwell.core.errors import StorageError
 from stepwell.dispatch.limits import Limit
 from stepwell.engine.clock import Clock
-from stepwell.store.port import Documents, Record
+from stepwell.store.model import Record
+from stepwell.store.port import Documents
 
 PACE: Final = "pace"
 """Kind of the record of a workflow that says when its next run may begin."""

@@ -11,7 +11,7 @@ import msgspec
 
 from stepwell.core.errors import Problem
 from stepwell.core.history import Actor
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 
 ViewStatus = Literal["pending", "running", "waiting", "retrying", "completed", "failed", "skipped", "cancelled"]
 AttemptStatus = Literal["running", "waiting", "completed", "failed", "cancelled"]

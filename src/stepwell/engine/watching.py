@@ -14,7 +14,8 @@ import msgspec
 from stepwell.core import history as h
 from stepwell.engine.crowd import Crowd
 from stepwell.engine.journal import Journal
-from stepwell.store.port import RunStore, StreamItem
+from stepwell.store.model import StreamItem
+from stepwell.store.port import RunStore
 
 KEPT: Final = 200
 """Commits a channel keeps for its watchers."""

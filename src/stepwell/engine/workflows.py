@@ -8,7 +8,8 @@ from typing import Final
 from stepwell.core.errors import StepwellError, WorkflowNotFoundError
 from stepwell.core.program import Compiled, Programs
 from stepwell.engine.ids import canonical_uuid, workflow_uuid
-from stepwell.store.port import Definition, Documents
+from stepwell.store.model import Definition
+from stepwell.store.port import Documents
 
 STORED_KEPT: Final = 1_000
 LOOK_AGAIN_S: Final = 5.0

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from stepwell.store.port import ApprovalQuery, ApprovalRow, RunQuery, RunRow, Store
+from stepwell.store.model import ApprovalQuery, ApprovalRow, RunQuery, RunRow
+from stepwell.store.port import Store
 
 PAGE: Final = 200
 Row = TypeVar("Row", RunRow, ApprovalRow)

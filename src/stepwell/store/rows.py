@@ -10,7 +10,7 @@ import msgspec
 
 from stepwell.core.history import AnyEvent
 from stepwell.core.status import Status
-from stepwell.store.port import Delivery, Ends, RunRow
+from stepwell.store.model import Delivery, Ends, RunRow
 
 CountKey = tuple[int, str, str]
 """Series, day, status."""

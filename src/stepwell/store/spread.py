@@ -20,7 +20,7 @@ from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent
 from stepwell.core.status import WaitReason
 from stepwell.store.merging import merged_approvals, merged_runs
-from stepwell.store.port import (
+from stepwell.store.model import (
     ApprovalQuery,
     ApprovalRow,
     Batch,
@@ -36,10 +36,10 @@ from stepwell.store.port import (
     Record,
     RunQuery,
     RunRow,
-    Store,
     StreamItem,
     Unwritten,
 )
+from stepwell.store.port import Store
 
 T = TypeVar("T")
 

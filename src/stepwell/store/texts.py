@@ -7,7 +7,7 @@ themselves. So the sigma at the end of a word is one like any other, and `ß` is
 from functools import lru_cache
 from typing import Final
 
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 
 SEPARATOR: Final = "\x1f"
 """Stands between the parts of what is searched, and in no text that is searched for."""

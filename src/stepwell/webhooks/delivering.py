@@ -16,7 +16,8 @@ import structlog
 
 from stepwell.core.errors import StorageError
 from stepwell.programs.http import HttpClient
-from stepwell.store.port import Deliveries, Delivery, DeliveryQuery
+from stepwell.store.model import Delivery, DeliveryQuery
+from stepwell.store.port import Deliveries
 from stepwell.webhooks.delays import next_delay
 from stepwell.webhooks.endpoints import Endpoint, is_callbacks
 from stepwell.webhooks.sending import GONE, Outcome, Verdict, send

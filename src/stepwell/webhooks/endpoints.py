@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.webhooks.errors import InvalidFieldError
 from stepwell.webhooks.signing import check_secret, new_secret
 from stepwell.webhooks.types import expand

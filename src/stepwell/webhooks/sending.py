@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from stepwell.programs.http import HttpClient, HttpError, HttpRequest, retry_after_s
-from stepwell.store.port import Delivery, DeliveryAttempt
+from stepwell.store.model import Delivery, DeliveryAttempt
 from stepwell.webhooks.endpoints import Endpoint
 from stepwell.webhooks.signing import signed_headers
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from stepwell.core.state import State
-from stepwell.store.port import Delivery
+from stepwell.store.model import Delivery
 from stepwell.webhooks.endpoints import Endpoint, callbacks_id
 from stepwell.webhooks.messages import Commit, Links, Message, messages
 from stepwell.webhooks.types import ENDED, expand

@@ -12,7 +12,8 @@ import structlog
 
 from stepwell.core.errors import RefusedError
 from stepwell.programs.http import HttpClient
-from stepwell.store.port import Delivery, DeliveryQuery, Store
+from stepwell.store.model import Delivery, DeliveryQuery
+from stepwell.store.port import Store
 from stepwell.webhooks import endpoints
 from stepwell.webhooks.delivering import DeliverWebhooks
 from stepwell.webhooks.endpoints import (

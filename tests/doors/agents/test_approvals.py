@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.store.port import ApprovalQuery
+from stepwell.store.model import ApprovalQuery
 
 from .door import INBOX, NOW, RUNS, Door, Json, ask, error_of, step_of
 

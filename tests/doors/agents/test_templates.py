@@ -13,7 +13,7 @@ from stepwell.core.errors import StorageUnavailableError
 from stepwell.core.principal import LOCAL
 from stepwell.doors.agents.template_service import KIND, Templates
 from stepwell.security.keys import ApiKeys, new_key
-from stepwell.store.port import Definition, Record
+from stepwell.store.model import Definition, Record
 
 from ..operations.test_operations import served
 

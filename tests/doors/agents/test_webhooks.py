@@ -17,7 +17,7 @@ from starlette.routing import Route
 import stepwell
 from stepwell.doors.agents.webhook_wire import EventPattern
 from stepwell.security.keys import ApiKeys, new_key
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.webhooks.signing import new_secret
 from stepwell.webhooks.types import PATTERNS, TYPES
 

@@ -8,7 +8,7 @@ import pytest
 from stepwell.brokers.options import BROKER, read_options
 from stepwell.connections import read_connections
 from stepwell.settings import SettingsError
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 from .house import House, housed, pipeline
 

@@ -16,7 +16,7 @@ from stepwell.doors.kit import Call, KeyPendingError, KeyReusedError, Reply
 from stepwell.doors.kit.idempotency import KEPT_S, KIND, ForgetKeys, Once, fingerprint_of, record_id
 from stepwell.doors.server import build
 from stepwell.engine import Started
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 from stepwell.store.sqlite import SqliteStore
 
 from .things import PATH, NewThing, SetClock, Things, client_of, engine_at, opening_of, serving

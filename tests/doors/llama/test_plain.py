@@ -11,7 +11,7 @@ from stepwell.brokers.port import Delivery
 from stepwell.doors.llama.envelopes import plain_events
 from stepwell.engine.watching import Seen
 from stepwell.programs.pipeline.reporting import Batch, Counts, Item, Sent
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 from .door import SHOUT, Door, new_app, opened
 

@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.core.status import Status
 from stepwell.engine.ids import workflow_uuid
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 from .serving import NOBODY, RUNS, House, details_of, json_of, review, step
 

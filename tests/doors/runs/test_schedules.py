@@ -12,7 +12,7 @@ import pytest
 
 from engine.virtual_time import VirtualLoop, run_virtual
 from stepwell.engine.clock import Clock
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 from .serving import DEFINITIONS, NOBODY, RUNS, Gates, House, details_of, json_of, new_app, review, step
 

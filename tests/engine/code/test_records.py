@@ -10,7 +10,7 @@ from workflows.events import Event, StartEvent, StopEvent
 
 from stepwell.core.history import AnyEvent, StepCompleted, StepFailed
 from stepwell.core.status import Status
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 from ..harness import CrashAt, Crashed, Life
 from . import samples

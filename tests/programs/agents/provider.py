@@ -22,7 +22,7 @@ from stepwell.engine import Engine
 from stepwell.programs.agents import AgentSettings, OpenAiAgents
 from stepwell.programs.agents.port import AgentRequest, AgentTurn, Message
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 from stepwell.store.sqlite import SqliteStore
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}

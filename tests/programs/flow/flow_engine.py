@@ -12,7 +12,7 @@ from stepwell.engine import Engine, EngineOptions
 from stepwell.programs.callbacks import SecretTokens
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 from stepwell.store.sqlite import SqliteStore
 
 Scenario = Callable[[Engine], Awaitable[Any]]

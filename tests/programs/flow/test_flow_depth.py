@@ -9,7 +9,7 @@ from flow_engine import PATIENCE_S, event, in_engine, runs, save, started
 
 from stepwell.core.status import Status
 from stepwell.engine import Engine
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 
 def runs_flow(name: str, more: str = "") -> str:

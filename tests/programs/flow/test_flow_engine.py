@@ -16,7 +16,7 @@ from stepwell.core.errors import ERROR_BASE
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.programs.callbacks import signal_of
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 # --- scenarios ------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from stepwell.engine import Engine
 from stepwell.programs.flow import FlowPrograms
 from stepwell.programs.functions import Functions
 from stepwell.programs.native import NativePrograms
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.sqlite import SqliteStore
 
 ON = "schedule: {on: {one: {with: {type: t}}}}\n"

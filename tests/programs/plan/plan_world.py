@@ -22,7 +22,7 @@ from stepwell.programs.http import HttpRequest, HttpResponse
 from stepwell.programs.plan.programs import PlanPrograms
 from stepwell.programs.plan.scope import Services
 from stepwell.programs.plan.templates import KIND, read_template
-from stepwell.store.port import Record, RunQuery
+from stepwell.store.model import Record, RunQuery
 from stepwell.store.sqlite import SqliteStore
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"

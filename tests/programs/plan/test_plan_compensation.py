@@ -10,7 +10,7 @@ from stepwell.core.errors import RefusedError
 from stepwell.core.status import Status
 from stepwell.engine import Engine
 from stepwell.programs.http import HttpResponse
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 from .plan_world import (
     RUN_ID,

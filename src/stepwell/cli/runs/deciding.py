@@ -12,7 +12,7 @@ from stepwell.cli.options import THERE, Json, JsonText, RunId, Target, read_json
 from stepwell.cli.output import say, write_json
 from stepwell.core.errors import InvalidInputError, RefusedError
 from stepwell.core.history import Actor
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow
 
 StepKey = Annotated[str | None, Parameter(name="--step", help="Key or name of the step, when several wait.")]
 Comment = Annotated[str, Parameter(help="Why; it is kept in the history.")]

@@ -19,7 +19,7 @@ from stepwell.core.status import Status
 from stepwell.engine import Seen
 from stepwell.engine.projections import ended_badly
 from stepwell.engine.view_steps import place_of
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 COLUMNS = ("id", "workflow", "status", "step", "created", "took")
 

@@ -11,7 +11,7 @@ from stepwell.doors.agents.template_wire import pagination
 from stepwell.doors.kit import Answer, Call, Cursor, Found, MissingError, Reply
 from stepwell.doors.kit.deciding import check_answer, deciders_of
 from stepwell.security.refusals import AccessError, Reason
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow
 
 INBOX: Final = "/api/v1/approvals"
 _DECIDED: Final = "what stands: `details.decision`"

@@ -15,7 +15,7 @@ from stepwell.doors.agents.statuses import run_status
 from stepwell.doors.kit import instant
 from stepwell.engine.ids import derived_id, workflow_uuid
 from stepwell.engine.views import ApprovalView, AttemptView, RunView, StepView
-from stepwell.store.port import ApprovalRow, RunRow
+from stepwell.store.model import ApprovalRow, RunRow
 
 METADATA: Final = "metadata"
 """The label of a run that holds its metadata, as JSON text."""

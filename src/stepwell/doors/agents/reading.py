@@ -11,7 +11,7 @@ from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
 from stepwell.doors.kit.deciding import approval_of
 from stepwell.doors.kit.seeing import created_of
 from stepwell.engine import Engine
-from stepwell.store.port import ApprovalRow
+from stepwell.store.model import ApprovalRow
 
 EVENTS_SHOWN: Final = 500
 """Events of a run that is read as a whole."""

@@ -14,7 +14,7 @@ from stepwell.doors.agents.starting import start_run
 from stepwell.doors.agents.template_wire import pagination
 from stepwell.doors.kit import Answer, Call, Cursor, Found, Reply
 from stepwell.engine.retrying import RetryOptions
-from stepwell.store.port import CountQuery, RunQuery
+from stepwell.store.model import CountQuery, RunQuery
 
 PATH: Final = "/api/v1/workflows"
 ONE: Final = f"{PATH}/{{id}}"

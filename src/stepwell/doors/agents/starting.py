@@ -15,7 +15,7 @@ from stepwell.doors.kit import Call, Fault, InvalidRequestError, MissingError
 from stepwell.doors.kit.inputs import check_input
 from stepwell.engine.ids import canonical_uuid
 from stepwell.engine.ownership import OWNED
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 DOOR: Final = "agents"
 

@@ -19,7 +19,7 @@ from stepwell.doors.agents.children import check_children
 from stepwell.doors.kit import Cursor, Fault, Found, InvalidRequestError, MissingError
 from stepwell.engine import Engine
 from stepwell.engine.ids import new_id
-from stepwell.store.port import Definition, Record, RunQuery
+from stepwell.store.model import Definition, Record, RunQuery
 
 KIND: Final = "template"
 """Of the records, and of the engine's workflows."""

@@ -11,7 +11,7 @@ from stepwell.doors.agents.envelope import ListMeta, Pagination
 from stepwell.doors.agents.template_service import Template
 from stepwell.doors.kit import Fault, Found, InvalidRequestError, OffsetPage, instant, write_cursor
 from stepwell.programs.plan.templates import wire
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 TemplateStatus = Literal["draft", "published", "archived"]
 Seconds = Annotated[float, Meta(gt=0, description="seconds")]

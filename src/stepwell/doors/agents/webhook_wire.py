@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stepwell.doors.agents.envelope import ListMeta
 from stepwell.doors.kit import OffsetPage, instant
-from stepwell.store.port import Delivery, DeliveryAttempt
+from stepwell.store.model import Delivery, DeliveryAttempt
 from stepwell.webhooks import CALLBACKS, Endpoint, EndpointChange
 
 EventPattern = Literal[

@@ -19,7 +19,7 @@ from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.programs.pipeline.faults import RuleError
 from stepwell.security.refusals import AccessError, Reason
 from stepwell.sources.port import SOURCE, SourceOptions
-from stepwell.store.port import Record, RunQuery
+from stepwell.store.model import Record, RunQuery
 
 _SHOWN: Final = {
     "kafka": "Kafka",

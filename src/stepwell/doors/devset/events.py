@@ -15,7 +15,7 @@ from stepwell.doors.kit.streams import MEDIA_TYPE
 from stepwell.engine import Engine
 from stepwell.programs.pipeline.execution import iso
 from stepwell.programs.pipeline.reporting import Sent, is_item, messages_of
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 PAGE = 5
 """Items of a stream that are read at once, each of up to 2,000 messages."""

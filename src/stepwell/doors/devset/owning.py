@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from stepwell.doors.kit import Call
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 DOCUMENT: Final = "pipeline_document"
 """The kind of saved workflows."""

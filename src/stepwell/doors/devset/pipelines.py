@@ -18,7 +18,7 @@ from stepwell.programs.pipeline.compiling import compile_pipeline
 from stepwell.programs.pipeline.encoding import JSON as JSON_TEXT
 from stepwell.programs.pipeline.model import Pipeline
 from stepwell.programs.pipeline.schemas import ids_named, with_schemas
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 KIND: Final = "pipeline"
 NAMED: Final = "pipeline:"

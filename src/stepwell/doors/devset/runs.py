@@ -10,7 +10,7 @@ from stepwell.doors.devset.errors import RunMissingError
 from stepwell.doors.devset.wire import Run, Runs, RunsQuery
 from stepwell.doors.kit import Answer, Call, Reply
 from stepwell.doors.kit.seeing import created_of
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 for prefix in ENGINE:
 

@@ -12,7 +12,7 @@ from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.faults import Fault, InvalidRequestError
 from stepwell.engine import Engine
 from stepwell.programs.flow.nodes.validation import DataCheck
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow
 
 
 def deciders_of(principal: Principal) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from stepwell.core.principal import Principal
 from stepwell.doors.kit.answers import Unfinished
 from stepwell.doors.kit.faults import Fault, InvalidRequestError, KeyPendingError, KeyReusedError
 from stepwell.engine.clock import Clock
-from stepwell.store.port import Documents, Record
+from stepwell.store.model import Record
+from stepwell.store.port import Documents
 
 log = structlog.get_logger()
 KIND: Final = "idempotency"

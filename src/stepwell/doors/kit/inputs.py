@@ -4,7 +4,7 @@ from typing import Any
 
 from stepwell.doors.kit.calls import Call
 from stepwell.doors.kit.faults import Fault, InvalidRequestError
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 
 async def check_input(call: Call, definition: Definition, input: Any, field: str) -> None:

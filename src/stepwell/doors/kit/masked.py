@@ -8,7 +8,7 @@ from stepwell.core import history as h
 from stepwell.core.errors import Problem
 from stepwell.core.program import Hiding
 from stepwell.security.masking import MASKS
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 _OURS = ("type", "at", "key", "actor")
 

@@ -18,7 +18,7 @@ from stepwell.doors.llama.plain import ASKED, MESSAGE
 from stepwell.doors.llama.reading import envelope_of
 from stepwell.engine.watching import Seen
 from stepwell.programs.pipeline.reporting import is_item
-from stepwell.store.port import StreamItem
+from stepwell.store.model import StreamItem
 
 _ITEM_BITS: Final = 36  # 2**53 is the largest number that every client reads exactly; a history has 100,000 events
 _ITEMS: Final = (1 << _ITEM_BITS) - 1

@@ -11,7 +11,7 @@ import msgspec
 from stepwell.doors.llama.handlers import GONE, HANDLER, STARTING_S
 from stepwell.engine import Engine
 from stepwell.engine.watching import LAST
-from stepwell.store.port import Ends, Record
+from stepwell.store.model import Ends, Record
 
 EVERY_S: Final = 60.0
 _PRUNED_BY_S: Final = 120.0

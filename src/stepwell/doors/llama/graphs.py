@@ -12,7 +12,7 @@ from stepwell.programs.flow import graph as flow_graph
 from stepwell.programs.flow.lenient import workflow_in
 from stepwell.programs.flow.reading import read
 from stepwell.programs.pipeline.compiling import compile_pipeline
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 _START: Final = "StartEvent"
 _STOP: Final = "StopEvent"

@@ -19,7 +19,7 @@ from stepwell.doors.llama.errors import HandlerBusyError, HandlerMissingError
 from stepwell.doors.llama.ids import beginning_of, handler_id_of, new_handler_id, run_id_of
 from stepwell.engine import Engine
 from stepwell.engine.ids import canonical_uuid
-from stepwell.store.port import Record, RunQuery, RunRow
+from stepwell.store.model import Record, RunQuery, RunRow
 
 HANDLER: Final = "handler"
 GONE: Final = "handler_gone"

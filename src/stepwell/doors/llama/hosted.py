@@ -16,7 +16,7 @@ from stepwell.core.typed import TypedWorkflow
 from stepwell.doors.llama.errors import WorkflowMissingError
 from stepwell.doors.llama.plain import PlainWorkflow
 from stepwell.engine import Engine
-from stepwell.store.port import NAME_LABEL, Definition
+from stepwell.store.model import NAME_LABEL, Definition
 
 PIPELINE: Final = "pipeline"
 _SENT: Final = "pipeline:"

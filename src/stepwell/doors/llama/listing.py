@@ -9,7 +9,7 @@ from stepwell.doors.llama.handlers import Handlers
 from stepwell.doors.llama.hosted import engine_names
 from stepwell.doors.llama.mapping import handler_of, statuses_of
 from stepwell.doors.llama.reading import Reader
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 
 def declare(api: Api, dialect: Dialect) -> None:

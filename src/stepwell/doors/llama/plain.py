@@ -15,7 +15,7 @@ from stepwell.core.program import Compiled
 from stepwell.core.status import Status
 from stepwell.core.typed import NO_LABELS, Envelope, EventFault
 from stepwell.doors.llama.graphs import graph_of
-from stepwell.store.port import Definition
+from stepwell.store.model import Definition
 
 START: Final = "StartEvent"
 STOP: Final = "StopEvent"

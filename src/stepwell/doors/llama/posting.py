@@ -19,7 +19,7 @@ from stepwell.doors.llama.plain import ANSWER, read_answer
 from stepwell.doors.llama.wire import EventRequest, Sent
 from stepwell.engine.events import hears
 from stepwell.engine.ids import new_id
-from stepwell.store.port import ApprovalQuery
+from stepwell.store.model import ApprovalQuery
 
 _WRONG_STATUS: Final = "wrong_status"
 _NO_VALUE: Final = (

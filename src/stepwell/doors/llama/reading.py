@@ -16,7 +16,7 @@ from stepwell.doors.llama.mapping import Shown, error_text, is_stop
 from stepwell.engine import Engine
 from stepwell.engine.hiding import hiding_of
 from stepwell.engine.projections import ended_badly, run_row
-from stepwell.store.port import RunRow, StreamItem
+from stepwell.store.model import RunRow, StreamItem
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from stepwell.doors.operations.probes import active_runs
 from stepwell.engine import Engine
 from stepwell.engine.meters import Histogram, Meters
 from stepwell.programs.flow.expressions.filter_faults import FILTER_FAULTS
-from stepwell.store.port import CountQuery
+from stepwell.store.model import CountQuery
 
 Totals = Mapping[tuple[str, str], int]
 """(workflow, status) to number of runs."""

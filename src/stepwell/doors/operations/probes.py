@@ -6,7 +6,7 @@ import structlog
 
 from stepwell.core.errors import StorageError
 from stepwell.engine import Engine
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 log = structlog.get_logger()
 _PROBE: Final = Record(kind="probe", id="ready", data={})

@@ -19,7 +19,7 @@ from stepwell.doors.problem import MEDIA_TYPE, PROBLEMS, ProblemBody
 from stepwell.engine import Engine
 from stepwell.security.authentication import DoorRules
 from stepwell.security.middleware import principal_of
-from stepwell.store.port import CountQuery
+from stepwell.store.model import CountQuery
 
 ALIVE: Final = b'{"status": "healthy"}'
 """Exactly this, for every client of one of our APIs that compares it."""

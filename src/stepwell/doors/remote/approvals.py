@@ -6,7 +6,7 @@ from stepwell.doors.kit import Answer, Call, MissingError, Reply
 from stepwell.doors.kit.deciding import approval_of, check_answer, deciders_of, may_see_approval
 from stepwell.doors.remote import wire
 from stepwell.doors.remote.api import PATH, api
-from stepwell.store.port import ApprovalQuery
+from stepwell.store.model import ApprovalQuery
 
 INBOX: Final = f"{PATH}/approvals"
 

@@ -16,7 +16,7 @@ from stepwell.doors.kit.seeing import created_of
 from stepwell.doors.remote import wire
 from stepwell.doors.remote.api import PATH, api
 from stepwell.engine import Seen
-from stepwell.store.port import RunQuery, RunRow
+from stepwell.store.model import RunQuery, RunRow
 
 RUNS: Final = f"{PATH}/runs"
 ONE: Final = f"{RUNS}/{{id}}"

@@ -15,7 +15,7 @@ from stepwell.doors.runs.statuses import run_status
 from stepwell.doors.runs.wire import CancelAnswer, CancelOutcome, CancelRequest, CancelStatus, CancelSummary
 from stepwell.doors.runs.workflows import Workflows
 from stepwell.engine.ids import canonical_uuid
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 
 OPEN: Final = tuple(status for status in Status if status not in TERMINAL)
 PAGE: Final = 500

@@ -19,7 +19,7 @@ from stepwell.engine import Engine
 from stepwell.engine.ids import derived_id, new_id
 from stepwell.programs.plan.definitions import KIND
 from stepwell.programs.plan.model import Plan
-from stepwell.store.port import Record
+from stepwell.store.model import Record
 
 ALL: Final = 1_000_000
 _NAMESPACE: Final = uuid.UUID("0c9a3a5e-6a0c-5d1f-8c5b-0b7f1f3a9d42")

@@ -13,7 +13,7 @@ from stepwell.doors.runs.api import FORMS, api
 from stepwell.doors.runs.mapping import activity_id, pagination
 from stepwell.doors.runs.reading import shown_run
 from stepwell.doors.runs.wire import FormAnswer, FormList, FormQuery, RunAnswer, SubmitRequest, UserForm
-from stepwell.store.port import ApprovalQuery, ApprovalRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow
 
 ACTIONS: Final = ["approve", "reject", "modify"]
 CHANNEL: Final = "form"

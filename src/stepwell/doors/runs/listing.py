@@ -13,7 +13,7 @@ from stepwell.doors.runs.statuses import WORDS, run_status, statuses_of
 from stepwell.doors.runs.wire import Counts, Dashboard, ListQuery, RunAnswer, RunList, RunSummary
 from stepwell.doors.runs.workflows import Workflows
 from stepwell.programs.plan.model import Plan
-from stepwell.store.port import CountQuery, RunQuery, RunRow
+from stepwell.store.model import CountQuery, RunQuery, RunRow
 
 
 @api.get(

@@ -12,7 +12,7 @@ from stepwell.doors.runs.wire import ActivityRun, Executed, Pagination, Run, Run
 from stepwell.engine.ids import derived_id, workflow_uuid
 from stepwell.engine.views import AttemptView, RunView, StepView
 from stepwell.programs.plan.model import Plan
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 
 _CANCELLED: Final = Status.CANCELLED  # as in `core.run`: a look-up less in every answer
 FAILED: Final = "Workflow run failed"

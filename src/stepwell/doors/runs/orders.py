@@ -17,7 +17,7 @@ from stepwell.doors.runs.uploads import Upload, read_upload
 from stepwell.doors.runs.wire import ExecuteRequest
 from stepwell.doors.runs.workflows import Startable, Workflows
 from stepwell.files import FileReference, Files
-from stepwell.store.port import NAME_LABEL
+from stepwell.store.model import NAME_LABEL
 
 JSON: Final = "application/json"
 DOOR: Final = "runs"

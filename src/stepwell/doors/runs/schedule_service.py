@@ -20,7 +20,7 @@ from stepwell.engine import schedules as rules
 from stepwell.engine.schedules import Schedule
 from stepwell.programs.plan.hiding import shown_input
 from stepwell.programs.plan.model import ENV_INPUT, Plan
-from stepwell.store.port import NAME_LABEL
+from stepwell.store.model import NAME_LABEL
 
 _EXACT_FIELDS: Final = ("cron", "at", "timezone")
 

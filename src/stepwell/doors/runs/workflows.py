@@ -20,7 +20,7 @@ from stepwell.programs.flow.check import Check
 from stepwell.programs.flow.source import Source
 from stepwell.programs.plan import definitions, templates
 from stepwell.programs.plan.model import Plan
-from stepwell.store.port import Definition, Record, RunQuery
+from stepwell.store.model import Definition, Record, RunQuery
 
 OWNED: Final[Mapping[str, Callable[[Any, Check], Any]]] = {
     definitions.KIND: definitions.read_definition,

@@ -5,7 +5,8 @@ from typing import Final
 
 import structlog
 
-from stepwell.store.port import OutboxItem, RunStore
+from stepwell.store.model import OutboxItem
+from stepwell.store.port import RunStore
 
 log = structlog.get_logger()
 PAGE: Final = 200

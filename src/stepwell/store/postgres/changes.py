@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from stepwell.core.errors import StorageError
-from stepwell.store.port import ANY_RUN
+from stepwell.store.model import ANY_RUN
 from stepwell.store.postgres.connection import Connection, Line, connect, faults_named
 from stepwell.store.sql import statements
 

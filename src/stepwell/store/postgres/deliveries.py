@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from stepwell.store.port import Delivery, DeliveryQuery
+from stepwell.store.model import Delivery, DeliveryQuery
 from stepwell.store.postgres.connection import Connection
 from stepwell.store.postgres.ways import NOWHERE, Values
 from stepwell.store.rows import delivery_of

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from stepwell.core.status import Status
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.postgres.connection import Connection, holds
 from stepwell.store.postgres.grams import TRIGRAM, numbers_of
 from stepwell.store.postgres.ways import BLOCK_KEYS, NOWHERE, TEXT_KEYS, TextWay, Values, Way, series_keys

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from stepwell.store.port import RunRow
+from stepwell.store.model import RunRow
 from stepwell.store.postgres.connection import numbers_text
 from stepwell.store.texts import search_text
 

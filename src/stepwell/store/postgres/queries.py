@@ -7,7 +7,7 @@ import msgspec
 
 from stepwell.core.history import decode_events
 from stepwell.core.status import WaitReason
-from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
 from stepwell.store.postgres.connection import Connection, holds
 from stepwell.store.postgres.finding import find, named_series
 from stepwell.store.postgres.ways import NOWHERE, Values

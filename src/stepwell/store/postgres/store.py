@@ -16,7 +16,7 @@ import msgspec
 from stepwell.core.chain import ChainRow
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.core.status import WaitReason
-from stepwell.store.port import (
+from stepwell.store.model import (
     ANY_RUN,
     ApprovalQuery,
     ApprovalRow,

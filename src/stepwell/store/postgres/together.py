@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from stepwell.core.errors import NewerHistoryError, StorageError
-from stepwell.store.port import Loaded
+from stepwell.store.model import Loaded
 
 GetAll = Callable[[Sequence[str]], Awaitable[list[Loaded]]]
 

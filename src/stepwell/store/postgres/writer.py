@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from stepwell.store.port import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
+from stepwell.store.model import CONFLICT, Batch, CommitResult, Committed, Exists, RunRow
 from stepwell.store.postgres.changes import TOLD, payloads
 from stepwell.store.postgres.connection import Connection, numbers_text, texts_text, unnested
 from stepwell.store.postgres.grams import grams_of, searched

@@ -9,7 +9,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from stepwell.store.port import Delivery, DeliveryQuery
+from stepwell.store.model import Delivery, DeliveryQuery
 from stepwell.store.rows import delivery_of
 from stepwell.store.sql import statements
 

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from stepwell.core.status import Status, WaitReason
-from stepwell.store.port import RunQuery
+from stepwell.store.model import RunQuery
 from stepwell.store.texts import fold, sought, unfolded
 
 FIRST_PIECE: Final = 64

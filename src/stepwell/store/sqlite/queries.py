@@ -11,7 +11,7 @@ import msgspec
 
 from stepwell.core.history import AnyEvent
 from stepwell.core.status import WaitReason
-from stepwell.store.port import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
+from stepwell.store.model import ApprovalQuery, ApprovalRow, CountQuery, Ends, RunQuery, RunRow
 from stepwell.store.rows import ALL_DAYS, ends_of
 from stepwell.store.sql import statements
 from stepwell.store.sqlite.connection import transaction

@@ -18,7 +18,7 @@ from stepwell.core.chain import ChainRow
 from stepwell.core.errors import NotRecordableError, StorageError
 from stepwell.core.history import AnyEvent, decode_events
 from stepwell.core.status import WaitReason
-from stepwell.store.port import (
+from stepwell.store.model import (
     STEADY,
     ApprovalQuery,
     ApprovalRow,

@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from stepwell.core.history import Listen
-from stepwell.store.port import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
+from stepwell.store.model import CONFLICT, ApprovalRow, Batch, CommitResult, Committed, Exists, RunRow
 from stepwell.store.rows import Move, delivery_row, move_of, totals
 from stepwell.store.sql import statements
 from stepwell.store.texts import search_text

@@ -81,7 +81,7 @@ class Rows(Protocol[R]):
 
 
 class ApiKeys(Generic[R]):
-    """The keys of a store. `row` makes one of its documents (`store.port.Record`). Nothing is cached: a revoked key
+    """The keys of a store. `row` makes one of its documents (`store.model.Record`). Nothing is cached: a revoked key
     is refused by every server of the store from the next request on.
     """
 

@@ -17,7 +17,7 @@ export default {
         <template v-if="server">
           <div class="sw-panel sw-tile"><b>{{ count(server.active) }}</b><span>{{ server.driving ? 'driven here now' : 'this process does not drive' }}</span></div>
           <div class="sw-panel sw-tile" v-if="server.bytes != null"><b data-testid="disk">{{ size(server.bytes) }}</b><span :title="server.database">on disk</span></div>
-          <div class="sw-panel sw-tile"><b>{{ server.batch.toFixed(1) }}</b><span>runs per transaction, of {{ count(server.commits) }}</span></div>
+          <div class="sw-panel sw-tile"><b>{{ server.batch.toFixed(1) }}</b><span>runs per transaction, in {{ count(server.commits) }} of them</span></div>
         </template>
       </div>
       <template v-if="server">

@@ -142,10 +142,6 @@ class InvalidInputError(StepwellError):
     """A value given from outside is not what was asked for: not JSON, or not of the input schema."""
 
 
-class ConflictError(StepwellError):
-    """Somebody else appended to the run first. Internal to the engine: it folds again and decides again."""
-
-
 class StorageError(StepwellError):
     """The store cannot do what was asked: what, where, and what to do about it, in one sentence.
 

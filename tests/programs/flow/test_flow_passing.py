@@ -135,6 +135,17 @@ def test_end_of_the_run_is_a_place_too() -> None:
     assert names_passed(ROW, {"/do/1/ask": "failed"}, ended=True) == set()  # no way leads there: something is amiss
 
 
+def test_what_surrounds_a_step_is_behind_a_run_that_has_ended() -> None:
+    loop = "work: {for: {in: .items}, do: [{rest: {wait: PT1S}}]}"
+    body = f"do: [{{choose: {{switch: [{{a: {{when: .a, then: exit}}}}, {{b: {{then: work}}}}]}}}}, {{{loop}}}]"
+    steps = {"/do/1/work@0/do/0/rest": "completed"}
+    assert names_passed(body, steps) == {"choose"}
+    assert names_passed(body, steps, ended=True) == {"choose", "work"}
+    caught = f"do: [{{attempt: {{try: [{{{loop}}}], catch: {{}}}}}}]"  # it may have failed, and the run gone on
+    steps = {"/do/0/attempt/try/0/work@0/do/0/rest": "completed"}
+    assert names_passed(caught, steps, ended=True) == {"attempt"}
+
+
 def test_task_that_an_extension_may_replace_is_left_open() -> None:
     extension = "use: {extensions: [{e: {extend: set, before: [{b: {set: {x: 1}, then: exit}}]}}]}"
     assert names_passed(ROW + extension, ASK) == set()

@@ -16,6 +16,9 @@ _GONE_BACK: Final = "pending"
 _NOT_LEFT: Final = frozenset({"running", "retrying", "waiting", "failed"})
 """Of steps that the flow did not go on from. One that was cancelled may be of a `listen` that went on."""
 
+_CUT_OFF: Final = re.compile("/(?:try|branches)/")
+"""In the pointers of tasks that others may end, so that the run goes on without them."""
+
 _OF_THE_FIRST_VISIT: Final = re.compile(r"[@~]|/(?!extensions/)")
 """Behind a pointer in a key that has no counter up to there; `^` counts later visits. An extension may take the place
 of what it extends.
@@ -81,6 +84,9 @@ class _Passing:
     def passed(self, *, ended: bool) -> frozenset[str]:
         for id in (*self._seen.entered, *((END,) if ended else ())):
             self._pass(self._chain(self._dominators[id]), at=self._pointer(id))
+        if ended:  # what was around its steps is behind it: done to its end where an error would have ended the run
+            around = self._seen.entered - self._seen.own.keys()
+            self._passed |= {id for id in around if not _CUT_OFF.search(self._pointer(id))}
         return frozenset(id for id in self._passed if self._was_done(id))
 
     def _pass(self, chain: Iterable[str], *, at: str) -> None:

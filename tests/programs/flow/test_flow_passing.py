@@ -146,6 +146,18 @@ def test_what_surrounds_a_step_is_behind_a_run_that_has_ended() -> None:
     assert names_passed(caught, steps, ended=True) == {"attempt"}
 
 
+def test_what_every_way_to_the_end_leads_through_is_passed_at_the_end() -> None:
+    flow = CHOICE.replace("OTHER", "set: {x: 1}").replace("both: {wait: PT1S}", "both: {set: {x: 3}}")
+    flow = flow.replace("right: {set: {x: 2}}", "right: {set: {x: 2}, then: end}")
+    assert names_passed(flow, {"/do/2/leftly": "completed"}) == {"choose", "left"}
+    assert names_passed(flow, {"/do/2/leftly": "completed"}, ended=True) == {"choose", "left", "both"}
+    # with a `try` an error may have led elsewhere
+    caught = f"{flow}  - tried: {{try: [{{x: {{set: {{x: 1}}}}}}], catch: {{}}}}"
+    assert "both" not in names_passed(caught, {"/do/2/leftly": "completed"}, ended=True)
+    race = BRANCHES.replace("COMPETE", "true")  # whose loser began, and was cut off
+    assert "after" not in names_passed(race, {REST: "completed", **dict.fromkeys(ASK, "completed")}, ended=True)
+
+
 def test_task_that_an_extension_may_replace_is_left_open() -> None:
     extension = "use: {extensions: [{e: {extend: set, before: [{b: {set: {x: 1}, then: exit}}]}}]}"
     assert names_passed(ROW + extension, ASK) == set()

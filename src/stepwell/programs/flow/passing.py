@@ -1,7 +1,8 @@
 """Which tasks a run has passed that left nothing in its history (`set`, `switch`, `do`, ...). Pure.
 
 Nothing is guessed: a task counts as passed when every way from the start to a place where the run certainly was leads
-through it (in the words of graphs: it dominates that place). Ways that the history rules out are none: through a task
+through it (in the words of graphs: it dominates that place), or every way from such a place to the end of a run that
+has ended. Ways that the history rules out are none: through a task
 that would have left a step and did not, and out of one that never completed.
 """
 
@@ -16,8 +17,8 @@ _GONE_BACK: Final = "pending"
 _NOT_LEFT: Final = frozenset({"running", "retrying", "waiting", "failed"})
 """Of steps that the flow did not go on from. One that was cancelled may be of a `listen` that went on."""
 
-_CUT_OFF: Final = re.compile("/(?:try|branches)/")
-"""In the pointers of tasks that others may end, so that the run goes on without them."""
+_TRIED, _BRANCHES = "/try/", "/branches/"
+"""In pointers of tasks that an error, or another branch, may end so that the run goes on."""
 
 _OF_THE_FIRST_VISIT: Final = re.compile(r"[@~]|/(?!extensions/)")
 """Behind a pointer in a key that has no counter up to there; `^` counts later visits. An extension may take the place
@@ -30,10 +31,14 @@ def passed(graph: Graph, steps: Iterable[tuple[str, str]], *, ended: bool) -> fr
     if any(without_counters(node.pointer) != node.pointer for node in graph.nodes):
         return frozenset()  # a name that looks like a counter: keys do not say for certain whose they are
     seen = _Seen(graph, {(key, status) for key, status in steps if status != _GONE_BACK})
-    dominators = _dominators(_ways(graph, seen))
+    ways = _ways(graph, seen)
+    dominators = _dominators(ways, START)
     if not seen.entered <= dominators.keys() or (ended and END not in dominators):
         return frozenset()  # it ran another version of the definition, say
-    return _Passing(graph, dominators, seen).passed(ended=ended)
+    passing = _Passing(graph, dominators, seen)
+    if ended:
+        passing.end(_dominators(_reversed(ways), END))
+    return passing.passed()
 
 
 class _Seen:
@@ -81,13 +86,26 @@ class _Passing:
         self._seen = seen
         self._passed: set[str] = set()
 
-    def passed(self, *, ended: bool) -> frozenset[str]:
-        for id in (*self._seen.entered, *((END,) if ended else ())):
-            self._pass(self._chain(self._dominators[id]), at=self._pointer(id))
-        if ended:  # what was around its steps is behind it: done to its end where an error would have ended the run
-            around = self._seen.entered - self._seen.own.keys()
-            self._passed |= {id for id in around if not _CUT_OFF.search(self._pointer(id))}
+    def passed(self) -> frozenset[str]:
+        for id in self._seen.entered:
+            self._pass(self._chain(self._dominators, id), at=self._pointer(id))
         return frozenset(id for id in self._passed if self._was_done(id))
+
+    def end(self, behind: Mapping[str, str]) -> None:
+        """The run came to its end. `behind` are dominators on the way back: of each node the next through which every
+        way to the end leads. Errors are ways too, which only a `try` lets be gone on from, and are in no graph.
+        """
+        self._pass(self._chain(self._dominators, END), at="")
+        around = self._seen.entered - self._seen.own.keys()
+        self._passed |= {id for id in around if self._is_ended_by_itself(id)}
+        if not any(_TRIED in node.pointer for node in self._graph.nodes):
+            for id in self._seen.entered & behind.keys():
+                self._passed |= {next for next in self._chain(behind, id) if self._is_ended_by_itself(next)}
+
+    def _is_ended_by_itself(self, id: str) -> bool:
+        """Whether nothing else ends a task so that the run goes on without it."""
+        pointer = self._pointer(id)
+        return bool(pointer) and _TRIED not in pointer and _BRANCHES not in pointer
 
     def _pass(self, chain: Iterable[str], *, at: str) -> None:
         """Mark what leads to `at`; not what is around it, which is still under way there."""
@@ -111,28 +129,36 @@ class _Passing:
     def _pointer(self, id: str) -> str:
         return self._nodes[id].pointer if id in self._nodes else ""
 
-    def _chain(self, id: str) -> Iterator[str]:
-        """A node and all that dominate it, the nearest first."""
-        while id != START:
+    def _chain(self, dominators: Mapping[str, str], id: str) -> Iterator[str]:
+        """All that dominate a node, the nearest first; the root not."""
+        while dominators[id] != dominators[dominators[id]]:
+            id = dominators[id]
             yield id
-            id = self._dominators[id]
 
     def _common(self, ids: Sequence[str]) -> list[str]:
         """What lies on the way to whichever of them it was."""
-        others = [set(self._chain(id)) for id in ids[1:]]
-        return [id for id in self._chain(ids[0]) if all(id in other for other in others)]
+        chains = [[id, *self._chain(self._dominators, id)] for id in ids]
+        return [id for id in chains[0] if all(id in chain for chain in chains)]
 
 
-def _dominators(ways: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _reversed(ways: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for source, targets in ways.items():
+        for target in targets:
+            found.setdefault(target, []).append(source)
+    return found
+
+
+def _dominators(ways: Mapping[str, Sequence[str]], root: str) -> dict[str, str]:
     """Of each node that can be reached its nearest dominator (Cooper, Harvey, Kennedy: A Simple, Fast Dominance
-    Algorithm); the start is its own."""
-    order = _reverse_postorder(ways)
+    Algorithm); the root is its own."""
+    order = _reverse_postorder(ways, root)
     place = {id: number for number, id in enumerate(order)}
     sources: dict[str, list[str]] = {id: [] for id in order}
     for id in order:
         for target in ways.get(id, ()):
             sources[target].append(id)
-    found, changed = {START: START}, True
+    found, changed = {root: root}, True
     while changed:
         changed = False
         for id in order[1:]:
@@ -154,10 +180,10 @@ def _meet(one: str, other: str, found: Mapping[str, str], place: Mapping[str, in
     return one
 
 
-def _reverse_postorder(ways: Mapping[str, Sequence[str]]) -> list[str]:
-    """All that can be reached from the start: each before what it leads to, as far as there are no loops."""
-    seen, done = {START}, list[str]()
-    stack = [(START, iter(ways.get(START, ())))]
+def _reverse_postorder(ways: Mapping[str, Sequence[str]], root: str) -> list[str]:
+    """All that can be reached from the root: each before what it leads to, as far as there are no loops."""
+    seen, done = {root}, list[str]()
+    stack = [(root, iter(ways.get(root, ())))]
     while stack:
         id, targets = stack[-1]
         target = next((target for target in targets if target not in seen), None)

@@ -2,8 +2,8 @@
 
 Nothing is guessed: a task counts as passed when every way from the start to a place where the run certainly was leads
 through it (in the words of graphs: it dominates that place), or every way from such a place to the end of a run that
-has ended. Ways that the history rules out are none: through a task
-that would have left a step and did not, and out of one that never completed.
+has ended. Ways that the history rules out are none: through a task that would have left a step and did not, and out
+of one that never completed.
 """
 
 import re

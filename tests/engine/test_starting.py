@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -175,6 +176,19 @@ def test_unknown_workflow_and_input_that_is_no_json_are_refused() -> None:
             with pytest.raises(RunNotFoundError):
                 await reading("01900000-0000-7000-8000-000000000000")
         assert await life.engine.list_runs(RunQuery()) == []
+
+    play({"simple": simple}, scenario)
+
+
+SEVEN = UUID(int=7)
+
+
+@pytest.mark.parametrize("id", ["no", SEVEN, 7, b"7" * 36, f"{SEVEN}\n", f"{{{SEVEN}}}", SEVEN.hex])
+def test_id_that_is_no_text_of_a_uuid_is_refused(id: Any) -> None:
+    async def scenario(life: Life) -> None:
+        with pytest.raises(InvalidInputError, match=r"expected a UUID|cannot be created"):
+            await life.engine.start("simple", run_id=id)
+        assert await life.engine.list_runs() == []
 
     play({"simple": simple}, scenario)
 

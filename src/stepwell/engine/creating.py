@@ -70,9 +70,10 @@ def check_creation(created: h.RunCreated, start_key: str | None) -> None:
     try:
         h.parse_events(h.encode_events([created]))
         (start_key or "").encode()
+        canonical = canonical_uuid(created.run_id)
     except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:
         raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
-    if canonical_uuid(created.run_id) is None:
+    if canonical is None:
         raise InvalidInputError(f"run_id: expected a UUID, found {created.run_id!r}")
     if created.start_at is not None and not math.isfinite(created.start_at):
         raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")

@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from stepwell.core.errors import Suspended
+from stepwell.core.errors import ProgramError, Suspended
 from stepwell.core.program import Program, RunContext, StepContext, Work
 from stepwell.core.retry import RetryPolicy
 from stepwell.core.status import Status
@@ -245,3 +246,37 @@ def test_race_that_gives_no_json_fails_and_its_failure_is_on_record() -> None:
         return names(await life.engine.history(result.run_id))
 
     assert "RaceDecided" in play({"w": make}, scenario, quiet=True)
+
+
+def test_branch_alone_fails_on_record_after_an_activity_that_shrugged_its_own_cancel_off() -> None:
+    """As some libraries do that cut a call off by cancelling the task: it counts as cancelled from then on."""
+
+    async def cut_off(_: StepContext) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+    seen: list[tuple[float, tuple[str, ...]]] = []
+
+    def make(lab: Lab) -> Program:
+        failing = lab.does(fails=-1, takes_s=3)
+
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+            await ctx.step("/call", cut_off)
+            try:
+                await ctx.race("/all", {"a": lambda inner: inner.step("/do", failing)}, until="all")
+            except ProgramError as fault:
+                seen.append((ctx.now, fault.forget))
+            await ctx.sleep("/sleep", 60)
+
+        return program
+
+    async def scenario(life: Life) -> list[str]:
+        result = await life.engine.run("w", timeout_s=600)
+        return names(await life.engine.history(result.run_id))
+
+    history = play({"w": make}, scenario, quiet=True)
+    assert history.index("RaceDecided") < history.index("TimerSet")
+    assert seen[0] == seen[1], "the same on the pass after the sleep"

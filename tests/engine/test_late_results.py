@@ -126,6 +126,28 @@ def test_branch_that_shrugs_a_cancel_off_ends_with_its_activity(ends: str) -> No
     play({"w": branched}, scenario, quiet=True)
 
 
+def test_program_that_fails_once_nobody_waits_for_it_ends() -> None:
+    def failing_late(lab: Lab) -> Program:
+        async def program(ctx: RunContext, input: Any) -> Any:  # noqa: ARG001
+            try:
+                return await ctx.step("/do", lab.does(takes_s=600))
+            except asyncio.CancelledError:
+                await asyncio.sleep(5)
+                raise ValueError("no money") from None
+
+        return program
+
+    async def scenario(life: Life) -> None:
+        before = asyncio.all_tasks()
+        run_id = (await life.engine.start("w")).run_id
+        await until(life.engine, run_id, lambda state: bool(state.active))
+        await life.engine.cancel(run_id)
+        await asyncio.sleep(10)
+        assert asyncio.all_tasks() <= before, "a task that waits for nothing keeps a server from stopping"
+
+    play({"w": failing_late}, scenario, quiet=True)
+
+
 def test_attempt_that_timed_out_ends_beside_the_next_one() -> None:
     let_go = threading.Event()
     attempts: list[int] = []

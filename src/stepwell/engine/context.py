@@ -320,7 +320,7 @@ class BranchContext:
         try:
             value = await branch(context)
         except (Exception, asyncio.CancelledError) as fault:  # whatever it raises is a record
-            if being_cancelled():
+            if isinstance(fault, asyncio.CancelledError) and being_cancelled():
                 raise
             return await self._decide(key, name, None, fault, [])
         self._now = max(self._now, context.now)

@@ -135,7 +135,8 @@ class RunDriver:
             except (Exception, asyncio.CancelledError) as fault:  # whatever a program raises is a record
                 if isinstance(fault, asyncio.CancelledError) and self._unwinding:
                     raise
-                uncancel()
+                if not self._unwinding:
+                    uncancel()
                 await self.issue(c.FailRun(error=problem_of(fault)))
             else:
                 await self.issue(c.CompleteRun(output=output))
@@ -160,9 +161,7 @@ class RunDriver:
         """
         if self._let_go or (self._overtaken and not isinstance(command, REPORTS)):
             self.late(command)
-            if being_cancelled():  # shrugged off until now; nobody comes again for what would wait here for ever
-                raise asyncio.CancelledError
-            return self.block(self.loop.create_future())
+            return self._void()
         decision = self.journal.perform(command)
         return None if type(decision) is list else self._insist(command, decision)
 
@@ -185,8 +184,14 @@ class RunDriver:
         """Wait until a verb would be accepted."""
         while self._overtaken or self.state.phase is not Status.RUNNING:
             if self._overtaken or self.state.terminal:
-                await self.block(self.loop.create_future())
+                await self._void()
             await self._until_running()
+
+    def _void(self) -> Awaitable[None]:
+        """What a verb waits for that comes too late: to be cancelled."""
+        if being_cancelled():  # shrugged off until now; nobody comes again for what would wait here for ever
+            raise asyncio.CancelledError
+        return self.block(self.loop.create_future())
 
     async def block(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for something that may take long: a run of which every branch does so is let go."""

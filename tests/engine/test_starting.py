@@ -180,10 +180,12 @@ def test_unknown_workflow_and_input_that_is_no_json_are_refused() -> None:
     play({"simple": simple}, scenario)
 
 
-SEVEN = UUID(int=7)
+SEVEN, MOST = UUID(int=7), UUID(int=2**128 - 1)
 
 
-@pytest.mark.parametrize("id", ["no", SEVEN, 7, b"7" * 36, f"{SEVEN}\n", f"{{{SEVEN}}}", SEVEN.hex])
+@pytest.mark.parametrize(
+    "id", ["no", SEVEN, 7, b"7" * 36, f"{SEVEN}\n", f"{{{SEVEN}}}", SEVEN.hex, str(MOST).upper()]
+)
 def test_id_that_is_no_text_of_a_uuid_is_refused(id: Any) -> None:
     async def scenario(life: Life) -> None:
         with pytest.raises(InvalidInputError, match=r"expected a UUID|cannot be created"):

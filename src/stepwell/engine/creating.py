@@ -73,8 +73,8 @@ def check_creation(created: h.RunCreated, start_key: str | None) -> None:
         canonical = canonical_uuid(created.run_id)
     except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as fault:
         raise InvalidInputError(f"the run cannot be created like this: {fault}") from None
-    if canonical is None:
-        raise InvalidInputError(f"run_id: expected a UUID, found {created.run_id!r}")
+    if canonical != created.run_id:  # doors look for the usual form
+        raise InvalidInputError(f"run_id: expected a UUID in lower case, found {created.run_id!r}")
     if created.start_at is not None and not math.isfinite(created.start_at):
         raise InvalidInputError(f"start_at: expected seconds since the epoch, found {created.start_at}")
     if created.timeout_s is not None and not 0 < created.timeout_s <= MAX_TIMEOUT_S:

@@ -9,7 +9,7 @@ import msgspec
 from stepwell.core.definitions import InvalidDefinitionError
 from stepwell.core.program import Compiled, StepOutline
 from stepwell.engine.views import StepView
-from stepwell.programs.flow.graph import graph_of, mermaid, without_counters
+from stepwell.programs.flow.graph import graph_of, mermaid
 from stepwell.programs.flow.lenient import workflow_in
 from stepwell.programs.flow.passing import passed
 from stepwell.programs.flow.reading import read
@@ -99,13 +99,12 @@ def _of_flow(text: str) -> DrawnGraph | None:
     except InvalidDefinitionError:  # of an older version, which took more than this one
         return None
 
-    ids = {node.pointer: node.id for node in graph.nodes}
-    return DrawnGraph(
-        text=mermaid(graph),
-        nodes=ids,
-        find=lambda key: ids.get(key) or ids.get(without_counters(key)),
-        passed=partial(passed, graph),
-    )
+    def find(key: str) -> str | None:
+        node = graph.node_at(key)
+        return node.id if node is not None else None
+
+    nodes = {node.pointer: node.id for node in graph.nodes}
+    return DrawnGraph(text=mermaid(graph), nodes=nodes, find=find, passed=partial(passed, graph))
 
 
 def _of_outline(outline: Sequence[StepOutline]) -> DrawnGraph:

@@ -100,8 +100,8 @@ class PlainWorkflow:
     def with_context(
         self,
         input: Mapping[str, Any],
-        context: Mapping[str, Any],  # noqa: ARG002
-        labels: Mapping[str, str] = NO_LABELS,  # noqa: ARG002
+        context: Mapping[str, Any],  # noqa: ARG002  # as above
+        labels: Mapping[str, str] = NO_LABELS,  # noqa: ARG002  # as above
     ) -> dict[str, Any]:
         """There is no state that a run could take over."""
         return dict(input)
